@@ -1,0 +1,180 @@
+"""Conditions of a resource and every reason that they may carry.
+
+`REASONS` is the list that docs/conditions.md is generated from: a reason that is not in it cannot be written.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from junctor.api.base import ApiModel
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+class ConditionType(StrEnum):
+    """What a condition speaks about."""
+
+    ACCEPTED = "Accepted"
+    RESOLVED_REFS = "ResolvedRefs"
+    PROGRAMMED = "Programmed"
+    READY = "Ready"
+    STALLED = "Stalled"
+
+
+CONDITION_MEANING: Final[dict[ConditionType, str]] = {
+    ConditionType.ACCEPTED: "The resource is valid enough to be published on every gateway that selects it.",
+    ConditionType.RESOLVED_REFS: "Every Secret key that it names exists and may be read.",
+    ConditionType.PROGRAMMED: "The published connector map of every selecting gateway holds it at this generation.",
+    ConditionType.READY: "Every ready pod of every selecting gateway has acknowledged that it serves this generation.",
+    ConditionType.STALLED: "Present (True) only while Accepted is False for good: nothing will change until somebody acts (kstatus).",
+}
+
+
+class Reason(StrEnum):
+    """Machine-readable reasons; the text behind each is its documentation."""
+
+    PENDING = "Pending"
+    ACCEPTED = "Accepted"
+    INVALID = "Invalid"
+    INVALID_CA_BUNDLE = "InvalidCABundle"
+    INVALID_ID = "InvalidID"
+    ID_CONFLICT = "IDConflict"
+    ID_NOT_PERMITTED = "IDNotPermitted"
+    ID_IMMUTABLE = "IDImmutable"
+    UNSUPPORTED_FIELD = "UnsupportedField"
+    TOO_LARGE = "TooLarge"
+    CREDENTIALS_TOO_LARGE = "CredentialsTooLarge"
+    NO_MATCHING_GATEWAY = "NoMatchingGateway"
+    NOT_ACCEPTED = "NotAccepted"
+    RESOLVED_REFS = "ResolvedRefs"
+    SECRET_NOT_FOUND = "SecretNotFound"
+    SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
+    SECRET_VALUE_INVALID = "SecretValueInvalid"
+    PROGRAMMED = "Programmed"
+    PUBLISHING = "Publishing"
+    PUBLISH_FAILED = "PublishFailed"
+    MAP_OF_ANOTHER_INSTALLATION = "MapOfAnotherInstallation"
+    DISABLED = "Disabled"
+    READY = "Ready"
+    NOT_PROGRAMMED = "NotProgrammed"
+    UNRESOLVED_REFS = "UnresolvedRefs"
+    NO_GATEWAY_PODS = "NoGatewayPods"
+    AWAITING_GATEWAYS = "AwaitingGateways"
+    GATEWAY_UNREACHABLE = "GatewayUnreachable"
+    GATEWAY_REJECTED = "GatewayRejected"
+
+
+REASONS: Final[dict[Reason, tuple[str, str]]] = {
+    # reason: (what it means, what to do)
+    Reason.PENDING: ("The operator has not looked at the resource yet.", "Wait; if it stays, look whether the operator runs."),
+    Reason.ACCEPTED: ("The resource is valid.", ""),
+    Reason.INVALID: (
+        "The stored object breaks a rule of the schema, for example because it is older than the rule.",
+        "Change the field that the message names.",
+    ),
+    Reason.INVALID_CA_BUNDLE: ("spec.tls.caBundle holds no certificate that can be read.", "Put PEM certificates there."),
+    Reason.INVALID_ID: (
+        "The id made by the gateway's defaultConnectorID template is not a valid id.",
+        "Set spec.connectorID, or create the resource with a shorter name.",
+    ),
+    Reason.ID_CONFLICT: (
+        "Another resource already owns the id: the one that is published, else the older one.",
+        "Choose another id, or delete the resource that the message names; this one then heals by itself.",
+    ),
+    Reason.ID_NOT_PERMITTED: (
+        "An idPolicies entry of the gateway reserves this id for other namespaces.",
+        "Choose another id, or ask the platform team to add the namespace.",
+    ),
+    Reason.ID_IMMUTABLE: (
+        "The resource was changed so that its id on this gateway would change. The gateway keeps serving what was published before.",
+        "Restore the id, or create a second resource with the new id and delete this one.",
+    ),
+    Reason.UNSUPPORTED_FIELD: (
+        "The resource has a policy field that this version of the operator does not know, so it cannot be enforced.",
+        "Upgrade the operator, or remove the field.",
+    ),
+    Reason.TOO_LARGE: ("The connector needs more than 64 KiB in the connector map.", "Shorten its lists, headers or CA bundle."),
+    Reason.CREDENTIALS_TOO_LARGE: (
+        "The credentials of the gateway would exceed the size of a Secret.",
+        "Use smaller Secret values, or fewer connectors with large ones on one gateway.",
+    ),
+    Reason.NO_MATCHING_GATEWAY: (
+        "No gateway selects this resource by its labels and the labels of its namespace.",
+        "Compare the labels with connectorSelector and namespaceSelector of the gateways.",
+    ),
+    Reason.NOT_ACCEPTED: ("Accepted is not True; its message says why.", "See Accepted."),
+    Reason.RESOLVED_REFS: ("Every reference was found, or there is none.", ""),
+    Reason.SECRET_NOT_FOUND: (
+        'No Secret of that name carries the label junctor.dev/credentials: "true" in the namespace of the resource.',
+        "Create the Secret, or label it.",
+    ),
+    Reason.SECRET_KEY_NOT_FOUND: ("The Secret has no such key.", "Add the key, or correct secretKeyRef.key."),
+    Reason.SECRET_VALUE_INVALID: (
+        "The value cannot be sent in an HTTP header: it is empty, not text, or holds control characters.",
+        "Correct the value. A line break at its end is accepted and cut off.",
+    ),
+    Reason.PROGRAMMED: ("The published map holds this generation.", ""),
+    Reason.PUBLISHING: ("The map with this generation is being written.", "Wait."),
+    Reason.PUBLISH_FAILED: ("The API server refused or did not answer the write; it is tried again.", "See the message."),
+    Reason.MAP_OF_ANOTHER_INSTALLATION: (
+        "The map's head belongs to another installation of Junctor, which is never overwritten.",
+        "Give the gateways different map names, or delete the head if its installation is gone.",
+    ),
+    Reason.DISABLED: ("spec.state is Disabled: no gateway pod serves it.", "Set spec.state to Enabled to use it."),
+    Reason.READY: ("Every ready gateway pod serves this generation.", ""),
+    Reason.NOT_PROGRAMMED: ("Programmed is not True; its message says why.", "See Programmed."),
+    Reason.UNRESOLVED_REFS: (
+        "A reference is not resolved, so gateways list the connector as unavailable.",
+        "See ResolvedRefs.",
+    ),
+    Reason.NO_GATEWAY_PODS: ("The gateway has no ready pod, so nobody serves anything.", "Look at the gateway's Deployment."),
+    Reason.AWAITING_GATEWAYS: ("Some ready pods have not acknowledged this generation yet.", "Wait."),
+    Reason.GATEWAY_UNREACHABLE: (
+        "Some ready pods do not answer the operator. They read the map by themselves every 10 seconds, but nobody can confirm it.",
+        "Look at the pods that the message names, and at network policies between operator and gateways.",
+    ),
+    Reason.GATEWAY_REJECTED: (
+        "Some ready pods refused the published map or this connector, and keep what they served before.",
+        "See the message; a gateway older than the operator may need an upgrade.",
+    ),
+}
+
+
+class Condition(ApiModel):
+    """One observation about a resource (the Kubernetes API conventions' shape)."""
+
+    type: str
+    status: Truth
+    reason: str
+    message: str
+    last_transition_time: str
+    observed_generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A verdict before it is written: like a condition, without time and generation."""
+
+    status: Truth
+    reason: Reason
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is True."""
+        return self.status == "True"
+
+
+def pending_conditions() -> list[dict[str, Any]]:
+    """The conditions that the API server shows before the operator has looked (CRD default of `status`)."""
+    return [
+        {
+            "type": str(kind),
+            "status": "Unknown",
+            "reason": str(Reason.PENDING),
+            "message": "waiting for the operator",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }
+        for kind in (ConditionType.ACCEPTED, ConditionType.RESOLVED_REFS, ConditionType.PROGRAMMED, ConditionType.READY)
+    ]

@@ -1,0 +1,140 @@
+"""OperatorConfiguration: the gateways that an operator serves, read from the file of `junctor operator --config`."""
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+from junctor.api.base import problems_of
+
+API_VERSION = "config.junctor.dev/v1alpha1"
+
+_DNS_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+
+
+class ConfigurationError(Exception):
+    """The configuration file cannot be used; the message names the field and what to do."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class LabelRequirement(_Model):
+    """One matchExpressions item of a Kubernetes label selector."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_values(self) -> Self:
+        if (self.operator in ("In", "NotIn")) != bool(self.values):
+            raise ValueError("values belong to the operators In and NotIn, and only to them")
+        return self
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels satisfy the requirement, as the API server decides it."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+
+
+class LabelSelector(_Model):
+    """A Kubernetes label selector. An empty one selects everything."""
+
+    match_labels: dict[str, str] = Field(default_factory=dict)
+    match_expressions: tuple[LabelRequirement, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether all requirements hold."""
+        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+            requirement.matches(labels) for requirement in self.match_expressions
+        )
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is required."""
+        return not self.match_labels and not self.match_expressions
+
+
+class IDPolicy(_Model):
+    """Reserves the ids that match `pattern` (a glob) for resources of `namespaces`."""
+
+    pattern: Annotated[str, Field(min_length=1, max_length=128)]
+    namespaces: tuple[str, ...]
+
+    def reserves(self, connector_id: str) -> bool:
+        """Whether the policy speaks about this id."""
+        return fnmatch.fnmatchcase(connector_id, self.pattern)
+
+
+class GatewayConfiguration(_Model):
+    """One gateway: pods that serve one map.
+
+    name: value of the label junctor.dev/gateway on its pods. map: name of the head ConfigMap in `namespace`.
+    """
+
+    name: Annotated[str, Field(pattern=_DNS_NAME, max_length=63)] = "default"
+    namespace: Annotated[str, Field(pattern=_DNS_NAME, max_length=63)]
+    map: Annotated[str, Field(pattern=_DNS_NAME, max_length=200)] = "junctor-connectors"
+    management_port: Annotated[int, Field(ge=1, le=65535)] = 8322
+    connector_selector: LabelSelector = LabelSelector()
+    namespace_selector: LabelSelector = LabelSelector()
+    default_connector_id: Annotated[str, Field(alias="defaultConnectorID")] = "{name}"
+    id_policies: tuple[IDPolicy, ...] = ()
+
+    @field_validator("default_connector_id")
+    @classmethod
+    def _is_template(cls, value: str) -> str:
+        rest = value.replace("{name}", "").replace("{namespace}", "")
+        if "{name}" not in value or not re.fullmatch(r"[A-Za-z0-9._-]*", rest):
+            raise ValueError('must contain {name}, may contain {namespace}, letters, digits, ".", "_" and "-"; for example "{namespace}.{name}"')
+        return value
+
+
+class OperatorConfiguration(_Model):
+    """The operator's configuration file."""
+
+    api_version: Literal["config.junctor.dev/v1alpha1"]
+    kind: Literal["OperatorConfiguration"]
+    gateways: Annotated[tuple[GatewayConfiguration, ...], Field(min_length=1, max_length=16)]
+
+    @model_validator(mode="after")
+    def _gateways_are_apart(self) -> Self:
+        names = [gateway.name for gateway in self.gateways]
+        maps = [(gateway.namespace, gateway.map) for gateway in self.gateways]
+        if len(set(names)) < len(names):
+            raise ValueError("two gateways have one name; give each its own")
+        if len(set(maps)) < len(maps):
+            raise ValueError("two gateways share one namespace and map; give each its own map")
+        return self
+
+    @property
+    def needs_namespaces(self) -> bool:
+        """Whether a gateway looks at the labels of namespaces."""
+        return any(not gateway.namespace_selector.everything for gateway in self.gateways)
+
+
+def parse_configuration(text: str, source: str) -> OperatorConfiguration:
+    """Read a configuration file's text. Raises ConfigurationError with one line for each fault."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{source}: not YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{source}: expected an OperatorConfiguration, apiVersion {API_VERSION}")
+    try:
+        return OperatorConfiguration.model_validate(value)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(f"{source}: {line.removeprefix('.')}" for line in problems_of(error, ""))) from error
