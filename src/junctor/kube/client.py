@@ -9,7 +9,6 @@ The typed models cost more time and memory than the calls themselves (reference:
     +-- Unavailable         429, 5xx and connections that fail: try again later; `retry_after` in seconds when the server said so
 """
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -142,7 +141,7 @@ class KubernetesApi:
         try:
             response = await self._client.rest_client.request(method, url, headers=headers, body=body, _request_timeout=self._timeout)
             data = await response.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unavailable(0, f"API server not reached: {type(error).__name__}: {error}") from error
         if response.status < 400:
             value: Object = json.loads(data)

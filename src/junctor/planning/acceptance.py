@@ -1,0 +1,91 @@
+"""Checks of one resource by itself: an ordered chain, the first that has something to say decides."""
+
+import ssl
+from collections.abc import Callable
+from functools import lru_cache
+
+from junctor.api.conditions import Finding, Reason
+from junctor.api.configuration import GatewayConfiguration
+from junctor.api.connector import effective_id, is_connector_id
+from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.api.resources import ConnectorResource
+
+Check = Callable[[ConnectorResource, GatewayConfiguration], Finding | None]
+
+
+def refused(reason: Reason, message: str) -> Finding:
+    """A verdict against the resource."""
+    return Finding("False", reason, message)
+
+
+def id_on(resource: ConnectorResource, gateway: GatewayConfiguration) -> str:
+    """The effective id of a resource on a gateway."""
+    return effective_id(dict(resource.raw_spec), resource.name, gateway.default_connector_id, resource.namespace)
+
+
+def accept_schema(resource: ConnectorResource, _: GatewayConfiguration) -> Finding | None:
+    """The stored spec follows the schema: it may be older than a rule, or from an API server without the CRD's rules."""
+    return refused(Reason.INVALID, "; ".join(resource.problems[:5])) if resource.problems else None
+
+
+def accept_fields(resource: ConnectorResource, _: GatewayConfiguration) -> Finding | None:
+    """No policy field that this version cannot enforce: old software never fails open."""
+    if not resource.unsupported:
+        return None
+    names = ", ".join(resource.unsupported[:5])
+    return refused(
+        Reason.UNSUPPORTED_FIELD, f"this operator does not know {names} and cannot enforce it; upgrade the operator or remove it"
+    )
+
+
+def accept_ca_bundle(resource: ConnectorResource, _: GatewayConfiguration) -> Finding | None:
+    """The CA bundle can be loaded, so that no gateway pod finds out later."""
+    if resource.spec is None or resource.spec.tls is None:
+        return None
+    problem = _certificate_problem(resource.spec.tls.ca_bundle)
+    return refused(Reason.INVALID_CA_BUNDLE, f"spec.tls.caBundle: {problem}; put PEM certificates there") if problem else None
+
+
+@lru_cache(maxsize=1024)
+def _certificate_problem(bundle: str) -> str:
+    try:
+        ssl.create_default_context(cadata=bundle)
+    except (ssl.SSLError, ValueError) as error:
+        return f"cannot be read ({getattr(error, 'reason', None) or type(error).__name__})"
+    return ""
+
+
+def accept_id(resource: ConnectorResource, gateway: GatewayConfiguration) -> Finding | None:
+    """The effective id is one: a template can make a long or reserved one of valid parts."""
+    connector_id = id_on(resource, gateway)
+    if connector_id.startswith(REGISTRY_ID_PREFIX) or not is_connector_id(connector_id):
+        return refused(
+            Reason.INVALID_ID,
+            f"the id {connector_id[:200]!r} is not valid: 1 to 128 letters, digits, '.', '_' and '-'; set spec.connectorID or shorten the name",
+        )
+    return None
+
+
+def accept_id_policy(resource: ConnectorResource, gateway: GatewayConfiguration) -> Finding | None:
+    """The gateway's idPolicies let this namespace have the id."""
+    connector_id = id_on(resource, gateway)
+    for policy in gateway.id_policies:
+        if policy.reserves(connector_id) and resource.namespace not in policy.namespaces:
+            namespaces = ", ".join(policy.namespaces) or "nobody"
+            return refused(
+                Reason.ID_NOT_PERMITTED,
+                f"ids like {policy.pattern!r} are reserved for {namespaces}; choose another id than {connector_id!r}",
+            )
+    return None
+
+
+CHECKS: tuple[Check, ...] = (accept_schema, accept_fields, accept_ca_bundle, accept_id, accept_id_policy)
+
+
+def judge(resource: ConnectorResource, gateway: GatewayConfiguration) -> Finding | None:
+    """The first refusal of the chain, or None."""
+    for check in CHECKS:
+        finding = check(resource, gateway)
+        if finding is not None:
+            return finding
+    return None

@@ -1,0 +1,65 @@
+"""An accepted connector as an entry of the map: every default written out, so that readers need to know none."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from junctor.api.conditions import Reason
+from junctor.api.connector import MCPConnectorSpec
+from junctor.api.connector_map import Entry
+from junctor.api.names import CONNECTOR_KIND
+from junctor.api.resources import ConnectorResource
+from junctor.planning.references import hash_of
+
+DEFAULT_LIMITS: Final = {"connectTimeoutSeconds": 10, "callTimeoutSeconds": 60, "maxConcurrentCalls": 100, "maxResultBytes": 1048576}
+
+
+def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mapping[str, str], unavailable: Reason | None) -> Entry:
+    """The entry of a connector whose spec is valid.
+
+    credentials: by reference hash. unavailable: why callers cannot use it now; then neither headers nor credentials are published.
+    """
+    spec = resource.spec
+    if spec is None:
+        raise ValueError(f"{resource}: an invalid spec has no entry")
+    content: dict[str, Any] = {
+        "id": connector_id,
+        "origin": {
+            "kind": CONNECTOR_KIND,
+            "namespace": resource.namespace,
+            "name": resource.name,
+            "uid": resource.uid,
+            "generation": resource.generation,
+        },
+        "available": unavailable is None,
+        "url": spec.url,
+        "transport": spec.transport or "Auto",
+        "callerAuthorization": spec.caller_authorization or "Allow",
+        "tools": spec.tools.to_json() if spec.tools else {},
+        "approval": {"mode": "AsRequested"} | (spec.approval.to_json() if spec.approval else {}),
+        "limits": DEFAULT_LIMITS | (spec.limits.to_json() if spec.limits else {}),
+        "requires": [],
+    }
+    if spec.title:
+        content["title"] = spec.title
+    if spec.description:
+        content["description"] = spec.description
+    if spec.tls:
+        content["tls"] = spec.tls.to_json()
+    if unavailable is not None:
+        return Entry.of(content | {"reason": str(unavailable)})
+    return Entry.of(content | _credentialed(resource, spec, credentials))
+
+
+def _credentialed(resource: ConnectorResource, spec: MCPConnectorSpec, credentials: Mapping[str, str]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    headers: list[dict[str, str]] = []
+    for header in spec.headers or ():
+        if header.value_from is not None:
+            headers.append({"name": header.name, "credential": credentials[hash_of(resource, header.value_from.secret_key_ref)]})
+        else:
+            headers.append({"name": header.name, "value": header.value or ""})
+    if headers:
+        content["headers"] = headers
+    if spec.auth and spec.auth.bearer:
+        content["auth"] = {"bearer": {"credential": credentials[hash_of(resource, spec.auth.bearer.secret_key_ref)]}}
+    return content

@@ -1,0 +1,61 @@
+"""What the planner looks at. Plain data: shells fill it, tests write it by hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from junctor.api.connector_map import Entry
+from junctor.api.resources import ConnectorResource
+
+
+class CredentialVersion(NamedTuple):
+    """One value of a Secret key as the planner may know it: never the value itself.
+
+    version: 16 hex digits (connector_map.credential_version). size: bytes. problem: why it cannot be a header value, or "".
+    """
+
+    version: str
+    size: int
+    problem: str = ""
+
+
+#: Labelled Secrets by (namespace, name): their keys' versions.
+SecretVersions = Mapping[tuple[str, str], Mapping[str, CredentialVersion]]
+
+
+class Origin(NamedTuple):
+    """The resource that an entry was made of."""
+
+    uid: str
+    namespace: str
+    name: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """One consistent look at the cluster.
+
+    connectors: by uid; those being deleted are not in it. connectors_known: False while nobody can tell which connectors exist
+    (CRD missing, first LIST not done): then nothing is removed. deleted: uids whose deletion was seen. namespaces: labels by name.
+    """
+
+    connectors: Mapping[str, ConnectorResource]
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    secrets: SecretVersions = field(default_factory=dict)
+    deleted: frozenset[str] = frozenset()
+    connectors_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The map as it is published now: entries and whose they are, by id."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+
+def origin_of(entry: Entry) -> Origin:
+    """Read an entry's origin from its content."""
+    origin = entry.content["origin"]
+    return Origin(origin["uid"], origin["namespace"], origin["name"], origin["generation"])

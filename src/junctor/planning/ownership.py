@@ -1,0 +1,22 @@
+"""Who owns an id: the incumbent in the published map, then the oldest resource, then the smaller UID."""
+
+from collections.abc import Sequence
+
+from junctor.api.conditions import Finding, Reason
+from junctor.api.resources import ConnectorResource
+from junctor.planning.acceptance import refused
+from junctor.planning.inputs import Origin
+
+
+def owner(claimants: Sequence[ConnectorResource], incumbent: Origin | None) -> ConnectorResource:
+    """The one of several resources with one id that keeps it."""
+    return min(claimants, key=lambda resource: (incumbent is None or resource.uid != incumbent.uid, resource.created, resource.uid))
+
+
+def lost_to(winner: ConnectorResource, connector_id: str, incumbent: Origin | None) -> Finding:
+    """What a loser is told."""
+    why = "which is already published" if incumbent is not None and incumbent.uid == winner.uid else "which is older"
+    return refused(
+        Reason.ID_CONFLICT,
+        f"the id {connector_id!r} belongs to {winner}, {why}; choose another id, or delete that resource and this one takes over",
+    )

@@ -1,0 +1,90 @@
+"""Secret references of a connector: found, missing, or missing for so short a time that the last credentials still serve."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from junctor.api.conditions import Finding, Reason
+from junctor.api.connector import SecretKeyRef
+from junctor.api.connector_map import reference_hash
+from junctor.api.names import CREDENTIALS_LABEL
+from junctor.api.resources import ConnectorResource
+from junctor.planning.inputs import SecretVersions
+
+#: Seconds for which the last credentials serve after a reference vanished (design: a Secret that is replaced by delete and create
+#: must not interrupt anybody).
+GRACE_SECONDS: Final = 300.0
+
+RESOLVED: Final = Finding("True", Reason.RESOLVED_REFS, "all references are resolved")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """credentials: `<refhash>.<version>` by reference hash, as far as they can be served. until: when a grace in use ends, or None."""
+
+    finding: Finding
+    credentials: Mapping[str, str]
+    complete: bool
+    until: float | None = None
+
+
+def hash_of(resource: ConnectorResource, ref: SecretKeyRef) -> str:
+    """The reference's hash in the map."""
+    return reference_hash(resource.namespace, ref.name, ref.key)
+
+
+def resolve(
+    resource: ConnectorResource,
+    refs: tuple[SecretKeyRef, ...],
+    secrets: SecretVersions,
+    last: Mapping[str, str],
+    missing_since: float,
+    now: float,
+) -> Resolution:
+    """Resolve all references of a connector.
+
+    last: the credentials that its published entry names, by reference hash. missing_since: when a reference of it was first seen
+    missing (`now` for the first time), in seconds of the same clock as `now`.
+    """
+    credentials: dict[str, str] = {}
+    problem: Finding | None = None
+    until: float | None = None
+    complete = True
+    for ref in refs:
+        key = hash_of(resource, ref)
+        missing = _problem(resource, ref, secrets)
+        if missing is None:
+            credentials[key] = f"{key}.{secrets[resource.namespace, ref.name][ref.key].version}"
+            continue
+        problem = problem or missing
+        if key in last and now < missing_since + GRACE_SECONDS:
+            credentials[key] = last[key]
+            until = missing_since + GRACE_SECONDS
+        else:
+            complete = False
+    if problem is None:
+        return Resolution(RESOLVED, credentials, True)
+    if complete:
+        grace = f"; the last credentials serve for at most {GRACE_SECONDS / 60:.0f} minutes from when it vanished"
+        return Resolution(Finding("False", problem.reason, problem.message + grace), credentials, True, until)
+    return Resolution(problem, credentials, False, until)
+
+
+def _problem(resource: ConnectorResource, ref: SecretKeyRef, secrets: SecretVersions) -> Finding | None:
+    keys = secrets.get((resource.namespace, ref.name))
+    if keys is None:
+        return Finding(
+            "False",
+            Reason.SECRET_NOT_FOUND,
+            f'no Secret {resource.namespace}/{ref.name} with the label {CREDENTIALS_LABEL}: "true"; create it, or if it exists run '
+            f"kubectl label secret -n {resource.namespace} {ref.name} {CREDENTIALS_LABEL}=true",
+        )
+    if ref.key not in keys:
+        return Finding("False", Reason.SECRET_KEY_NOT_FOUND, f"Secret {resource.namespace}/{ref.name} has no key {ref.key!r}; add it")
+    if keys[ref.key].problem:
+        return Finding(
+            "False",
+            Reason.SECRET_VALUE_INVALID,
+            f"key {ref.key!r} of Secret {resource.namespace}/{ref.name} {keys[ref.key].problem}; correct the value",
+        )
+    return None

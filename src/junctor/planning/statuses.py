@@ -1,0 +1,254 @@
+"""What to say about a connector: conditions out of the gateways' verdicts, their published maps and what their pods acknowledged."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from junctor.api.conditions import ConditionType, Finding, Reason
+from junctor.api.connector_map import Entry
+from junctor.api.resources import ConnectorResource
+from junctor.planning.plan import Verdict
+
+#: Reasons of Accepted=False that nothing but a person changes (kstatus: Stalled).
+PERMANENT: Final = frozenset(
+    {
+        Reason.INVALID,
+        Reason.INVALID_CA_BUNDLE,
+        Reason.INVALID_ID,
+        Reason.ID_NOT_PERMITTED,
+        Reason.ID_IMMUTABLE,
+        Reason.UNSUPPORTED_FIELD,
+        Reason.TOO_LARGE,
+    }
+)
+_NAMED_PODS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PodProgress:
+    """How far one ready pod is.
+
+    acknowledged: the sequence that it serves; None before its first answer. failure: why it does not answer. refusal: why it keeps an
+    older map. rejected: connectors of the map that it serves but will not call, reason by id.
+    """
+
+    name: str
+    acknowledged: int | None = None
+    failure: str = ""
+    refusal: str = ""
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one gateway is. entries: what is published. removed: sequence in which a connector left the map, by uid.
+
+    failure: why publishing does not work at present.
+    """
+
+    gateway: str
+    entries: Mapping[str, Entry]
+    sequence: int
+    pods: Sequence[PodProgress] = ()
+    removed: Mapping[str, int] = field(default_factory=dict)
+    failure: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One condition that changed its status: `Ready: Unknown -> True`."""
+
+    type: str
+    before: str
+    after: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class StatusUpdate:
+    """A status to write, and the transitions that it marks."""
+
+    resource: ConnectorResource
+    status: Mapping[str, Any]
+    transitions: tuple[Transition, ...]
+
+
+def programmed(verdict: Verdict, progress: Progress) -> Finding:
+    """Is this generation in the published map?"""
+    if not verdict.accepted.ok:
+        return Finding("False", Reason.NOT_ACCEPTED, "not published, because it is not accepted")
+    published = progress.entries.get(verdict.id)
+    if verdict.disabled:
+        return Finding("False", Reason.DISABLED, "disabled: not published")
+    if verdict.entry is not None and published is not None and published.digest == verdict.entry.digest:
+        return Finding("True", Reason.PROGRAMMED, "published")
+    return progress.failure or Finding("Unknown", Reason.PUBLISHING, "the map is being written")
+
+
+def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool) -> Finding:
+    """Does every ready pod serve this generation? was_ready: it is known to have been, so pods that only join now do not count."""
+    if not verdict.accepted.ok:
+        return Finding("False", Reason.NOT_ACCEPTED, verdict.accepted.message)
+    if verdict.disabled:
+        since = progress.removed.get(verdict.resource.uid, progress.sequence)
+        served = _served(verdict, progress, since, was_ready, "still serve it")
+        return Finding("True", Reason.DISABLED, "disabled: no gateway pod serves it") if served is None else served
+    if not in_map.ok:
+        return Finding(in_map.status, Reason.NOT_PROGRAMMED, in_map.message)
+    if not verdict.available:
+        return Finding("False", Reason.UNRESOLVED_REFS, verdict.resolved.message)
+    since = progress.entries[verdict.id].since
+    if not progress.pods:
+        return Finding("Unknown", Reason.NO_GATEWAY_PODS, f"gateway {progress.gateway} has no ready pod")
+    count = len(progress.pods)
+    return _served(verdict, progress, since, was_ready, "do not serve this generation yet") or Finding(
+        "True", Reason.READY, f"served by {count} of {count} pods"
+    )
+
+
+def _served(verdict: Verdict, progress: Progress, since: int, was_ready: bool, what: str) -> Finding | None:
+    behind = [
+        pod
+        for pod in progress.pods
+        if (pod.acknowledged is not None and pod.acknowledged < since) or (pod.acknowledged is None and not was_ready)
+    ]
+    rejecting = [(pod, pod.rejected[verdict.id]) for pod in progress.pods if verdict.id in pod.rejected]
+    if rejecting:
+        pod, why = rejecting[0]
+        return Finding("False", Reason.GATEWAY_REJECTED, f"{_count(len(rejecting), progress)} refuse it: {pod.name}: {why}")
+    if not behind:
+        return None
+    refusing = [pod for pod in behind if pod.refusal]
+    if refusing:
+        return Finding(
+            "False", Reason.GATEWAY_REJECTED, f"{_count(len(refusing), progress)} keep an older map: {_named(refusing, 'refusal')}"
+        )
+    failing = [pod for pod in behind if pod.failure]
+    if failing:
+        return Finding("False", Reason.GATEWAY_UNREACHABLE, f"{_count(len(failing), progress)} do not answer: {_named(failing, 'failure')}")
+    names = ", ".join(pod.name for pod in behind[:_NAMED_PODS]) + (", ..." if len(behind) > _NAMED_PODS else "")
+    return Finding("False", Reason.AWAITING_GATEWAYS, f"{_count(len(behind), progress)} {what}: {names}")
+
+
+def _count(number: int, progress: Progress) -> str:
+    return f"{number} of {len(progress.pods)} pods"
+
+
+def _named(pods: Sequence[PodProgress], attribute: str) -> str:
+    named = "; ".join(f"{pod.name}: {getattr(pod, attribute)}" for pod in pods[:_NAMED_PODS])
+    return named + (f"; and {len(pods) - _NAMED_PODS} more" if len(pods) > _NAMED_PODS else "")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFindings:
+    """All that one gateway says about one connector."""
+
+    gateway: str
+    verdict: Verdict
+    conditions: Mapping[ConditionType, Finding]
+    acknowledged: int
+    pods: int
+
+
+def findings_of(verdict: Verdict, progress: Progress, was_ready: bool) -> GatewayFindings:
+    """Collect one gateway's findings."""
+    in_map = programmed(verdict, progress)
+    entry = progress.entries.get(verdict.id)
+    since = entry.since if in_map.ok and entry is not None else progress.sequence
+    acknowledged = sum(1 for pod in progress.pods if pod.acknowledged is not None and pod.acknowledged >= since)
+    conditions = {
+        ConditionType.ACCEPTED: verdict.accepted,
+        ConditionType.RESOLVED_REFS: verdict.resolved
+        if verdict.accepted.ok
+        else Finding("Unknown", Reason.NOT_ACCEPTED, "references are looked at once the resource is accepted"),
+        ConditionType.PROGRAMMED: in_map,
+        ConditionType.READY: ready(verdict, progress, in_map, was_ready),
+    }
+    return GatewayFindings(progress.gateway, verdict, conditions, acknowledged if in_map.ok else 0, len(progress.pods))
+
+
+_NOWHERE: Final = {
+    ConditionType.ACCEPTED: Finding(
+        "False",
+        Reason.NO_MATCHING_GATEWAY,
+        "no gateway selects this resource; compare its labels and its namespace's with the gateways' selectors",
+    ),
+    ConditionType.RESOLVED_REFS: Finding("Unknown", Reason.NOT_ACCEPTED, "references are looked at once the resource is accepted"),
+    ConditionType.PROGRAMMED: Finding("False", Reason.NOT_ACCEPTED, "not published, because it is not accepted"),
+    ConditionType.READY: Finding("False", Reason.NOT_ACCEPTED, "no gateway selects this resource"),
+}
+
+
+def status_of(
+    resource: ConnectorResource, gateways: Sequence[GatewayFindings], current: Mapping[str, Any], now: str
+) -> StatusUpdate | None:
+    """The status to write, or None when the current one says the same.
+
+    now: RFC 3339, for conditions whose status changes. Counts of pods alone are no reason to write: a rollout of the gateways would
+    rewrite the status of every connector.
+    """
+    summary = {kind: _all(kind, gateways) for kind in _NOWHERE} if gateways else dict(_NOWHERE)
+    accepted = summary[ConditionType.ACCEPTED]
+    if accepted.status == "False" and accepted.reason in PERMANENT:
+        summary[ConditionType.STALLED] = Finding("True", accepted.reason, accepted.message)
+    before = {condition.get("type"): condition for condition in current.get("conditions") or () if isinstance(condition, dict)}
+    conditions = [_condition(kind, finding, before.get(str(kind), {}), resource.generation, now) for kind, finding in summary.items()]
+    status: dict[str, Any] = {
+        "observedGeneration": resource.generation,
+        "conditions": conditions,
+        "gateways": [_gateway(findings) for findings in gateways[:16]],
+    }
+    if gateways:
+        status["connectorID"] = gateways[0].verdict.id
+    if _same(status, current):
+        return None
+    transitions = tuple(
+        Transition(str(kind), before.get(str(kind), {}).get("status", "Unknown"), finding)
+        for kind, finding in summary.items()
+        if kind is not ConditionType.STALLED and before.get(str(kind), {}).get("status", "Unknown") != finding.status
+    )
+    return StatusUpdate(resource, status, transitions)
+
+
+def _all(kind: ConditionType, gateways: Sequence[GatewayFindings]) -> Finding:
+    """The AND of one condition over the gateways: the first that is False, else the first Unknown, else the first."""
+    found = [(item.gateway, item.conditions[kind]) for item in gateways]
+    for status in ("False", "Unknown"):
+        for name, finding in found:
+            if finding.status == status:
+                return finding if len(found) == 1 else Finding(finding.status, finding.reason, f"gateway {name}: {finding.message}")
+    return found[0][1]
+
+
+def _condition(kind: ConditionType, finding: Finding, before: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
+    changed = before.get("status") != finding.status
+    return {
+        "type": str(kind),
+        "status": finding.status,
+        "reason": str(finding.reason),
+        "message": finding.message[:4096],
+        "observedGeneration": generation,
+        "lastTransitionTime": now if changed else before.get("lastTransitionTime", now),
+    }
+
+
+def _gateway(findings: GatewayFindings) -> dict[str, Any]:
+    reason = next((f.reason for f in findings.conditions.values() if not f.ok), findings.conditions[ConditionType.READY].reason)
+    return {"name": findings.gateway, "acknowledged": findings.acknowledged, "pods": findings.pods, "reason": str(reason)}
+
+
+def _same(status: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
+    return _essence(status) == _essence(current)
+
+
+def _essence(status: Mapping[str, Any]) -> Any:
+    conditions = {
+        condition.get("type"): (condition.get("status"), condition.get("reason"), _stable(condition), condition.get("observedGeneration"))
+        for condition in status.get("conditions") or ()
+    }
+    gateways = [(gateway.get("name"), gateway.get("reason")) for gateway in status.get("gateways") or ()]
+    return status.get("observedGeneration"), status.get("connectorID"), conditions, gateways
+
+
+def _stable(condition: Mapping[str, Any]) -> Any:
+    """The message, except where it only counts pods."""
+    return None if condition.get("reason") == Reason.READY else condition.get("message")
