@@ -61,7 +61,7 @@ def accept_id(resource: ConnectorResource, gateway: GatewayConfiguration) -> Fin
     if connector_id.startswith(REGISTRY_ID_PREFIX) or not is_connector_id(connector_id):
         return refused(
             Reason.INVALID_ID,
-            f"the id {connector_id[:200]!r} is not valid: 1 to 128 letters, digits, '.', '_' and '-'; set spec.connectorID or shorten the name",
+            f"the id {connector_id[:200]!r} is not valid: 1 to 128 letters, digits, '.', '_' and '-'; set spec.connectorID",
         )
     return None
 

@@ -237,7 +237,7 @@ def _gateway(findings: GatewayFindings) -> dict[str, Any]:
 
 
 def _same(status: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
-    return _essence(status) == _essence(current)
+    return bool(_essence(status) == _essence(current))
 
 
 def _essence(status: Mapping[str, Any]) -> Any:

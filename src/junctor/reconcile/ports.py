@@ -1,0 +1,163 @@
+"""What the loop needs from the outside. The operator implements it on Kubernetes, standalone in memory; shared contract tests check both.
+
+PortError
++-- Conflict            a precondition failed: somebody else wrote the object
++-- Unavailable         it may work later: unreachable, overloaded, or a refusal that permissions may lift
+SignalError
++-- PodUnreachable      no answer in time
++-- MapRejected         the pod answered that it keeps its old map
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from junctor.planning.statuses import StatusUpdate
+
+
+class PortError(Exception):
+    """An outside write or read that did not work; the message says what and why."""
+
+
+class Conflict(PortError):
+    """The object is not in the state that the caller expected."""
+
+
+class Unavailable(PortError):
+    """Try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object of a map as it is stored. version: opaque, for preconditions. owner: uid of the object that owns it."""
+
+    name: str
+    uid: str
+    version: str
+    owner: str | None
+    data: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCredentials:
+    """One of the 16 credential Secrets: whole keys, and only those whose value has the version that the key names."""
+
+    number: int
+    uid: str
+    version: str
+    intact: frozenset[str]
+    all_keys: frozenset[str]
+
+
+class MapObjects(Protocol):
+    """The objects of one connector map. Every method may raise Unavailable."""
+
+    async def installation(self) -> str:
+        """The uid of the anchor that owns the map's objects; makes the anchor when there is none and the map has no objects either."""
+        ...
+
+    async def installation_key(self) -> bytes:
+        """The key of credential versions: made once, kept in a Secret of its own, never published."""
+        ...
+
+    async def read_head(self) -> StoredObject | None:
+        """The head, or None."""
+        ...
+
+    async def write_head(self, text: str, expected: StoredObject | None) -> StoredObject:
+        """Create (expected None) or replace the head. Raises Conflict when it is not as expected."""
+        ...
+
+    async def list_shards(self) -> Sequence[StoredObject]:
+        """Every shard of this map, current or not."""
+        ...
+
+    async def create_shard(self, name: str, text: str) -> StoredObject:
+        """Create an immutable shard. One that exists with the same text is taken as created; another text raises Conflict."""
+        ...
+
+    async def delete_shard(self, shard: StoredObject) -> None:
+        """Delete exactly this object; one that is gone or replaced is left alone."""
+        ...
+
+    async def list_credentials(self) -> Sequence[StoredCredentials]:
+        """The credential Secrets that exist."""
+        ...
+
+    async def add_credentials(self, number: int, values: Mapping[str, bytes]) -> StoredCredentials:
+        """Add values to a credential Secret; makes it when there is none."""
+        ...
+
+    async def remove_credentials(self, stored: StoredCredentials, keys: frozenset[str]) -> StoredCredentials | None:
+        """Remove keys. Raises Conflict when the Secret changed since it was read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What a pod answered: the sequence it serves, and the connectors it will not call (reason by id)."""
+
+    sequence: int
+    revision: str
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
+class SignalError(Exception):
+    """A pod did not acknowledge."""
+
+
+class PodUnreachable(SignalError):
+    """No answer, or none that makes sense."""
+
+
+class MapRejected(SignalError):
+    """The pod keeps its old map. serving: the sequence it serves, or None."""
+
+    def __init__(self, message: str, serving: int | None) -> None:
+        super().__init__(message)
+        self.serving = serving
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A gateway pod that is ready. incarnation: changes with the address, with readiness lost and with a restart."""
+
+    uid: str
+    name: str
+    address: str
+    incarnation: str
+
+
+class Signal(Protocol):
+    """The way to the gateway pods."""
+
+    async def reload(self, pod: Pod, sequence: int, peers: Sequence[str], *, deadline: float) -> Acknowledgement:
+        """Tell a pod that `sequence` exists; answers what it serves then. deadline: seconds, connection included.
+
+        Raises PodUnreachable (try later) or MapRejected (the pod kept its old map).
+        """
+        ...
+
+
+class StatusSink(Protocol):
+    """Where statuses and events go."""
+
+    async def write_status(self, update: StatusUpdate) -> None:
+        """Write a status. A resource that is gone is no error. Raises Unavailable."""
+        ...
+
+    async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
+        """Post an Event about an object reference (apiVersion, kind, namespace, name, uid). Raises Unavailable."""
+        ...
+
+
+class Cluster(Protocol):
+    """Reads that replace what events have told."""
+
+    async def refresh(self) -> None:
+        """Bring the snapshot to the present by full LISTs. What cannot be listed keeps its last state. Raises nothing."""
+        ...
+
+    async def still_defined(self) -> bool:
+        """Whether the kind MCPConnector exists and is not being removed: asked before a deletion is believed. Raises Unavailable."""
+        ...

@@ -1,0 +1,364 @@
+"""Publishes one gateway's plan as a connector map: credentials, shards, head; and removes what is old once nobody reads it.
+
+Everything is level-triggered: a pass compares what should be stored with what is stored and writes the difference. A process that dies
+between two steps leaves a map that readers can follow; the next pass finishes the work.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from junctor.api.conditions import Finding, Reason
+from junctor.api.configuration import GatewayConfiguration
+from junctor.api.connector_map import (
+    HEAD_KEY,
+    SHARD_KEY,
+    ConnectorMapError,
+    Entry,
+    Head,
+    Layout,
+    credential_object,
+    installation_of,
+    read_layout,
+    revision_of,
+    sha256,
+)
+from junctor.planning.inputs import Published, origin_of
+from junctor.planning.plan import GatewayPlan
+from junctor.reconcile.ports import Conflict, MapObjects, PortError, StoredCredentials, StoredObject
+
+logger = logging.getLogger(__name__)
+
+_PARALLEL_WRITES: Final = 8
+
+
+class Superseded(Exception):
+    """Another operator with a higher epoch writes this map: this one has to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEvent:
+    """A watch event about an object of a map, as far as it matters here."""
+
+    name: str
+    uid: str
+    version: int
+    deleted: bool
+
+
+@dataclass(slots=True)
+class Stored:
+    """What is stored, as far as it is known: filled by `load` and by own writes. broken: shards that do not hold what their name says."""
+
+    head: StoredObject | None = None
+    shards: dict[str, StoredObject] = field(default_factory=dict)
+    broken: dict[str, StoredObject] = field(default_factory=dict)
+    credentials: dict[int, StoredCredentials] = field(default_factory=dict)
+
+    def explains(self, event: ObjectEvent, map_name: str) -> bool:
+        """Whether an event tells nothing new: it is the echo of an own write, or older than one."""
+        known: StoredObject | StoredCredentials | None
+        if event.name == map_name:
+            known = self.head
+        elif event.name in self.shards:
+            known = self.shards[event.name]
+        else:
+            number = event.name.removeprefix(f"{map_name}-credentials-")
+            known = self.credentials.get(int(number)) if number.isdigit() else None
+        if known is None:
+            return event.deleted
+        if event.deleted:
+            return known.uid != event.uid
+        return event.version <= int(known.version)
+
+
+class MapPublisher:
+    """The writer of one map. `publish` and `clean_up` are never called at the same time.
+
+    checkpoint: called with the name of each step before it is done; tests stop the process there.
+    """
+
+    def __init__(
+        self, gateway: GatewayConfiguration, objects: MapObjects, *, checkpoint: Callable[[str], None] = lambda step: None
+    ) -> None:
+        self.gateway = gateway
+        self._objects = objects
+        self._checkpoint = checkpoint
+        self._stored = Stored()
+        self._installation = ""
+        self._reload = True
+        self._busy = False
+        self._events: list[ObjectEvent] = []
+        self.layout = Layout(gateway.map, {})
+        self.head: Head | None = None
+        self.published = Published()
+        self.removed: dict[str, int] = {}
+        self.failure: Finding | None = None
+        self.epoch = 1
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the published head; 0 when there is none."""
+        return self.head.sequence if self.head else 0
+
+    def objects_changed(self) -> None:
+        """Events may have been lost: read what is stored at the next pass."""
+        self._reload = True
+
+    def observe(self, event: ObjectEvent) -> bool:
+        """Take an event about an object of the map; True when somebody else did it, so that the next pass has to look.
+
+        The echo of an own write can arrive before the write returns, so events during a pass are judged at its end.
+        """
+        if self._busy:
+            self._events.append(event)
+            return False
+        if self._reload or self._stored.explains(event, self.gateway.map):
+            return False
+        self._reload = True
+        return True
+
+    def settle(self) -> bool:
+        """End a pass: judge the events that came during it; True when another pass is needed."""
+        self._busy = False
+        events, self._events = self._events, []
+        return sum(map(self.observe, events)) > 0
+
+    def head_reference(self) -> dict[str, str] | None:
+        """An object reference to the head, for Events; None when there is no head."""
+        if self._stored.head is None:
+            return None
+        where = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": self.gateway.namespace}
+        return {**where, "name": self._stored.head.name, "uid": self._stored.head.uid}
+
+    async def load(self) -> None:
+        """Read what is stored. At first it is also the memory of what is published; later only the objects themselves matter."""
+        self._installation = await self._objects.installation()
+        head, shards, credentials = await asyncio.gather(
+            self._objects.read_head(), self._objects.list_shards(), self._objects.list_credentials()
+        )
+        self._reload = False
+        if self.head is None and head is not None and self._is_ours(head):
+            self._remember(head, shards)
+        whole = {shard.name: _light(shard) for shard in shards if _is_whole(shard)}
+        broken = {shard.name: _light(shard) for shard in shards if shard.name not in whole}
+        self._stored = Stored(head, whole, broken, {item.number: item for item in credentials})
+
+    def _remember(self, stored: StoredObject, shards: Sequence[StoredObject]) -> None:
+        """Take the stored map as the one published before this process began."""
+        try:
+            head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
+            self.epoch = max(self.epoch, head.epoch)
+            texts = {shard.name: shard.data.get(SHARD_KEY, "") for shard in shards}
+            layout = read_layout(self.gateway.map, head.shards, texts)
+            entries = layout.entries()
+            origins = {connector_id: origin_of(entry) for connector_id, entry in entries.items()}
+        except (ConnectorMapError, KeyError, TypeError) as error:
+            logger.warning("map %s/%s cannot be read and is built anew: %s", self.gateway.namespace, self.gateway.map, error)
+            return
+        self.head, self.layout, self.published = head, layout, Published(entries, origins)
+
+    def _is_ours(self, head: StoredObject) -> bool:
+        """By its content when that can be read, else by its owner: a head that is broken can only be repaired by its installation."""
+        named = installation_of(head.data.get(HEAD_KEY, ""))
+        return self._installation in (named, head.owner) if named is None else named == self._installation
+
+    async def publish(
+        self, plan: GatewayPlan, values: Callable[[frozenset[str]], Mapping[str, bytes]], sequence_floor: Callable[[], int]
+    ) -> bool:
+        """Make the stored map hold the plan; True when a new head was written.
+
+        values: gives the values of credentials that have to be stored. sequence_floor: the highest sequence that any pod acknowledged.
+        Raises Superseded. What else goes wrong is kept in `failure` and raised as PortError: the next pass tries again.
+        """
+        self._busy = True
+        try:
+            if self._reload:
+                await self.load()
+            written = await self._publish(plan, values, sequence_floor)
+        except PortError as error:
+            self._reload = True
+            self.failure = self.failure_of(error)
+            raise
+        self.failure = None
+        return written
+
+    @staticmethod
+    def failure_of(error: PortError) -> Finding:
+        """What the statuses say about a failed write."""
+        if isinstance(error, ForeignMap):
+            return Finding("False", Reason.MAP_OF_ANOTHER_INSTALLATION, str(error))
+        return Finding("False", Reason.PUBLISH_FAILED, str(error))
+
+    async def _publish(
+        self, plan: GatewayPlan, values: Callable[[frozenset[str]], Mapping[str, bytes]], sequence_floor: Callable[[], int]
+    ) -> bool:
+        stored_head = self._stored.head
+        if stored_head is not None and not self._is_ours(stored_head):
+            where = f"ConfigMap {self.gateway.namespace}/{self.gateway.map}"
+            raise ForeignMap(f"{where} belongs to another installation; give this gateway another map, or delete it if that one is gone")
+        changes = _changes(plan.entries, self.published.entries)
+        sequence = max(self.sequence, sequence_floor(), _sequence_of(stored_head)) + 1
+        dated = {key: entry.changed_at(sequence) if entry is not None else None for key, entry in changes.items()}
+        layout = self.layout.replace(dated) if dated else self.layout
+        entries = _applied(self.published.entries, dated)
+        intact = self.head is not None and stored_head is not None and stored_head.data.get(HEAD_KEY) == self.head.to_text()
+        await self._write_credentials(plan.credentials, values)
+        await self._write_shards(layout)
+        if not dated and intact:
+            self._take_over(plan, entries, layout)
+            return False
+        head = Head(
+            installation=self._installation,
+            epoch=self.epoch,
+            sequence=sequence,
+            revision=revision_of(entries.values()),
+            connectors=len(entries),
+            shards=layout.refs(),
+        )
+        await self._write_head(head)
+        for connector_id, entry in dated.items():
+            origin = self.published.origins.get(connector_id)
+            if entry is None and origin is not None:
+                self.removed[origin.uid] = sequence
+        self.head = head
+        self._take_over(plan, entries, layout)
+        return True
+
+    def _take_over(self, plan: GatewayPlan, entries: Mapping[str, Entry], layout: Layout) -> None:
+        self.layout = layout
+        self.published = Published(entries, plan.origins)
+        for uid in [uid for uid in self.removed if uid not in plan.verdicts]:
+            del self.removed[uid]
+
+    async def _write_credentials(self, wanted: frozenset[str], values: Callable[[frozenset[str]], Mapping[str, bytes]]) -> None:
+        held = {key for stored in self._stored.credentials.values() for key in stored.intact}
+        missing = wanted - held
+        if not missing:
+            return
+        self._checkpoint("credentials")
+        by_object: dict[int, dict[str, bytes]] = {}
+        for credential, value in values(frozenset(missing)).items():
+            by_object.setdefault(credential_object(credential), {})[credential] = value
+        for number, group in by_object.items():
+            self._stored.credentials[number] = await self._objects.add_credentials(number, group)
+
+    async def _write_shards(self, layout: Layout) -> None:
+        missing = [shard for shard in layout.shards.values() if shard.ref.name not in self._stored.shards]
+        if not missing:
+            return
+        self._checkpoint("shards")
+        bound = asyncio.Semaphore(_PARALLEL_WRITES)
+
+        async def write(name: str, text: str) -> None:
+            async with bound:
+                if name in self._stored.broken:
+                    await self._objects.delete_shard(self._stored.broken.pop(name))
+                self._stored.shards[name] = _light(await self._objects.create_shard(name, text))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for shard in missing:
+                    group.create_task(write(shard.ref.name, shard.text))
+        except* PortError as failed:
+            raise failed.exceptions[0] from failed
+
+    async def _write_head(self, head: Head) -> None:
+        self._checkpoint("head")
+        try:
+            self._stored.head = await self._objects.write_head(head.to_text(), self._stored.head)
+        except Conflict:
+            await self.load()
+            self._check_epoch()
+            raise
+        self._checkpoint("after-head")
+
+    def _check_epoch(self) -> None:
+        stored = self._stored.head
+        if stored is None or not self._is_ours(stored):
+            return
+        try:
+            epoch = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name).epoch
+        except ConnectorMapError:
+            return
+        if epoch > self.epoch:
+            raise Superseded(
+                f"map {self.gateway.namespace}/{self.gateway.map} is written with epoch {epoch}, this operator has {self.epoch}"
+            )
+
+    async def clean_up(self, plan: GatewayPlan) -> bool:
+        """Delete shards and credentials that the head does not need; True when all is clean. Call it when nobody reads the old map."""
+        if self._reload or self.head is None:
+            return False
+        self._busy = True
+        current = {ref.name for ref in self.head.shards}
+        for shards in (self._stored.shards, self._stored.broken):
+            for name in [name for name in shards if name not in current]:
+                self._checkpoint("clean-up")
+                await self._objects.delete_shard(shards[name])
+                del shards[name]
+        for number, stored in list(self._stored.credentials.items()):
+            surplus = stored.all_keys - plan.credentials
+            if surplus:
+                self._checkpoint("clean-up-credentials")
+                left = await self._objects.remove_credentials(stored, surplus)
+                if left is None:
+                    del self._stored.credentials[number]
+                else:
+                    self._stored.credentials[number] = left
+        return True
+
+    def needs_clean_up(self, plan: GatewayPlan) -> bool:
+        """Whether anything is stored that the head does not need."""
+        if self.head is None:
+            return False
+        current = {ref.name for ref in self.head.shards}
+        return any(name not in current for name in (*self._stored.shards, *self._stored.broken)) or any(
+            not stored.all_keys <= plan.credentials for stored in self._stored.credentials.values()
+        )
+
+
+class ForeignMap(PortError):
+    """The head belongs to another installation, and is never written."""
+
+
+def _changes(wanted: Mapping[str, Entry], published: Mapping[str, Entry]) -> dict[str, Entry | None]:
+    changes: dict[str, Entry | None] = {
+        key: entry for key, entry in wanted.items() if key not in published or published[key].digest != entry.digest
+    }
+    changes.update((key, None) for key in published if key not in wanted)
+    return changes
+
+
+def _applied(entries: Mapping[str, Entry], changes: Mapping[str, Entry | None]) -> Mapping[str, Entry]:
+    if not changes:
+        return entries
+    result = dict(entries)
+    for key, entry in changes.items():
+        if entry is None:
+            result.pop(key, None)
+        else:
+            result[key] = entry
+    return result
+
+
+def _sequence_of(stored: StoredObject | None) -> int:
+    """The sequence of a stored head, 0 when it cannot be read: a head that somebody restored must not pull the sequence back."""
+    if stored is None:
+        return 0
+    try:
+        return Head.parse(stored.data.get(HEAD_KEY, ""), stored.name).sequence
+    except ConnectorMapError:
+        return 0
+
+
+def _is_whole(shard: StoredObject) -> bool:
+    """Whether a shard holds what its name says: the name ends with the first 12 digits of the digest."""
+    return sha256(shard.data.get(SHARD_KEY, ""))[7:19] == shard.name.rsplit("-", 1)[-1]
+
+
+def _light(stored: StoredObject) -> StoredObject:
+    """A shard without its text: only the name and the preconditions are needed later."""
+    return StoredObject(stored.name, stored.uid, stored.version, stored.owner)

@@ -1,0 +1,317 @@
+"""The single-flight loop: whatever happened, one pass at a time makes the published maps what they should be.
+
+wake -> (pacing) -> plan -> publish -> announce -> statuses
+                                          ^ acknowledgements wake the statuses only
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from junctor.api.configuration import GatewayConfiguration, OperatorConfiguration
+from junctor.api.names import API_VERSION, CONNECTOR_KIND
+from junctor.api.resources import ConnectorResource
+from junctor.planning.inputs import Inputs
+from junctor.planning.plan import GatewayPlan, Hold, Planner
+from junctor.reconcile.pacing import Pacer
+from junctor.reconcile.ports import Cluster, MapObjects, PortError, Signal, StatusSink
+from junctor.reconcile.publisher import MapPublisher, ObjectEvent
+from junctor.reconcile.reporter import GatewayView, Reporter
+from junctor.reconcile.signaller import Signaller
+from junctor.reconcile.snapshot import Snapshot
+from junctor.reconcile.status_queue import StatusQueue
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between full LISTs when nothing else asks for one.
+REFRESH_SECONDS: Final = 300.0
+#: Seconds after which old shards and credentials are removed although some pod did not acknowledge: it starts again at the head.
+CLEAN_UP_SECONDS: Final = 60.0
+_FIRST_RETRY: Final = 0.5
+_LAST_RETRY: Final = 10.0
+_SURVEY_SECONDS: Final = 2.0
+
+
+@dataclass(slots=True)
+class _Gateway:
+    """Everything about one gateway."""
+
+    configuration: GatewayConfiguration
+    planner: Planner
+    publisher: MapPublisher
+    signaller: Signaller
+    plan: GatewayPlan | None = None
+    published_at: float = 0.0
+    held: Hold | None = None
+    surveyed: bool = False
+
+
+@dataclass(slots=True)
+class _Health:
+    """When the loop last did its work, on its own clock: for liveness."""
+
+    passed_at: float | None = None
+    failures: int = 0
+    reported_fields: set[tuple[str, int]] = field(default_factory=set)
+
+
+class Reconciler:
+    """The loop of one operator. clock: monotonic seconds. checkpoint: see MapPublisher."""
+
+    def __init__(
+        self,
+        configuration: OperatorConfiguration,
+        snapshot: Snapshot,
+        cluster: Cluster,
+        maps: Mapping[str, MapObjects],
+        signal: Signal,
+        sink: StatusSink,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        checkpoint: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self.snapshot = snapshot
+        self._cluster = cluster
+        self._clock = clock
+        self._queue = StatusQueue(sink)
+        self._gateways = [
+            _Gateway(
+                gateway,
+                Planner(gateway),
+                MapPublisher(gateway, maps[gateway.name], checkpoint=checkpoint),
+                Signaller(gateway.name, signal, self.wake_statuses),
+            )
+            for gateway in configuration.gateways
+        ]
+        self._reporter = Reporter(self._queue, snapshot)
+        self._woken = asyncio.Event()
+        self._report = asyncio.Event()
+        self._refresh = asyncio.Event()
+        self._pacer = Pacer()
+        self._health = _Health()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._planned: Mapping[str, ConnectorResource] = {}
+
+    # --- what events do ---------------------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something that the maps depend on changed."""
+        self._woken.set()
+
+    def wake_statuses(self) -> None:
+        """Something that only statuses depend on changed: an acknowledgement, a status."""
+        self._report.set()
+
+    def request_refresh(self) -> None:
+        """Events may have been lost: replace the snapshot by full LISTs soon."""
+        self._refresh.set()
+
+    def map_object_changed(self, gateway: str, event: ObjectEvent) -> None:
+        """An object of a gateway's map was written or deleted, by this process or by somebody else."""
+        for item in self._gateways:
+            if item.configuration.name == gateway and item.publisher.observe(event):
+                logger.info("map %s/%s: %s was changed by somebody else", item.configuration.namespace, item.configuration.map, event.name)
+                self.wake()
+
+    @property
+    def seconds_since_pass(self) -> float | None:
+        """How long ago a pass ended; None before the first one."""
+        return None if self._health.passed_at is None else self._clock() - self._health.passed_at
+
+    # --- the loop ---------------------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until cancelled. Raises Superseded when another operator took over."""
+        self._queue.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_fresh(), name="refresh")
+                group.create_task(self._keep_reporting(), name="report")
+                group.create_task(self._keep_publishing(), name="reconcile")
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            await self._queue.close()
+            await asyncio.gather(*(gateway.signaller.close() for gateway in self._gateways))
+
+    async def _keep_fresh(self) -> None:
+        """Full LISTs at the start, on request, and now and then; never in the way of a single change."""
+        while True:
+            self._refresh.clear()
+            await self._cluster.refresh()
+            for gateway in self._gateways:
+                gateway.publisher.objects_changed()
+            self.wake()
+            try:
+                await asyncio.wait_for(self._refresh.wait(), REFRESH_SECONDS)
+                await asyncio.sleep(1.0)  # requests come in bursts: one LIST answers them all
+            except TimeoutError:
+                continue
+
+    async def _keep_publishing(self) -> None:
+        while True:
+            await self._woken.wait()
+            await asyncio.sleep(self._pacer.delay(self._clock()))
+            self._woken.clear()
+            if not self.snapshot.connectors.synced and self.snapshot.connectors_defined:
+                continue  # the first LIST is still on its way: nothing may be concluded
+            await self._pass()
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            await self._report.wait()
+            await asyncio.sleep(0.005)  # acknowledgements of one revision come within milliseconds of each other
+            self._report.clear()
+            self._report_statuses()
+
+    async def _pass(self) -> None:
+        inputs = await self._inputs()
+        self._planned = inputs.connectors
+        done = await asyncio.gather(*(self._reconcile(gateway, inputs) for gateway in self._gateways))
+        if all(done):
+            self.snapshot.forget_deletions(inputs.deleted)
+            self._health.failures = 0
+        else:
+            self._health.failures += 1
+            self._wake_in("retry", min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(self._health.failures - 1, 5)))
+        for gateway in self._gateways:
+            if gateway.publisher.settle():
+                self.wake()
+        self._health.passed_at = self._clock()
+        self._note_ignored_fields(inputs)
+        self.wake_statuses()
+
+    async def _inputs(self) -> Inputs:
+        """The snapshot, with deletions believed only while the kind itself is there: removing a CRD deletes all its objects."""
+        inputs = self.snapshot.inputs()
+        if not inputs.deleted or not inputs.connectors_known:
+            return inputs
+        try:
+            defined = await self._cluster.still_defined()
+        except PortError as error:
+            logger.warning("deletions wait until it is known whether %s still exists: %s", CONNECTOR_KIND, error)
+            self._wake_in("defined", 1.0)
+            return replace(inputs, connectors_known=False, deleted=frozenset())
+        if defined:
+            return inputs
+        logger.warning("the kind %s is being removed: the published connectors stay", CONNECTOR_KIND)
+        self.snapshot.connectors_defined = False
+        self.snapshot.deleted.clear()
+        return self.snapshot.inputs()
+
+    async def _reconcile(self, gateway: _Gateway, inputs: Inputs) -> bool:
+        """One gateway's part of a pass; False when it has to be tried again."""
+        now = self._clock()
+        publisher = gateway.publisher
+        if gateway.signaller.set_pods(self.snapshot.pods_of(gateway.configuration.name)):
+            self.wake_statuses()
+        try:
+            if gateway.plan is None:
+                await publisher.load()
+            plan = gateway.planner.plan(inputs, publisher.published, now)
+            gateway.plan = plan
+            self._note_hold(gateway, plan)
+            if publisher.head is None and not gateway.surveyed:
+                await gateway.signaller.survey(deadline=_SURVEY_SECONDS)
+                gateway.surveyed = True
+            written = await publisher.publish(plan, self.snapshot.credential_values, lambda: gateway.signaller.highest)
+            if written:
+                gateway.published_at = self._clock()
+                self._pacer.published(gateway.published_at)
+                gateway.signaller.announce(publisher.sequence)
+                logger.info(
+                    "published sequence %s of map %s/%s: %s connectors",
+                    publisher.sequence,
+                    gateway.configuration.namespace,
+                    gateway.configuration.map,
+                    len(plan.entries),
+                )
+            elif publisher.head is not None:
+                gateway.signaller.announce(publisher.sequence)
+            await self._clean_up(gateway, plan)
+        except PortError as error:
+            publisher.failure = publisher.failure_of(error)
+            logger.error("map %s/%s not published, trying again: %s", gateway.configuration.namespace, gateway.configuration.map, error)
+            return False
+        if plan.wake_at is not None:
+            self._wake_in(f"plan {gateway.configuration.name}", max(0.0, plan.wake_at - now))
+        return True
+
+    async def _clean_up(self, gateway: _Gateway, plan: GatewayPlan) -> None:
+        if not gateway.publisher.needs_clean_up(plan):
+            return
+        waited = self._clock() - gateway.published_at
+        if gateway.signaller.all_acknowledged(gateway.publisher.sequence) or waited >= CLEAN_UP_SECONDS:
+            await gateway.publisher.clean_up(plan)
+        else:
+            self._wake_in(f"clean-up {gateway.configuration.name}", CLEAN_UP_SECONDS - waited)
+
+    # --- what is told -----------------------------------------------------------------------------------------------------------------
+
+    def _report_statuses(self) -> None:
+        views: list[GatewayView] = []
+        for gateway in self._gateways:
+            if gateway.plan is None:
+                return
+            publisher = gateway.publisher
+            views.append(
+                GatewayView(
+                    gateway.configuration.name,
+                    gateway.plan,
+                    publisher.published.entries,
+                    publisher.sequence,
+                    gateway.signaller.progress(),
+                    publisher.removed,
+                    publisher.failure,
+                    gateway.published_at,
+                )
+            )
+            if gateway.signaller.all_acknowledged(publisher.sequence) and publisher.needs_clean_up(gateway.plan):
+                self.wake()
+        again = self._reporter.report(self._planned, views, self._clock())
+        if again is not None:
+            self._timer("report", again, self.wake_statuses)
+
+    def _note_hold(self, gateway: _Gateway, plan: GatewayPlan) -> None:
+        if plan.held is None or gateway.held is not None:
+            gateway.held = plan.held
+            return
+        gateway.held = plan.held
+        held = plan.held
+        until = "until the kind is back" if held.until == float("inf") else "for a minute"
+        message = f"{held.lost} of {held.of} connectors are gone without having been deleted one by one; gateways keep them {until}"
+        logger.warning("gateway %s: %s", gateway.configuration.name, message)
+        head = gateway.publisher.head_reference()
+        if head is not None:
+            self._queue.event(head, warning=True, reason="ConnectorLossHeld", message=message)
+
+    def _note_ignored_fields(self, inputs: Inputs) -> None:
+        """An Event for a field that only describes and that this version does not know, once for each generation."""
+        for uid, resource in inputs.connectors.items():
+            if resource.ignored and (uid, resource.generation) not in self._health.reported_fields:
+                self._health.reported_fields.add((uid, resource.generation))
+                self._queue.event(
+                    {
+                        "apiVersion": API_VERSION,
+                        "kind": CONNECTOR_KIND,
+                        "namespace": resource.namespace,
+                        "name": resource.name,
+                        "uid": uid,
+                    },
+                    warning=True,
+                    reason="FieldIgnored",
+                    message=f"this operator does not know {', '.join(resource.ignored)}; ignored, upgrade the operator to use it",
+                )
+
+    # --- timers -----------------------------------------------------------------------------------------------------------------------
+
+    def _wake_in(self, name: str, seconds: float) -> None:
+        self._timer(name, seconds, self.wake)
+
+    def _timer(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        if name in self._timers:
+            self._timers[name].cancel()
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, action)

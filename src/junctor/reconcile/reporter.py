@@ -1,0 +1,114 @@
+"""Turns plans, published maps and acknowledgements into status updates, looking again only at connectors that something changed for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from junctor.api.conditions import ConditionType, Finding, Reason
+from junctor.api.connector_map import Entry
+from junctor.api.resources import ConnectorResource
+from junctor.planning.plan import GatewayPlan, Verdict
+from junctor.planning.statuses import PodProgress, Progress, findings_of, status_of
+from junctor.reconcile.snapshot import Snapshot
+from junctor.reconcile.status_queue import StatusQueue
+
+#: Seconds after a publication in which "being published" and "awaiting gateways" are not written: normally all pods answer sooner, and
+#: one status write is better than two.
+SETTLE_SECONDS: Final = 0.5
+_PASSING: Final = frozenset({str(Reason.AWAITING_GATEWAYS), str(Reason.NOT_PROGRAMMED)})
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayView:
+    """One gateway at the moment of a report. published_at: on the loop's clock."""
+
+    name: str
+    plan: GatewayPlan
+    entries: Mapping[str, Entry]
+    sequence: int
+    pods: Sequence[PodProgress]
+    removed: Mapping[str, int]
+    failure: Finding | None
+    published_at: float
+
+    def progress(self) -> Progress:
+        """The view as the planner knows it."""
+        return Progress(self.name, self.entries, self.sequence, self.pods, self.removed, self.failure)
+
+
+@dataclass(slots=True)
+class _Reported:
+    """What a connector's last report was made of, and the status that it asked for (until the snapshot shows another one)."""
+
+    basis: tuple[Any, ...]
+    seen: Mapping[str, Any]
+    asked: Mapping[str, Any] | None
+
+
+class Reporter:
+    """Reports on all connectors; remembers what was reported."""
+
+    def __init__(self, queue: StatusQueue, snapshot: Snapshot) -> None:
+        self._queue = queue
+        self._snapshot = snapshot
+        self._reported: dict[str, _Reported] = {}
+
+    def report(self, connectors: Mapping[str, ConnectorResource], views: Sequence[GatewayView], now: float) -> float | None:
+        """Queue the statuses that differ. Gives the seconds after which to report again, None when nothing waits."""
+        settling = [view.published_at + SETTLE_SECONDS - now for view in views]
+        again: float | None = None
+        contexts = [(view, view.progress(), _floor(view)) for view in views]
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for uid, resource in connectors.items():
+            tracked = self._snapshot.connectors.items.get(uid)
+            if tracked is None:
+                continue
+            basis: tuple[Any, ...] = (resource, *(_basis(view, floor, view.plan.verdicts.get(uid)) for view, _, floor in contexts))
+            known = self._reported.get(uid)
+            if known is not None and known.seen is tracked.status and known.basis == basis:
+                continue
+            current = known.asked if known is not None and known.asked is not None and known.seen is tracked.status else tracked.status
+            was_ready = _was_ready(current, resource.generation)
+            findings = [
+                findings_of(verdict, progress, was_ready)
+                for view, progress, _ in contexts
+                if (verdict := view.plan.verdicts.get(uid)) is not None
+            ]
+            passing = any(str(item.conditions[ConditionType.READY].reason) in _PASSING for item in findings)
+            wait = max(settling, default=0.0)
+            if passing and wait > 0:
+                again = wait
+                continue
+            update = status_of(resource, findings, current, stamp)
+            if update is not None:
+                self._queue.put(update)
+                current = update.status
+            self._reported[uid] = _Reported(basis, tracked.status, current)
+        for uid in [uid for uid in self._reported if uid not in connectors]:
+            del self._reported[uid]
+        return again
+
+
+def _floor(view: GatewayView) -> int:
+    """The sequence that every pod serves without objection; -1 when there is no such thing."""
+    if not view.pods or any(pod.rejected or pod.refusal or pod.acknowledged is None for pod in view.pods):
+        return -1
+    return min(pod.acknowledged or 0 for pod in view.pods)
+
+
+def _basis(view: GatewayView, floor: int, verdict: Verdict | None) -> tuple[Any, ...]:
+    """Equal when nothing changed that a report on this connector could tell."""
+    if verdict is None:
+        return ()
+    entry = view.entries.get(verdict.id)
+    if verdict.accepted.ok and not verdict.disabled and entry is not None and entry.since <= floor:
+        return verdict, entry, None
+    return verdict, entry, tuple(view.pods), view.failure, view.sequence if verdict.disabled else 0
+
+
+def _was_ready(status: Mapping[str, Any], generation: int) -> bool:
+    return any(
+        condition.get("type") == "Ready" and condition.get("status") == "True" and condition.get("observedGeneration") == generation
+        for condition in status.get("conditions") or ()
+    )

@@ -1,0 +1,152 @@
+"""Tells the gateway pods that a map was published, and remembers what each acknowledged. One task for each pod: a pod that never
+answers costs its own task's time and nobody else's."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from junctor.planning.statuses import PodProgress
+from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable, Signal
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for one signal, connection included.
+DEADLINE: Final = 3.0
+_FIRST_RETRY: Final = 0.1
+_LAST_RETRY: Final = 10.0
+_PARALLEL: Final = 64
+
+
+class _PodSignal:
+    """One pod and how far it is."""
+
+    def __init__(self, pod: Pod) -> None:
+        self.pod = pod
+        self.progress = PodProgress(pod.name)
+        self.wanted = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Signaller:
+    """Signals the pods of one gateway. on_change: called when what is known of a pod changed."""
+
+    def __init__(self, gateway: str, signal: Signal, on_change: Callable[[], None], *, deadline: float = DEADLINE) -> None:
+        self._gateway = gateway
+        self._signal = signal
+        self._on_change = on_change
+        self._deadline = deadline
+        self._pods: dict[str, _PodSignal] = {}
+        self._slots = asyncio.Semaphore(_PARALLEL)
+        self._sequence = 0
+        #: The highest sequence that any pod ever acknowledged: a new head has to be above it.
+        self.highest = 0
+
+    def set_pods(self, pods: Sequence[Pod]) -> bool:
+        """The ready pods of now. A new incarnation of a pod starts from nothing. True when the set changed."""
+        present = {pod.uid: pod for pod in pods}
+        changed = False
+        for uid in [uid for uid, held in self._pods.items() if present.get(uid) != held.pod]:
+            self._stop(self._pods.pop(uid))
+            changed = True
+        for uid, pod in present.items():
+            if uid not in self._pods:
+                held = self._pods[uid] = _PodSignal(pod)
+                held.task = asyncio.create_task(self._follow(held), name=f"signal {pod.name}")
+                held.wanted.set()
+                changed = True
+        return changed
+
+    def announce(self, sequence: int) -> None:
+        """A head with this sequence is published: every pod that serves less is told."""
+        self._sequence = sequence
+        for held in self._pods.values():
+            if held.progress.acknowledged is None or held.progress.acknowledged < sequence:
+                held.wanted.set()
+
+    async def survey(self, *, deadline: float) -> int:
+        """Ask all pods once what they serve, for a start without a head. Gives the highest sequence."""
+        pods = [held.pod for held in self._pods.values()]
+
+        async def ask(pod: Pod) -> int:
+            try:
+                return (await self._signal.reload(pod, 0, (), deadline=deadline)).sequence
+            except MapRejected as rejected:
+                return rejected.serving or 0
+            except PodUnreachable:
+                return 0
+
+        self.highest = max([self.highest, *await asyncio.gather(*map(ask, pods))])
+        return self.highest
+
+    def progress(self) -> list[PodProgress]:
+        """How far every ready pod is, by name."""
+        return sorted((held.progress for held in self._pods.values()), key=lambda progress: progress.name)
+
+    def all_acknowledged(self, sequence: int) -> bool:
+        """Whether every ready pod serves at least this sequence."""
+        return all((held.progress.acknowledged or -1) >= sequence for held in self._pods.values())
+
+    async def close(self) -> None:
+        """Stop signalling."""
+        for held in self._pods.values():
+            self._stop(held)
+        tasks = [held.task for held in self._pods.values() if held.task]
+        self._pods.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @staticmethod
+    def _stop(held: _PodSignal) -> None:
+        if held.task is not None:
+            held.task.cancel()
+
+    async def _follow(self, held: _PodSignal) -> None:
+        """Signal one pod whenever it is behind, until it is gone."""
+        failures = 0
+        while True:
+            await held.wanted.wait()
+            held.wanted.clear()
+            sequence = self._sequence
+            progress = await self._ask(held.pod, sequence)
+            failed = progress.acknowledged is None or progress.acknowledged < sequence
+            if progress.acknowledged is None and not progress.refusal:
+                # What it served stays true while it does not answer: pods never go back.
+                progress = PodProgress(progress.name, held.progress.acknowledged, progress.failure, "", held.progress.rejected)
+            self._note(held, progress)
+            failures = failures + 1 if failed else 0
+            if failed:
+                pause = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, 10))
+                await self._pause(held, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, protects nothing
+                held.wanted.set()
+
+    async def _pause(self, held: _PodSignal, seconds: float) -> None:
+        """Wait before a retry; news end the wait, but never sooner than the first retry would come."""
+        await asyncio.sleep(min(seconds, _FIRST_RETRY))
+        try:
+            await asyncio.wait_for(held.wanted.wait(), max(0.0, seconds - _FIRST_RETRY))
+        except TimeoutError:
+            return
+
+    async def _ask(self, pod: Pod, sequence: int) -> PodProgress:
+        async with self._slots:
+            try:
+                answer = await self._signal.reload(pod, sequence, self._peers(), deadline=self._deadline)
+            except MapRejected as rejected:
+                return PodProgress(pod.name, rejected.serving, refusal=str(rejected))
+            except PodUnreachable as error:
+                return PodProgress(pod.name, failure=str(error))
+        return PodProgress(pod.name, answer.sequence, rejected=answer.rejected)
+
+    def _peers(self) -> list[str]:
+        return sorted(held.pod.name for held in self._pods.values())
+
+    def _note(self, held: _PodSignal, progress: PodProgress) -> None:
+        self.highest = max(self.highest, progress.acknowledged or 0)
+        if progress != held.progress:
+            if progress.failure and not held.progress.failure:
+                logger.warning("gateway %s: pod %s does not answer: %s", self._gateway, progress.name, progress.failure)
+            if progress.refusal and progress.refusal != held.progress.refusal:
+                logger.warning("gateway %s: pod %s keeps its map: %s", self._gateway, progress.name, progress.refusal)
+            held.progress = progress
+            self._on_change()

@@ -1,0 +1,215 @@
+"""What the loop knows of the cluster: kept current by events, replaced by LISTs.
+
+Events may come late, twice, or never (a broken watch loses deletions); a LIST may be older than an event. The resourceVersion decides:
+the API server orders the versions of one resource (they are integers, Kubernetes 1.35 and later document it).
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from junctor.api.configuration import OperatorConfiguration
+from junctor.api.connector_map import credential_version, reference_hash
+from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL
+from junctor.api.resources import ConnectorResource
+from junctor.planning.inputs import CredentialVersion, Inputs
+from junctor.reconcile.ports import Pod
+
+Body = Mapping[str, Any]
+T = TypeVar("T")
+
+
+class Collection(Generic[T]):
+    """Objects of one kind by uid, read into `T`. `read` gets the body and what was known before; None means: not of interest."""
+
+    def __init__(self, read: Callable[[Body, T | None], T | None]) -> None:
+        self._read = read
+        self._versions: dict[str, int] = {}
+        self._gone: dict[str, int] = {}
+        self.items: dict[str, T] = {}
+        self.synced = False
+
+    def observe(self, body: Body, *, deleted: bool = False) -> bool:
+        """Take an event; True when it changed something that matters."""
+        uid, version = _identity(body)
+        if version < self._versions.get(uid, -1) or (uid in self._gone and not deleted):
+            return False
+        if deleted:
+            self._versions.pop(uid, None)
+            self._gone[uid] = version
+            return self.items.pop(uid, None) is not None
+        self._versions[uid] = version
+        return self._take(uid, body)
+
+    def replace(self, bodies: Iterable[Body], version: str) -> bool:
+        """Take a whole LIST of the given resourceVersion; True when it changed something that matters."""
+        listed = int(version or 0)
+        present: set[str] = set()
+        changed = not self.synced
+        for body in bodies:
+            uid, own = _identity(body)
+            present.add(uid)
+            if uid in self._gone or own < self._versions.get(uid, -1):
+                continue
+            self._versions[uid] = own
+            changed |= self._take(uid, body)
+        for uid in [uid for uid, own in self._versions.items() if uid not in present and own <= listed]:
+            del self._versions[uid]
+            changed |= self.items.pop(uid, None) is not None
+        self._gone = {uid: own for uid, own in self._gone.items() if own > listed}
+        self.synced = True
+        return changed
+
+    def _take(self, uid: str, body: Body) -> bool:
+        before = self.items.get(uid)
+        after = self._read(body, before)
+        if after is None:
+            return self.items.pop(uid, None) is not None
+        self.items[uid] = after
+        return after is not before and after != before
+
+
+def _identity(body: Body) -> tuple[str, int]:
+    metadata = body["metadata"]
+    return metadata["uid"], int(metadata.get("resourceVersion") or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedConnector:
+    """A connector and its status. Equality is that of what the map depends on: a status alone wakes nobody."""
+
+    resource: ConnectorResource
+    status: Mapping[str, Any] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSecret:
+    """A labelled Secret of users. The values stay here, on their way to the credential Secrets."""
+
+    namespace: str
+    name: str
+    versions: Mapping[str, CredentialVersion]
+    values: Mapping[str, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceLabels:
+    """A namespace."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPod:
+    """A ready pod and its gateway."""
+
+    gateway: str
+    namespace: str
+    pod: Pod
+
+
+class Snapshot:
+    """The collections of one operator."""
+
+    def __init__(self, configuration: OperatorConfiguration, installation_key: bytes) -> None:
+        self._key = installation_key
+        self._namespaces_of_gateways = {(gateway.name, gateway.namespace) for gateway in configuration.gateways}
+        self.connectors: Collection[TrackedConnector] = Collection(_read_connector)
+        self.secrets: Collection[CredentialSecret] = Collection(self._read_secret)
+        self.namespaces: Collection[NamespaceLabels] = Collection(_read_namespace)
+        self.pods: Collection[GatewayPod] = Collection(self._read_pod)
+        self.deleted: set[str] = set()
+        self.connectors_defined = False
+
+    def observe_connector(self, body: Body, *, deleted: bool) -> bool:
+        """Take an event about an MCPConnector; a deletion is remembered until `forget_deletions`."""
+        if deleted or body["metadata"].get("deletionTimestamp"):
+            self.deleted.add(body["metadata"]["uid"])
+        return self.connectors.observe(body, deleted=deleted)
+
+    def inputs(self) -> Inputs:
+        """The planner's look at the present state."""
+        return Inputs(
+            connectors={uid: tracked.resource for uid, tracked in self.connectors.items.items()},
+            namespaces={item.name: item.labels for item in self.namespaces.items.values()},
+            secrets={(item.namespace, item.name): item.versions for item in self.secrets.items.values()},
+            deleted=frozenset(self.deleted),
+            connectors_known=self.connectors_defined and self.connectors.synced,
+        )
+
+    def forget_deletions(self, seen: frozenset[str]) -> None:
+        """The maps without these connectors are published."""
+        self.deleted -= seen
+
+    def credential_values(self, wanted: Set[str]) -> dict[str, bytes]:
+        """The values of credentials (`<refhash>.<version>`) as they are sent, as far as their Secrets still hold them."""
+        return {
+            credential: secret.values[key]
+            for secret in self.secrets.items.values()
+            for key, version in secret.versions.items()
+            if (credential := f"{reference_hash(secret.namespace, secret.name, key)}.{version.version}") in wanted
+        }
+
+    def pods_of(self, gateway: str) -> list[Pod]:
+        """The ready pods of a gateway, by name."""
+        return sorted((item.pod for item in self.pods.items.values() if item.gateway == gateway), key=lambda pod: pod.name)
+
+    def _read_secret(self, body: Body, before: CredentialSecret | None) -> CredentialSecret | None:
+        metadata = body["metadata"]
+        if (metadata.get("labels") or {}).get(CREDENTIALS_LABEL) != CREDENTIALS_READABLE or metadata.get("deletionTimestamp"):
+            return None
+        values: dict[str, bytes] = {}
+        for key, text in (body.get("data") or {}).items():
+            try:
+                values[key] = base64.b64decode(text).rstrip(b"\r\n")
+            except (binascii.Error, ValueError):
+                continue
+        versions = {
+            key: CredentialVersion(credential_version(self._key, value), len(value), _header_problem(value))
+            for key, value in values.items()
+        }
+        return CredentialSecret(metadata["namespace"], metadata["name"], versions, values)
+
+    def _read_pod(self, body: Body, before: GatewayPod | None) -> GatewayPod | None:
+        metadata, status = body["metadata"], body.get("status") or {}
+        gateway = (metadata.get("labels") or {}).get(GATEWAY_LABEL, "")
+        namespace = metadata.get("namespace", "")
+        ready = [c for c in status.get("conditions") or () if c.get("type") == "Ready" and c.get("status") == "True"]
+        if (
+            (gateway, namespace) not in self._namespaces_of_gateways
+            or metadata.get("deletionTimestamp")
+            or not ready
+            or not status.get("podIP")
+        ):
+            return None
+        restarts = ",".join(str(c.get("containerID", "")) + str(c.get("restartCount", 0)) for c in status.get("containerStatuses") or ())
+        incarnation = f"{status['podIP']} {ready[0].get('lastTransitionTime', '')} {restarts}"
+        return GatewayPod(gateway, namespace, Pod(metadata["uid"], metadata["name"], status["podIP"], incarnation))
+
+
+def _read_connector(body: Body, before: TrackedConnector | None) -> TrackedConnector | None:
+    metadata = body["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return None
+    status = body.get("status") or {}
+    if before is not None:
+        known = before.resource
+        if known.generation == metadata.get("generation", 1) and known.labels == (metadata.get("labels") or {}):
+            return before if before.status == status else TrackedConnector(known, status)
+    return TrackedConnector(ConnectorResource.of(body), status)
+
+
+def _read_namespace(body: Body, before: NamespaceLabels | None) -> NamespaceLabels | None:
+    return NamespaceLabels(body["metadata"]["name"], body["metadata"].get("labels") or {})
+
+
+def _header_problem(value: bytes) -> str:
+    """Why a value cannot be sent in an HTTP header (RFC 9110 section 5.5), or nothing."""
+    if not value:
+        return "is empty"
+    if any((byte < 32 and byte != 9) or byte == 127 for byte in value):
+        return "holds line breaks or other control characters"
+    return ""

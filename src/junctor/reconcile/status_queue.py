@@ -1,0 +1,97 @@
+"""Writes statuses and events beside the loop: a flood of them never delays the map. The latest status of a resource wins."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from junctor.api.conditions import Reason
+from junctor.api.names import API_VERSION, CONNECTOR_KIND
+from junctor.planning.statuses import StatusUpdate
+from junctor.reconcile.ports import PortError, StatusSink
+
+logger = logging.getLogger(__name__)
+
+_WRITERS: Final = 4
+_RETRY_SECONDS: Final = 1.0
+_EVENT_BACKLOG: Final = 10_000
+
+
+class StatusQueue:
+    """A queue by resource uid. `written` holds what was written last, until the snapshot shows it."""
+
+    def __init__(self, sink: StatusSink) -> None:
+        self._sink = sink
+        self._pending: dict[str, StatusUpdate] = {}
+        self._events: asyncio.Queue[tuple[Mapping[str, Any], bool, str, str]] = asyncio.Queue(_EVENT_BACKLOG)
+        self._waiting = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writing: set[str] = set()
+
+    def start(self) -> None:
+        """Start the writers."""
+        self._tasks = [asyncio.create_task(self._write_statuses(), name=f"status {n}") for n in range(_WRITERS)]
+        self._tasks.append(asyncio.create_task(self._post_events(), name="events"))
+
+    async def close(self) -> None:
+        """Stop; what was not written is written by the next start, which sees the difference."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def put(self, update: StatusUpdate) -> None:
+        """Write this status, instead of an older one of the resource that still waits."""
+        self._pending[update.resource.uid] = update
+        self._waiting.set()
+
+    def event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
+        """Post an event when there is time. Events beyond the backlog are dropped: the conditions say the same."""
+        try:
+            self._events.put_nowait((regarding, warning, reason, message))
+        except asyncio.QueueFull:
+            logger.warning("event dropped, %s wait already: %s", _EVENT_BACKLOG, message)
+
+    async def _write_statuses(self) -> None:
+        while True:
+            await self._waiting.wait()
+            uid = next((uid for uid in self._pending if uid not in self._writing), None)
+            if uid is None:
+                self._waiting.clear()
+                continue
+            update = self._pending.pop(uid)
+            self._writing.add(uid)
+            try:
+                await self._sink.write_status(update)
+            except PortError as error:
+                logger.warning("status of %s not written, trying again: %s", update.resource, error)
+                self._pending.setdefault(uid, update)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._announce(update)
+            finally:
+                self._writing.discard(uid)
+                self._waiting.set()
+
+    def _announce(self, update: StatusUpdate) -> None:
+        if not update.transitions:
+            return
+        failed = [item for item in update.transitions if item.after.status == "False" and item.after.reason is not Reason.DISABLED]
+        telling = failed[0] if failed else update.transitions[-1]
+        changes = ", ".join(f"{item.type} {item.before} -> {item.after.status}" for item in update.transitions)
+        resource = update.resource
+        regarding = {
+            "apiVersion": API_VERSION,
+            "kind": CONNECTOR_KIND,
+            "namespace": resource.namespace,
+            "name": resource.name,
+            "uid": resource.uid,
+        }
+        self.event(regarding, warning=bool(failed), reason=str(telling.after.reason), message=f"{changes}: {telling.after.message}")
+
+    async def _post_events(self) -> None:
+        while True:
+            regarding, warning, reason, message = await self._events.get()
+            try:
+                await self._sink.post_event(regarding, warning=warning, reason=reason, message=message[:1000])
+            except PortError as error:
+                logger.warning("event about %s/%s not posted: %s", regarding.get("namespace"), regarding.get("name"), error)
