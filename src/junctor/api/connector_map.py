@@ -13,6 +13,7 @@ entry on each line, which `kubectl get -o yaml` shows as it is.
 import hashlib
 import hmac
 import json
+from bisect import bisect_left, insort
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -32,6 +33,8 @@ CREDENTIAL_OBJECTS: Final = 16
 _SHARD_TARGET: Final = 64 * 1024
 _MAX_BUCKETS: Final = 65536
 READ_ATTEMPTS: Final = 5
+#: Up to so many changed entries are moved in the ordered digests one by one; beyond, sorting anew is cheaper.
+_FEW: Final = 256
 
 
 class ConnectorMapError(Exception):
@@ -101,7 +104,12 @@ class Entry:
 
 def revision_of(entries: Iterable[Entry]) -> str:
     """The revision: a digest of the set of entry digests, whatever the shards and whoever built it."""
-    return sha256("\n".join(sorted(entry.digest for entry in entries)))
+    return revision_of_digests(sorted(entry.digest for entry in entries))
+
+
+def revision_of_digests(ordered: Iterable[str]) -> str:
+    """The revision of a set of entries whose digests are given in order."""
+    return sha256("\n".join(ordered))
 
 
 # --- credentials --------------------------------------------------------------------------------------------------------------------
@@ -316,26 +324,36 @@ def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str
 # --- reader -------------------------------------------------------------------------------------------------------------------------
 
 
-def parse_shard(ref: ShardRef, text: str) -> dict[str, Entry]:
-    """The entries of a shard, digest verified. Raises MapUnreadable."""
+def parse_shard(ref: ShardRef, text: str, known: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
+    """The entries of a shard, digest verified. Raises MapUnreadable.
+
+    known: entries by line that were parsed before; a line that is among them is not parsed again.
+    """
     if sha256(text) != ref.digest:
         raise MapUnreadable(f"shard {ref.name}: its content does not have the digest that the head names")
+    held = known or {}
     try:
-        entries = [Entry.parse(line) for line in text.removeprefix("[\n").removesuffix("\n]").split(",\n")]
+        entries = [held.get(line) or Entry.parse(line) for line in text.removeprefix("[\n").removesuffix("\n]").split(",\n")]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MapUnreadable(f"shard {ref.name}: an entry cannot be read ({_short(error)})") from error
-    if len(entries) != ref.entries:
-        raise MapUnreadable(f"shard {ref.name}: {len(entries)} entries where the head names {ref.entries}")
-    return {entry.id: entry for entry in entries}
+    by_id = {entry.id: entry for entry in entries}
+    if not len(by_id) == len(entries) == ref.entries:
+        raise MapUnreadable(f"shard {ref.name}: {len(by_id)} entries where the head names {ref.entries}")
+    return by_id
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectorMap:
-    """One map as a reader holds it: whole, verified, never changed."""
+    """One map as a reader holds it: whole, verified, never changed.
+
+    shards: entries by id, by the shard's digest. entries: all by id. digests: those of all entries, in order.
+    Unchanged shards and entries are the same objects in a map and its successor.
+    """
 
     head: Head
     shards: Mapping[str, Mapping[str, Entry]] = field(repr=False)
     entries: Mapping[str, Entry] = field(repr=False)
+    digests: tuple[str, ...] = field(repr=False)
 
 
 Fetch = Callable[[str], Awaitable[str | None]]
@@ -374,22 +392,49 @@ async def read_map(
 
 async def _read_shards(head: Head, fetch_shard: Fetch, current: ConnectorMap | None) -> ConnectorMap:
     held = current.shards if current else {}
+    wanted = {ref.digest for ref in head.shards}
+    replaced = [shard for digest, shard in held.items() if digest not in wanted]
+    known = {entry.line: entry for shard in replaced for entry in shard.values()}
     shards: dict[str, Mapping[str, Entry]] = {}
-    entries: dict[str, Entry] = {}
+    fetched: list[Mapping[str, Entry]] = []
     for ref in head.shards:
-        known = held.get(ref.digest)
-        if known is None:
+        shard = held.get(ref.digest)
+        if shard is None:
             text = await fetch_shard(ref.name)
             if text is None:
                 raise MapMoved(f"shard {ref.name}, which the head of sequence {head.sequence} names, does not exist")
-            known = parse_shard(ref, text)
-        shards[ref.digest] = known
-        entries.update(known)
-    if len(entries) != head.connectors:
+            shard = parse_shard(ref, text, known)
+            fetched.append(shard)
+        shards[ref.digest] = shard
+    entries, digests = _successor(current, replaced, fetched)
+    if not len(entries) == sum(map(len, shards.values())) == head.connectors:
         raise MapUnreadable(f"map of sequence {head.sequence}: {len(entries)} connectors where the head names {head.connectors}")
-    if revision_of(entries.values()) != head.revision:
+    if revision_of_digests(digests) != head.revision:
         raise MapUnreadable(f"map of sequence {head.sequence}: its content does not have the head's revision")
-    return ConnectorMap(head, shards, entries)
+    return ConnectorMap(head, shards, entries, digests)
+
+
+def _successor(
+    current: ConnectorMap | None, replaced: Iterable[Mapping[str, Entry]], fetched: Iterable[Mapping[str, Entry]]
+) -> tuple[dict[str, Entry], tuple[str, ...]]:
+    """The entries and ordered digests after some shards were replaced, made from the current ones: cheap when little changed."""
+    old = current.entries if current else {}
+    entries = dict(old)
+    for shard in replaced:
+        for connector_id in shard:
+            entries.pop(connector_id, None)
+    for shard in fetched:
+        entries.update(shard)
+    gone = [entry.digest for shard in replaced for entry in shard.values() if entries.get(entry.id) is not entry]
+    come = [entry.digest for shard in fetched for entry in shard.values() if old.get(entry.id) is not entry]
+    if current is None or len(gone) + len(come) > _FEW:
+        return entries, tuple(sorted(entry.digest for entry in entries.values()))
+    digests = list(current.digests)
+    for digest in gone:
+        del digests[bisect_left(digests, digest)]
+    for digest in come:
+        insort(digests, digest)
+    return entries, tuple(digests)
 
 
 def unknown_features(content: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,1 @@
+"""The gateway: serves the published connector map to applications. Shares only the contract (`junctor.api`) with the operator."""

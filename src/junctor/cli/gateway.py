@@ -1,0 +1,134 @@
+"""`junctor gateway`: one gateway process."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  junctor gateway --map configmap:junctor/junctor-connectors
+  junctor gateway --map file:map.yaml --port 8321
+  JUNCTOR_MAP=file:map.yaml junctor gateway
+"""
+
+
+@click.command(epilog=EXAMPLE, context_settings={"show_default": True})
+@click.option(
+    "--map",
+    "map_",
+    required=True,
+    envvar="JUNCTOR_MAP",
+    show_envvar=True,
+    metavar="SOURCE",
+    help="Where the connector map is. configmap:NAMESPACE/NAME reads what the operator publishes; file:PATH[#NAME] reads YAML files "
+    "(or all of a directory) as `junctor render` prints them, NAME choosing the map when there are several.",
+)
+@click.option("--host", default="127.0.0.1", envvar="JUNCTOR_HOST", show_envvar=True, help="Address of the public port.")
+@click.option("--port", default=8321, type=click.IntRange(0, 65535), envvar="JUNCTOR_PORT", show_envvar=True, help="Public port; 0: any.")
+@click.option(
+    "--management-host",
+    default="127.0.0.1",
+    envvar="JUNCTOR_MANAGEMENT_HOST",
+    show_envvar=True,
+    help="Address of the management port: the operator's signals and the probes, nothing for callers.",
+)
+@click.option(
+    "--management-port",
+    default=8322,
+    type=click.IntRange(0, 65535),
+    envvar="JUNCTOR_MANAGEMENT_PORT",
+    show_envvar=True,
+    help="Management port; 0: any.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="JUNCTOR_KUBECONFIG",
+    show_envvar=True,
+    help="Kubernetes credentials for a configmap: source. Absent: the pod's service account, $KUBECONFIG or ~/.kube/config.",
+)
+@click.option(
+    "--callers",
+    type=click.Choice(["none"]),
+    envvar="JUNCTOR_CALLERS",
+    show_envvar=True,
+    help="Who may call. none: everybody, unchecked. Must be given when --host is not a loopback address; on loopback everybody is let in.",
+)
+@click.option(
+    "--poll-seconds",
+    default=10.0,
+    type=click.FloatRange(min=0.1, max=3600),
+    envvar="JUNCTOR_POLL_SECONDS",
+    show_envvar=True,
+    help="How often to look for a newer map without a signal of the operator.",
+)
+@click.option(
+    "--log-format",
+    default="json",
+    type=click.Choice(["json", "text"]),
+    envvar="JUNCTOR_LOG_FORMAT",
+    show_envvar=True,
+    help="Form of the logs.",
+)
+@click.option(
+    "--log-level",
+    default="info",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    envvar="JUNCTOR_LOG_LEVEL",
+    show_envvar=True,
+    help="Least severity that is logged.",
+)
+def gateway(
+    map_: str,
+    host: str,
+    port: int,
+    management_host: str,
+    management_port: int,
+    kubeconfig: Path | None,
+    callers: Literal["none"] | None,
+    poll_seconds: float,
+    log_format: Literal["json", "text"],
+    log_level: str,
+) -> None:
+    """Serve the published connectors to applications.
+
+    The gateway follows the connector map: it loads it at start, when the operator signals a new one, and by a slow poll. A map that cannot
+    be accepted is reported, and the one before stays. Applications use the public port; the operator and the probes use the other one.
+    """
+    # Imported late: `junctor --help` need not load a web server.
+    import logging
+
+    import uvloop
+
+    from junctor.gateway.server import GatewayError, GatewaySettings, Listening, serve
+    from junctor.gateway.sources import SourceError
+    from junctor.logs import configure_logging
+
+    configure_logging(log_format, log_level)
+    settings = GatewaySettings(
+        map=map_,
+        host=host,
+        port=port,
+        management_host=management_host,
+        management_port=management_port,
+        kubeconfig=kubeconfig,
+        callers=callers,
+        poll_seconds=poll_seconds,
+    )
+
+    def started(listening: Listening) -> None:
+        addresses = {"url": listening.url, "managementUrl": listening.management_url}
+        logging.getLogger("junctor.gateway").info(
+            "listening on %s, management on %s", listening.url, listening.management_url, extra=addresses
+        )
+
+    try:
+        uvloop.run(serve(settings, started=started))
+    except (GatewayError, SourceError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    gateway()

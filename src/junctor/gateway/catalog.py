@@ -1,0 +1,116 @@
+"""The catalog: what callers may know about the connectors of a served map. Reads a map, changes nothing, never shows a credential."""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.gateway.served_map import Connector, ServedMap
+
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 100
+MAX_SEARCH: Final = 256
+
+#: As in `api.connector`, whose import (pydantic) a gateway does without.
+_RESOURCE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_DISCOVERED_ID: Final = re.compile(r"mcp::[a-z0-9.-]{1,63}::[A-Za-z0-9._/-]{1,256}", re.ASCII)
+_NEAR_CANDIDATES: Final = 100
+
+
+def is_possible_id(value: str) -> bool:
+    """Whether `value` is of the form of a connector id, declared or discovered."""
+    return (_DISCOVERED_ID if value.startswith(REGISTRY_ID_PREFIX) else _RESOURCE_ID).fullmatch(value) is not None
+
+
+def split_path(path: str) -> tuple[str, str | None]:
+    """The id and the sub-resource (None: none) in the decoded rest of a path.
+
+    An id that starts with `mcp::` spans two segments, any other one; so it does not matter whether its slash came as %2F.
+    """
+    segments = path.split("/", 2 if path.startswith(REGISTRY_ID_PREFIX) else 1)
+    length = 2 if path.startswith(REGISTRY_ID_PREFIX) else 1
+    return "/".join(segments[:length]), segments[length] if len(segments) > length else None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A page of the catalog. after: an id, itself excluded; it need not exist any more."""
+
+    limit: int = DEFAULT_LIMIT
+    after: str = ""
+    search: str = ""
+
+
+def page(served: ServedMap, query: Query) -> dict[str, Any]:
+    """The connectors of a page in the order of their ids, as OpenAI's lists look."""
+    found = list(islice(_matching(served, query), query.limit + 1))
+    data = [item(served, connector) for connector in found[: query.limit]]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": len(found) > query.limit,
+    }
+
+
+def _matching(served: ServedMap, query: Query) -> Iterator[Connector]:
+    connectors = served.prepared.connectors
+    wanted = query.search.casefold()
+    for connector_id in islice(served.ids, bisect_right(served.ids, query.after) if query.after else 0, None):
+        connector = connectors[connector_id]
+        if not wanted or wanted in connector.haystack:
+            yield connector
+
+
+def item(served: ServedMap, connector: Connector) -> dict[str, Any]:
+    """A connector as callers see it: no header, no credential and nothing of its address that may hold one."""
+    content = connector.entry.content
+    unavailable = served.unavailable(connector)
+    origin = content.get("origin")
+    shown: dict[str, Any] = {
+        "id": connector.entry.id,
+        "object": "connector",
+        "title": content.get("title"),
+        "description": content.get("description"),
+        "available": not unavailable,
+    }
+    if unavailable:
+        shown["reason"] = unavailable
+    return shown | {
+        "server_url": _shown_url(content.get("url")),
+        "transport": content.get("transport"),
+        "caller_authorization": content.get("callerAuthorization"),
+        "tools": content.get("tools") or {},
+        "approval": content.get("approval") or {},
+        "origin": {key: origin.get(key) for key in ("kind", "namespace", "name")} if isinstance(origin, dict) else None,
+    }
+
+
+def _shown_url(url: object) -> str | None:
+    try:
+        parts = urlsplit(str(url))
+    except ValueError:
+        return None
+    if not parts.scheme or not parts.netloc:
+        return None
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def near_ids(served: ServedMap, wanted: str, count: int = 3) -> list[str]:
+    """Ids that look like `wanted`. Compares with a bounded number of candidates, whatever the size of the map."""
+    if not is_possible_id(wanted) or not served.ids:
+        return []
+    place = bisect_left(served.ids, wanted)
+    candidates = set(served.ids[max(0, place - _NEAR_CANDIDATES // 2) : place + _NEAR_CANDIDATES // 2])
+    # Neighbours in the order miss a slip in the first letters; ids that share the longest word find it.
+    word = max(re.split(r"[._:/-]", wanted.removeprefix(REGISTRY_ID_PREFIX)), key=len).casefold()
+    if len(word) > 2:
+        holding = (connector_id for connector_id in served.ids if word in served.prepared.connectors[connector_id].haystack)
+        candidates.update(islice(holding, _NEAR_CANDIDATES))
+    return get_close_matches(wanted, sorted(candidates), n=count, cutoff=0.6)

@@ -1,0 +1,95 @@
+"""The public port's app: what applications use. So far the catalog of connectors."""
+
+from collections.abc import Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
+
+from junctor.gateway.boundary import Boundary, JSONResponse
+from junctor.gateway.catalog import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, is_possible_id, item, near_ids, page, split_path
+from junctor.gateway.errors import BadRequest, NoSuchThing, NotServing, openai_body
+from junctor.gateway.served_map import ServedMap
+
+BODY_LIMIT: Final = 10 * 1024 * 1024
+
+Served = Callable[[], ServedMap | None]
+
+
+def public_app(served: Served, *, body_limit: int = BODY_LIMIT) -> ASGIApp:
+    """GET /v1/connectors, /v1/connectors/{id}. served: gives the map of now; a request asks once. Errors are OpenAI's."""
+    handlers = _Handlers(served)
+    routes = [
+        Route("/v1/connectors", handlers.list, methods=["GET"]),
+        Route("/v1/connectors/{rest:path}", handlers.connector, methods=["GET"]),
+    ]
+    return Boundary(Router(routes, redirect_slashes=False), body_limit=body_limit, render=openai_body)
+
+
+class _Handlers:
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    async def list(self, request: Request) -> Response:
+        """A page of connectors, or the one that `id` names."""
+        parameters = _parameters(request, ("id",) if "id" in request.query_params else ("after", "limit", "search"))
+        query = _query(parameters)
+        served = self._map()
+        if "id" in parameters:
+            return JSONResponse(_one(served, parameters["id"]))
+        return JSONResponse(page(served, query))
+
+    async def connector(self, request: Request) -> Response:
+        """One connector."""
+        _parameters(request, ())
+        connector_id, sub_resource = split_path(request.path_params["rest"])
+        served = self._map()
+        if not connector_id:
+            raise NoSuchThing("there is nothing at /v1/connectors/; use /v1/connectors or /v1/connectors/{id}", code="unknown_url")
+        shown = _one(served, connector_id)
+        if sub_resource is not None:
+            raise NoSuchThing(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
+        return JSONResponse(shown)
+
+    def _map(self) -> ServedMap:
+        served = self._served()
+        if served is None:
+            raise NotServing
+        return served
+
+
+def _one(served: ServedMap, connector_id: str) -> dict[str, object]:
+    connector = served.get(connector_id)
+    if connector is None:
+        near = near_ids(served, connector_id)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; GET /v1/connectors lists those that there are"
+        raise NoSuchThing(f"there is no connector {connector_id[:200]!r}{hint}", param="id", code="connector_not_found")
+    return item(served, connector)
+
+
+def _parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:
+    """The query parameters, each known and given once. An unknown one is refused: a filter that is ignored looks like one that works."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in allowed:
+            possible = f"possible here: {', '.join(allowed)}" if allowed else "there are none here"
+            raise BadRequest(f"unknown query parameter {name[:100]!r}; {possible}", param=name[:100], code="unknown_parameter")
+        if name in found:
+            raise BadRequest(f"query parameter {name!r} is given twice", param=name, code="invalid_value")
+        found[name] = value
+    return found
+
+
+def _query(parameters: dict[str, str]) -> Query:
+    limit = parameters.get("limit", str(DEFAULT_LIMIT))
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= MAX_LIMIT):
+        raise BadRequest(f"limit must be a whole number from 1 to {MAX_LIMIT}", param="limit", code="invalid_value")
+    after = parameters.get("after", "")
+    if "after" in parameters and not is_possible_id(after):
+        raise BadRequest("after must be the id of a connector, such as last_id of the page before", param="after", code="invalid_value")
+    search = parameters.get("search", "")
+    if len(search) > MAX_SEARCH:
+        raise BadRequest(f"search must have at most {MAX_SEARCH} characters", param="search", code="invalid_value")
+    return Query(int(limit), after, search)
