@@ -29,12 +29,12 @@ class Unavailable(PortError):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object of a map as it is stored. version: opaque, for preconditions. owner: uid of the object that owns it."""
+    """An object of a map as it is stored. version: its resourceVersion. owned: whether this installation's anchor owns it."""
 
     name: str
     uid: str
     version: str
-    owner: str | None
+    owned: bool
     data: Mapping[str, str] = field(repr=False, default_factory=dict)
 
 
@@ -52,8 +52,11 @@ class StoredCredentials:
 class MapObjects(Protocol):
     """The objects of one connector map. Every method may raise Unavailable."""
 
-    async def installation(self) -> str:
-        """The uid of the anchor that owns the map's objects; makes the anchor when there is none and the map has no objects either."""
+    async def installation(self, remembered: str) -> str:
+        """The id of the installation: the anchor's, which owns the map's objects and takes them with it when it is deleted.
+
+        An anchor that is missing is made, with the id `remembered` when that is not empty.
+        """
         ...
 
     async def installation_key(self) -> bytes:
@@ -154,8 +157,8 @@ class StatusSink(Protocol):
 class Cluster(Protocol):
     """Reads that replace what events have told."""
 
-    async def refresh(self) -> None:
-        """Bring the snapshot to the present by full LISTs. What cannot be listed keeps its last state. Raises nothing."""
+    async def refresh(self) -> bool:
+        """Bring the snapshot to the present by full LISTs. What cannot be listed keeps its last state, and the answer is False."""
         ...
 
     async def still_defined(self) -> bool:

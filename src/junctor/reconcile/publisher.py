@@ -135,7 +135,7 @@ class MapPublisher:
 
     async def load(self) -> None:
         """Read what is stored. At first it is also the memory of what is published; later only the objects themselves matter."""
-        self._installation = await self._objects.installation()
+        self._installation = await self._objects.installation(self._installation)
         head, shards, credentials = await asyncio.gather(
             self._objects.read_head(), self._objects.list_shards(), self._objects.list_credentials()
         )
@@ -161,9 +161,9 @@ class MapPublisher:
         self.head, self.layout, self.published = head, layout, Published(entries, origins)
 
     def _is_ours(self, head: StoredObject) -> bool:
-        """By its content when that can be read, else by its owner: a head that is broken can only be repaired by its installation."""
+        """By its content; a head that cannot be read is ours when our anchor owns it."""
         named = installation_of(head.data.get(HEAD_KEY, ""))
-        return self._installation in (named, head.owner) if named is None else named == self._installation
+        return head.owned if named is None else named == self._installation
 
     async def publish(
         self, plan: GatewayPlan, values: Callable[[frozenset[str]], Mapping[str, bytes]], sequence_floor: Callable[[], int]
@@ -361,4 +361,4 @@ def _is_whole(shard: StoredObject) -> bool:
 
 def _light(stored: StoredObject) -> StoredObject:
     """A shard without its text: only the name and the preconditions are needed later."""
-    return StoredObject(stored.name, stored.uid, stored.version, stored.owner)
+    return StoredObject(stored.name, stored.uid, stored.version, stored.owned)

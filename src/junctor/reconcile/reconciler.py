@@ -33,6 +33,8 @@ CLEAN_UP_SECONDS: Final = 60.0
 _FIRST_RETRY: Final = 0.5
 _LAST_RETRY: Final = 10.0
 _SURVEY_SECONDS: Final = 2.0
+#: Requests for a full LIST come in bursts: one LIST answers them all.
+_BURST_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ class _Health:
 
 
 class Reconciler:
-    """The loop of one operator. clock: monotonic seconds. checkpoint: see MapPublisher."""
+    """The loop of one operator. maps, signals: by gateway name. clock: monotonic seconds. checkpoint: see MapPublisher."""
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class Reconciler:
         snapshot: Snapshot,
         cluster: Cluster,
         maps: Mapping[str, MapObjects],
-        signal: Signal,
+        signals: Mapping[str, Signal],
         sink: StatusSink,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -82,7 +84,7 @@ class Reconciler:
                 gateway,
                 Planner(gateway),
                 MapPublisher(gateway, maps[gateway.name], checkpoint=checkpoint),
-                Signaller(gateway.name, signal, self.wake_statuses),
+                Signaller(gateway.name, signals[gateway.name], self.wake_statuses),
             )
             for gateway in configuration.gateways
         ]
@@ -139,15 +141,18 @@ class Reconciler:
 
     async def _keep_fresh(self) -> None:
         """Full LISTs at the start, on request, and now and then; never in the way of a single change."""
+        failures = 0
         while True:
             self._refresh.clear()
-            await self._cluster.refresh()
+            complete = await self._cluster.refresh()
+            failures = 0 if complete else failures + 1
             for gateway in self._gateways:
                 gateway.publisher.objects_changed()
             self.wake()
+            pause = REFRESH_SECONDS if complete else min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, 5))
             try:
-                await asyncio.wait_for(self._refresh.wait(), REFRESH_SECONDS)
-                await asyncio.sleep(1.0)  # requests come in bursts: one LIST answers them all
+                await asyncio.wait_for(self._refresh.wait(), pause)
+                await asyncio.sleep(_BURST_SECONDS)
             except TimeoutError:
                 continue
 
@@ -156,9 +161,8 @@ class Reconciler:
             await self._woken.wait()
             await asyncio.sleep(self._pacer.delay(self._clock()))
             self._woken.clear()
-            if not self.snapshot.connectors.synced and self.snapshot.connectors_defined:
-                continue  # the first LIST is still on its way: nothing may be concluded
-            await self._pass()
+            if self.snapshot.complete:  # before the first LISTs nothing may be concluded
+                await self._pass()
 
     async def _keep_reporting(self) -> None:
         while True:

@@ -43,24 +43,16 @@ class Collection(Generic[T]):
         self._versions[uid] = version
         return self._take(uid, body)
 
-    def replace(self, bodies: Iterable[Body], version: str) -> bool:
-        """Take a whole LIST of the given resourceVersion; True when it changed something that matters."""
-        listed = int(version or 0)
-        present: set[str] = set()
-        changed = not self.synced
-        for body in bodies:
-            uid, own = _identity(body)
-            present.add(uid)
-            if uid in self._gone or own < self._versions.get(uid, -1):
-                continue
-            self._versions[uid] = own
-            changed |= self._take(uid, body)
+    def listing(self) -> "Listing[T]":
+        """Begin to take a whole LIST, page by page."""
+        return Listing(self)
+
+    def _finish(self, present: set[str], listed: int) -> None:
         for uid in [uid for uid, own in self._versions.items() if uid not in present and own <= listed]:
             del self._versions[uid]
-            changed |= self.items.pop(uid, None) is not None
+            self.items.pop(uid, None)
         self._gone = {uid: own for uid, own in self._gone.items() if own > listed}
         self.synced = True
-        return changed
 
     def _take(self, uid: str, body: Body) -> bool:
         before = self.items.get(uid)
@@ -69,6 +61,24 @@ class Collection(Generic[T]):
             return self.items.pop(uid, None) is not None
         self.items[uid] = after
         return after is not before and after != before
+
+
+class Listing(Generic[T]):
+    """A LIST on its way into a collection. Nothing is removed before `finish`: half a LIST is no news about what is gone."""
+
+    def __init__(self, collection: Collection[T]) -> None:
+        self._collection = collection
+        self._present: set[str] = set()
+
+    def add(self, bodies: Iterable[Body]) -> None:
+        """Take a page."""
+        for body in bodies:
+            self._present.add(body["metadata"]["uid"])
+            self._collection.observe(body)
+
+    def finish(self, version: str) -> None:
+        """The LIST, of this resourceVersion, is whole: what it does not hold is gone, unless an event newer than the LIST told of it."""
+        self._collection._finish(self._present, int(version or 0))
 
 
 def _identity(body: Body) -> tuple[str, int]:
@@ -123,6 +133,13 @@ class Snapshot:
         self.pods: Collection[GatewayPod] = Collection(self._read_pod)
         self.deleted: set[str] = set()
         self.connectors_defined = False
+        self._needs_namespaces = configuration.needs_namespaces
+
+    @property
+    def complete(self) -> bool:
+        """Whether every collection was listed once, so that conclusions may be drawn. A kind that is not defined cannot be listed."""
+        listed = (self.connectors.synced or not self.connectors_defined) and self.secrets.synced and self.pods.synced
+        return listed and (self.namespaces.synced or not self._needs_namespaces)
 
     def observe_connector(self, body: Body, *, deleted: bool) -> bool:
         """Take an event about an MCPConnector; a deletion is remembered until `forget_deletions`."""

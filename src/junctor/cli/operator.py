@@ -1,0 +1,69 @@
+"""`junctor operator`: the control plane."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from junctor.api.configuration import ConfigurationError, parse_configuration
+
+
+@click.command(
+    epilog="Example: junctor operator --config operator.yaml --kubeconfig ~/.kube/config",
+)
+@click.option(
+    "--config",
+    "config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    envvar="JUNCTOR_CONFIG",
+    show_envvar=True,
+    help="The OperatorConfiguration: which gateways there are and what they select.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="JUNCTOR_KUBECONFIG",
+    show_envvar=True,
+    help="Credentials; default: the pod's service account, else $KUBECONFIG or ~/.kube/config.",
+)
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    envvar="JUNCTOR_NAMESPACE",
+    show_envvar=True,
+    help="Look for connectors only here; may be given several times. Default: all namespaces.",
+)
+@click.option("--health-host", default="0.0.0.0", show_default=True, help="Address of the liveness endpoint /healthz.")  # noqa: S104
+@click.option("--health-port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Its port; 0 turns it off.")
+@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, envvar="JUNCTOR_LOG_FORMAT")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True, envvar="JUNCTOR_LOG_LEVEL"
+)
+def operator(
+    config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...], health_host: str, health_port: int, log_format: str, log_level: str
+) -> None:
+    """Turn MCPConnector resources into the connector maps of the gateways, and report in each resource's status what they serve."""
+    import uvloop
+
+    from junctor.kube.client import CredentialsError
+    from junctor.logs import configure_logging
+    from junctor.operator.app import OperatorSettings, run_operator
+    from junctor.reconcile.publisher import Superseded
+
+    try:
+        configuration = parse_configuration(config.read_text(encoding="utf-8"), str(config))
+    except (ConfigurationError, OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(str(error)) from error
+    if namespaces and configuration.needs_namespaces:
+        raise click.UsageError("namespaceSelector reads the labels of all namespaces, so it cannot be used with --namespace; remove one")
+    configure_logging("json" if log_format == "json" else "text", log_level)
+    settings = OperatorSettings(configuration, kubeconfig, namespaces, health_host, health_port)
+    try:
+        uvloop.run(run_operator(settings))
+    except CredentialsError as error:
+        raise click.ClickException(str(error)) from error
+    except Superseded as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)

@@ -1,0 +1,157 @@
+"""The operator process: builds the ports and the loop, and lets kopf watch."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from junctor.api.configuration import OperatorConfiguration
+from junctor.kube.client import KubernetesApi, load_configuration
+from junctor.operator.cluster import KubernetesCluster
+from junctor.operator.handlers import register, select
+from junctor.operator.map_objects import ConfigMapObjects
+from junctor.operator.observer import Observer
+from junctor.operator.signal import signals
+from junctor.operator.status_sink import KubernetesStatusSink
+from junctor.reconcile.ports import PortError
+from junctor.reconcile.reconciler import Reconciler
+from junctor.reconcile.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSettings:
+    """What `junctor operator` was told. namespaces: empty means all. health_port: 0 means no liveness endpoint."""
+
+    configuration: OperatorConfiguration
+    kubeconfig: Path | None = None
+    namespaces: tuple[str, ...] = ()
+    health_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's address
+    health_port: int = 8080
+
+
+class Backoffs:
+    """Pauses between attempts of kopf's own requests, for ever: an operator that waits beats one that restarts.
+
+    Short at first, so that the end of an outage is noticed soon; with jitter, so that replicas do not come back as one.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        pause = 0.1
+        while True:
+            yield pause * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, protects nothing
+            pause = min(3.0, pause * 2)
+
+
+async def run_operator(
+    settings: OperatorSettings, *, stop: asyncio.Event | None = None, checkpoint: Callable[[str], None] = lambda step: None
+) -> None:
+    """Run until SIGTERM, SIGINT or `stop`. Raises what ended the loop, CredentialsError, or Superseded."""
+    configuration = settings.configuration
+    api = await KubernetesApi.connect(settings.kubeconfig)
+    ways = signals(configuration)
+    try:
+        maps = {gateway.name: ConfigMapObjects(api, gateway) for gateway in configuration.gateways}
+        key = await _installation_key(maps[configuration.gateways[0].name])
+        for objects in maps.values():
+            objects.use_key(key)
+        snapshot = Snapshot(configuration, key)
+        cluster = KubernetesCluster(api, configuration, snapshot, settings.namespaces)
+        reconciler = Reconciler(configuration, snapshot, cluster, maps, ways, KubernetesStatusSink(api), checkpoint=checkpoint)
+        await _watch(settings, reconciler, stop or asyncio.Event())
+    finally:
+        await asyncio.gather(*(way.close() for way in ways.values()))
+        await api.close()
+
+
+async def _installation_key(objects: ConfigMapObjects) -> bytes:
+    """The key, once the API server gives it: waiting is all that can be done before."""
+    for pause in Backoffs():
+        try:
+            await objects.installation("")
+            return await objects.installation_key()
+        except PortError as error:
+            logger.error("waiting for the API server: %s", error)
+            await asyncio.sleep(pause)
+    raise AssertionError("unreachable: the pauses never end")
+
+
+async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: asyncio.Event) -> None:
+    """Let kopf watch while the loop runs; each ends the other."""
+    registry = kopf.OperatorRegistry()
+    everywhere = not settings.namespaces
+    register(registry, settings.configuration, watch_definitions=everywhere)
+    tasks: list[asyncio.Task[None]] = []
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _connection(settings.kubeconfig)
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        task = asyncio.create_task(reconciler.run(), name="reconciler")
+        task.add_done_callback(lambda _: stop.set())
+        tasks.append(task)
+
+    @kopf.on.cleanup(registry=registry)
+    async def end(**_: Any) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @kopf.on.probe(registry=registry)
+    async def seconds_since_pass(**_: Any) -> float | None:
+        return reconciler.seconds_since_pass
+
+    gateways = {gateway.namespace for gateway in settings.configuration.gateways}
+    await kopf.operator(
+        registry=registry,
+        settings=_kopf_settings(everywhere),
+        memo=Observer(reconciler, settings.configuration, frozenset(settings.namespaces)),
+        standalone=True,
+        clusterwide=everywhere,
+        namespaces=() if everywhere else sorted(gateways | set(settings.namespaces)),
+        liveness_endpoint=f"http://{settings.health_host}:{settings.health_port}/healthz" if settings.health_port else None,
+        stop_flag=stop,
+    )
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+def _kopf_settings(everywhere: bool) -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.scanning.disabled = not everywhere
+    settings.networking.error_backoffs = Backoffs()
+    settings.networking.request_timeout = 60
+    settings.networking.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.watching.server_timeout = 300
+    settings.watching.connect_timeout = 10
+    settings.queueing.idle_timeout = 0.5
+    settings.queueing.exit_timeout = 0.5
+    select(settings)
+    return settings
+
+
+async def _connection(kubeconfig: Path | None) -> kopf.ConnectionInfo:
+    """The credentials of the operator's own client, for kopf: one source for both."""
+    configuration = await load_configuration(kubeconfig)
+    token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        ca_data=configuration.ca_cert_data,
+        insecure=not configuration.verify_ssl,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        token=token.split(" ", 1)[-1].strip() if token else None,
+    )

@@ -1,0 +1,77 @@
+"""Full LISTs into the snapshot, and the question whether the kind still exists (port `Cluster`)."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from junctor.api.configuration import OperatorConfiguration
+from junctor.api.names import CONNECTOR_CRD, CONNECTOR_PLURAL, CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL, GROUP, VERSION
+from junctor.kube.client import KubernetesApi, KubernetesError, NotFound, object_path
+from junctor.operator.map_objects import port_errors
+from junctor.reconcile.snapshot import Collection, Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+class KubernetesCluster:
+    """Reads for one operator. namespaces: where connectors are looked for; empty means everywhere."""
+
+    def __init__(self, api: KubernetesApi, configuration: OperatorConfiguration, snapshot: Snapshot, namespaces: Sequence[str]) -> None:
+        self._api = api
+        self._configuration = configuration
+        self._snapshot = snapshot
+        self._namespaces: list[str | None] = list(namespaces) or [None]
+
+    async def refresh(self) -> bool:
+        """LIST everything; a failure is logged and leaves that collection as it was."""
+        snapshot = self._snapshot
+        done = [await self._connectors()]
+        secrets = [object_path("secrets", namespace) for namespace in self._namespaces]
+        done.append(await self._list(snapshot.secrets, secrets, f"{CREDENTIALS_LABEL}={CREDENTIALS_READABLE}"))
+        pods = sorted({object_path("pods", gateway.namespace) for gateway in self._configuration.gateways})
+        done.append(await self._list(snapshot.pods, pods, GATEWAY_LABEL))
+        if self._configuration.needs_namespaces:
+            done.append(await self._list(snapshot.namespaces, [object_path("namespaces")]))
+        return all(done)
+
+    async def _connectors(self) -> bool:
+        paths = [object_path(CONNECTOR_PLURAL, namespace, group=GROUP, version=VERSION) for namespace in self._namespaces]
+        try:
+            await self._replace(self._snapshot.connectors, paths, "")
+        except NotFound:
+            logger.error("the kind MCPConnector does not exist (CRD %s): published connectors stay as they are", CONNECTOR_CRD)
+            self._snapshot.connectors_defined = False
+            return False
+        except KubernetesError as error:
+            logger.error("MCPConnectors cannot be listed, their last known state stays: %s", error)
+            return False
+        self._snapshot.connectors_defined = True
+        return True
+
+    async def _list(self, collection: Collection[Any], paths: Sequence[str], label_selector: str = "") -> bool:
+        try:
+            await self._replace(collection, paths, label_selector)
+        except KubernetesError as error:
+            logger.error("%s cannot be listed, their last known state stays: %s", paths[0], error)
+            return False
+        return True
+
+    async def _replace(self, collection: Collection[Any], paths: Sequence[str], label_selector: str) -> None:
+        listing = collection.listing()
+        version = ""
+        for path in paths:
+            first = ""
+            async for items, listed in self._api.list(path, label_selector=label_selector):
+                first = first or listed
+                listing.add(items)
+            version = min(version or first, first, key=int)
+        listing.finish(version)
+
+    @port_errors
+    async def still_defined(self) -> bool:
+        """Ask for the CRD by name: it is marked before its objects are deleted."""
+        try:
+            crd = await self._api.get(object_path("customresourcedefinitions", name=CONNECTOR_CRD, group="apiextensions.k8s.io"))
+        except NotFound:
+            return False
+        return not crd["metadata"].get("deletionTimestamp")

@@ -1,0 +1,49 @@
+"""kopf handlers: each only tells the snapshot what it saw and wakes the loop. None returns a value, so kopf writes nothing anywhere."""
+
+from typing import Any
+
+import kopf
+
+from junctor.api.configuration import OperatorConfiguration
+from junctor.api.names import CONNECTOR_PLURAL, CREDENTIALS_LABEL, GATEWAY_LABEL, GROUP, MAP_LABEL, VERSION
+from junctor.operator.observer import Observer
+
+
+def register(registry: kopf.OperatorRegistry, configuration: OperatorConfiguration, *, watch_definitions: bool) -> None:
+    """Register the handlers for a configuration. watch_definitions: whether CRDs may be watched."""
+
+    @kopf.on.event(GROUP, VERSION, CONNECTOR_PLURAL, registry=registry)
+    async def connector_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        memo.connector(type, body)
+
+    @kopf.on.event("", "v1", "secrets", registry=registry)
+    async def secret_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        memo.secret(type, body)
+
+    @kopf.on.event("", "v1", "pods", registry=registry)
+    async def pod_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        memo.pod(type, body)
+
+    @kopf.on.event("", "v1", "configmaps", registry=registry)
+    async def map_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        memo.map_object(type, body)
+
+    if configuration.needs_namespaces:
+
+        @kopf.on.event("", "v1", "namespaces", registry=registry)
+        async def namespace_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+            memo.namespace(type, body)
+
+    if watch_definitions:
+
+        @kopf.on.event("apiextensions.k8s.io", "v1", "customresourcedefinitions", registry=registry)
+        async def definition_changed(memo: Observer, type: str | None, **_: Any) -> None:  # noqa: A002
+            memo.definition(type)
+
+
+def select(settings: kopf.OperatorSettings) -> None:
+    """Watch no more than what matters, selected by the API server."""
+    selectors = settings.watching.label_selectors
+    selectors["", "v1", "pods"] = GATEWAY_LABEL
+    selectors["", "v1", "secrets"] = CREDENTIALS_LABEL
+    selectors["", "v1", "configmaps"] = MAP_LABEL

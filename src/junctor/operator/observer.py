@@ -1,0 +1,89 @@
+"""What the handlers call: events into the snapshot, wake-ups to the loop."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from junctor.api.configuration import OperatorConfiguration
+from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL
+from junctor.reconcile.publisher import ObjectEvent
+from junctor.reconcile.reconciler import Reconciler
+from junctor.reconcile.snapshot import Body, Collection
+
+DELETED: Final = "DELETED"
+#: kopf lists a kind anew (events of type None) after a broken watch, and then never tells of deletions in between. A pause this long
+#: before such an event separates a new listing from the one at the start.
+_LULL_SECONDS: Final = 10.0
+
+
+class Observer:
+    """The memo of all handlers. namespaces: where connectors and Secrets are looked for; empty means everywhere."""
+
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        configuration: OperatorConfiguration,
+        namespaces: frozenset[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reconciler = reconciler
+        self._namespaces = namespaces
+        self._gateways = {(gateway.namespace, gateway.map): gateway.name for gateway in configuration.gateways}
+        self._clock = clock
+        self._listed_at: float | None = None
+
+    def connector(self, kind: str | None, body: Body) -> None:
+        """An MCPConnector."""
+        self._note_listing(kind)
+        if not self._in_scope(body):
+            return
+        if self._reconciler.snapshot.observe_connector(body, deleted=kind == DELETED):
+            self._reconciler.wake()
+        else:
+            self._reconciler.wake_statuses()
+
+    def secret(self, kind: str | None, body: Body) -> None:
+        """A labelled Secret: one of users, or one of a map."""
+        labels = body["metadata"].get("labels") or {}
+        if labels.get(CREDENTIALS_LABEL) == CREDENTIALS_PUBLISHED:
+            self.map_object(kind, body)
+        elif self._in_scope(body):
+            self._take(self._reconciler.snapshot.secrets, kind, body)
+
+    def pod(self, kind: str | None, body: Body) -> None:
+        """A pod with the gateway label."""
+        self._take(self._reconciler.snapshot.pods, kind, body)
+
+    def namespace(self, kind: str | None, body: Body) -> None:
+        """A namespace."""
+        self._take(self._reconciler.snapshot.namespaces, kind, body)
+
+    def map_object(self, kind: str | None, body: Body) -> None:
+        """A ConfigMap or credential Secret of a map."""
+        self._note_listing(kind)
+        metadata = body["metadata"]
+        gateway = self._gateways.get((metadata.get("namespace", ""), (metadata.get("labels") or {}).get(MAP_LABEL, "")))
+        if gateway is not None:
+            event = ObjectEvent(metadata["name"], metadata["uid"], int(metadata["resourceVersion"]), kind == DELETED)
+            self._reconciler.map_object_changed(gateway, event)
+
+    def definition(self, kind: str | None) -> None:
+        """A CRD was created, changed or deleted."""
+        if kind is not None:
+            self._reconciler.request_refresh()
+
+    def _take(self, collection: Collection[Any], kind: str | None, body: Mapping[str, Any]) -> None:
+        self._note_listing(kind)
+        if collection.observe(body, deleted=kind == DELETED):
+            self._reconciler.wake()
+
+    def _in_scope(self, body: Body) -> bool:
+        return not self._namespaces or body["metadata"].get("namespace") in self._namespaces
+
+    def _note_listing(self, kind: str | None) -> None:
+        if kind is not None:
+            return
+        now = self._clock()
+        if self._listed_at is not None and now - self._listed_at > _LULL_SECONDS:
+            self._reconciler.request_refresh()
+        self._listed_at = now

@@ -1,0 +1,62 @@
+"""Statuses by server-side apply and Events (port `StatusSink`)."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from junctor.api.names import API_VERSION, CONNECTOR_KIND, CONNECTOR_PLURAL, FIELD_MANAGER, GROUP, VERSION
+from junctor.kube import client
+from junctor.kube.client import KubernetesApi, object_path
+from junctor.operator.map_objects import port_errors
+from junctor.planning.statuses import StatusUpdate
+
+_HOST = os.environ.get("HOSTNAME", "junctor-operator")
+
+
+class KubernetesStatusSink:
+    """Writes under the field manager of the operator; the uid in the body keeps a status from a resource of the same name."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        self._api = api
+
+    @port_errors
+    async def write_status(self, update: StatusUpdate) -> None:
+        """Apply a status."""
+        resource = update.resource
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": CONNECTOR_KIND,
+            "metadata": {"name": resource.name, "namespace": resource.namespace, "uid": resource.uid},
+            "status": dict(update.status),
+        }
+        path = object_path(CONNECTOR_PLURAL, resource.namespace, resource.name, group=GROUP, version=VERSION)
+        try:
+            await self._api.apply(f"{path}/status", body, field_manager=FIELD_MANAGER)
+        except (client.NotFound, client.Conflict):
+            return  # deleted, or deleted and created anew: the new one gets its own status
+
+    @port_errors
+    async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
+        """Create an Event in the object's namespace."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        namespace = str(regarding["namespace"])
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{str(regarding['name'])[:200]}.", "namespace": namespace},
+            "involvedObject": dict(regarding),
+            "type": "Warning" if warning else "Normal",
+            "reason": reason,
+            "message": message,
+            "source": {"component": "junctor-operator", "host": _HOST},
+            "reportingComponent": "junctor.dev/operator",
+            "reportingInstance": _HOST,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        try:
+            await self._api.create(object_path("events", namespace), body)
+        except client.NotFound:
+            return  # the namespace is gone
