@@ -13,7 +13,7 @@ entry on each line, which `kubectl get -o yaml` shows as it is.
 import hashlib
 import hmac
 import json
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -33,8 +33,10 @@ CREDENTIAL_OBJECTS: Final = 16
 _SHARD_TARGET: Final = 64 * 1024
 _MAX_BUCKETS: Final = 65536
 READ_ATTEMPTS: Final = 5
+#: `sha256:`, 64 hex digits and a line end.
+_DIGEST_LINE: Final = 72
 #: Up to so many changed entries are moved in the ordered digests one by one; beyond, sorting anew is cheaper.
-_FEW: Final = 256
+_FEW: Final = 32
 
 
 class ConnectorMapError(Exception):
@@ -61,7 +63,7 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def sha256(text: str | bytes) -> str:
+def sha256(text: str | bytes | memoryview) -> str:
     """`sha256:<hex>` of a text (UTF-8) or bytes."""
     return "sha256:" + hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
@@ -104,12 +106,12 @@ class Entry:
 
 def revision_of(entries: Iterable[Entry]) -> str:
     """The revision: a digest of the set of entry digests, whatever the shards and whoever built it."""
-    return revision_of_digests(sorted(entry.digest for entry in entries))
+    return sha256(_digest_lines(entries)[:-1])
 
 
-def revision_of_digests(ordered: Iterable[str]) -> str:
-    """The revision of a set of entries whose digests are given in order."""
-    return sha256("\n".join(ordered))
+def _digest_lines(entries: Iterable[Entry]) -> bytes:
+    """The digests in order, each with a line end: records of _DIGEST_LINE bytes."""
+    return "".join(sorted(f"{entry.digest}\n" for entry in entries)).encode()
 
 
 # --- credentials --------------------------------------------------------------------------------------------------------------------
@@ -346,14 +348,14 @@ def parse_shard(ref: ShardRef, text: str, known: Mapping[str, Entry] | None = No
 class ConnectorMap:
     """One map as a reader holds it: whole, verified, never changed.
 
-    shards: entries by id, by the shard's digest. entries: all by id. digests: those of all entries, in order.
+    shards: entries by id, by the shard's digest. entries: all by id. digests: those of all entries in order, one on each line.
     Unchanged shards and entries are the same objects in a map and its successor.
     """
 
     head: Head
     shards: Mapping[str, Mapping[str, Entry]] = field(repr=False)
     entries: Mapping[str, Entry] = field(repr=False)
-    digests: tuple[str, ...] = field(repr=False)
+    digests: bytes = field(repr=False)
 
 
 Fetch = Callable[[str], Awaitable[str | None]]
@@ -364,10 +366,13 @@ async def read_map(
     fetch_head: Callable[[], Awaitable[str | None]],
     fetch_shard: Fetch,
     current: ConnectorMap | None = None,
+    *,
+    accept: Callable[[Head], None] = lambda _: None,
 ) -> ConnectorMap | None:
     """Read one consistent map; `current` itself when the head still names the same sequence and revision; None when there is no head.
 
     fetch_*: give the text of an object or None when it does not exist. Shards that `current` holds are not fetched again.
+    accept: raises to refuse a head before anything else is read.
     When a shard is missing, the map was replaced meanwhile: starts again at the head, READ_ATTEMPTS times in all, then raises MapMoved.
     Raises MapUnreadable for content that must not be served.
     """
@@ -376,6 +381,7 @@ async def read_map(
         if text is None:
             return None
         head = Head.parse(text, head_name)
+        accept(head)
         if current is not None and (head.sequence, head.revision, head.shards) == (
             current.head.sequence,
             current.head.revision,
@@ -409,15 +415,15 @@ async def _read_shards(head: Head, fetch_shard: Fetch, current: ConnectorMap | N
     entries, digests = _successor(current, replaced, fetched)
     if not len(entries) == sum(map(len, shards.values())) == head.connectors:
         raise MapUnreadable(f"map of sequence {head.sequence}: {len(entries)} connectors where the head names {head.connectors}")
-    if revision_of_digests(digests) != head.revision:
+    if sha256(memoryview(digests)[:-1]) != head.revision:
         raise MapUnreadable(f"map of sequence {head.sequence}: its content does not have the head's revision")
     return ConnectorMap(head, shards, entries, digests)
 
 
 def _successor(
     current: ConnectorMap | None, replaced: Iterable[Mapping[str, Entry]], fetched: Iterable[Mapping[str, Entry]]
-) -> tuple[dict[str, Entry], tuple[str, ...]]:
-    """The entries and ordered digests after some shards were replaced, made from the current ones: cheap when little changed."""
+) -> tuple[dict[str, Entry], bytes]:
+    """The entries and their digests after some shards were replaced, made from the current ones: cheap when little changed."""
     old = current.entries if current else {}
     entries = dict(old)
     for shard in replaced:
@@ -428,13 +434,22 @@ def _successor(
     gone = [entry.digest for shard in replaced for entry in shard.values() if entries.get(entry.id) is not entry]
     come = [entry.digest for shard in fetched for entry in shard.values() if old.get(entry.id) is not entry]
     if current is None or len(gone) + len(come) > _FEW:
-        return entries, tuple(sorted(entry.digest for entry in entries.values()))
-    digests = list(current.digests)
+        return entries, _digest_lines(entries.values())
+    digests = bytearray(current.digests)
     for digest in gone:
-        del digests[bisect_left(digests, digest)]
+        place = _place(digests, digest)
+        del digests[place : place + _DIGEST_LINE]
     for digest in come:
-        insort(digests, digest)
-    return entries, tuple(digests)
+        place = _place(digests, digest)
+        digests[place:place] = f"{digest}\n".encode()
+    return entries, bytes(digests)
+
+
+def _place(digests: bytearray, digest: str) -> int:
+    """Where a digest is, or belongs, among the ordered digest lines."""
+    wanted = f"{digest}\n".encode()
+    count = len(digests) // _DIGEST_LINE
+    return bisect_left(range(count), wanted, key=lambda n: bytes(digests[n * _DIGEST_LINE : (n + 1) * _DIGEST_LINE])) * _DIGEST_LINE
 
 
 def unknown_features(content: Mapping[str, Any]) -> list[str]:

@@ -67,10 +67,21 @@ class Clock:
 
 
 class MapLoader:
-    """The one writer of the served map. `run` is a task for the life of the process; `reload` is what a signal calls."""
+    """The one writer of the served map. `run` is a task for the life of the process; `reload` is what a signal calls.
 
-    def __init__(self, source: MapSource, *, poll_seconds: float = 10.0, clock: Clock | None = None) -> None:
+    swapped: told of every map that became the served one.
+    """
+
+    def __init__(
+        self,
+        source: MapSource,
+        *,
+        poll_seconds: float = 10.0,
+        clock: Clock | None = None,
+        swapped: Callable[[ServedMap], None] = lambda _: None,
+    ) -> None:
         self._source = source
+        self._swapped = swapped
         self._poll_seconds = poll_seconds
         self._clock = clock or Clock()
         self._served: ServedMap | None = None
@@ -174,20 +185,19 @@ class MapLoader:
 
         async def fetch_head() -> str | None:
             texts.append(texts[0] if len(texts) == 1 else await self._source.fetch_head())
-            self._check(texts[-1])
             return texts[-1]
 
         current = previous.map if previous else None
-        found = await read_map(self._source.head_name, fetch_head, self._source.fetch_shard, current)
+        found = await read_map(self._source.head_name, fetch_head, self._source.fetch_shard, current, accept=self._accept)
         if found is None or texts[-1] is None:
             raise MapUnreadable(f"the head {self._source.head_name} {'was deleted' if self._served else 'does not exist (yet)'}")
         return texts[-1], previous if previous is not None and found is current else PreparedMap.of(found, previous)
 
-    def _check(self, text: str | None) -> None:
-        """Refuse a head that must not replace the served one, before anything else is read."""
-        if text is None or self._served is None:
+    def _accept(self, head: Head) -> None:
+        """Refuse a head that must not replace the served one."""
+        if self._served is None:
             return
-        name, served, head = self._source.head_name, self._served.prepared.map.head, Head.parse(text, self._source.head_name)
+        name, served = self._source.head_name, self._served.prepared.map.head
         if head.installation != served.installation:
             raise MapUnreadable(
                 f"head {name}: belongs to installation {head.installation[:80]}, this gateway serves {served.installation[:80]}"
@@ -214,11 +224,13 @@ class MapLoader:
         credentials = await self._credentials(served.prepared.needed, served.credentials)
         if not served.missing.isdisjoint(credentials.keys()):
             self._served = ServedMap.of(served.prepared, credentials, self._clock.now())
+            self._swapped(self._served)
 
     def _swap(self, text: str, prepared: PreparedMap, credentials: Mapping[str, bytes]) -> None:
         served = ServedMap.of(prepared, credentials, self._clock.now())
         self._served, self._head_text = served, text
         extra = {"object": {"kind": "ConnectorMap", "name": self._source.head_name}, "sequence": served.sequence}
+        self._swapped(served)
         _log.info("serving sequence %d with %d connectors (%s)", served.sequence, len(served), served.revision[:19], extra=extra)
 
     def _failed(self, message: str, *, temporary: bool = False) -> None:

@@ -38,8 +38,8 @@ class _Handlers:
         query = _query(parameters)
         served = self._map()
         if "id" in parameters:
-            return JSONResponse(_one(served, parameters["id"]))
-        return JSONResponse(page(served, query))
+            return JSONResponse(await _one(served, parameters["id"]))
+        return JSONResponse(await page(served, query))
 
     async def connector(self, request: Request) -> Response:
         """One connector."""
@@ -48,7 +48,7 @@ class _Handlers:
         served = self._map()
         if not connector_id:
             raise NoSuchThing("there is nothing at /v1/connectors/; use /v1/connectors or /v1/connectors/{id}", code="unknown_url")
-        shown = _one(served, connector_id)
+        shown = await _one(served, connector_id)
         if sub_resource is not None:
             raise NoSuchThing(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
         return JSONResponse(shown)
@@ -60,10 +60,10 @@ class _Handlers:
         return served
 
 
-def _one(served: ServedMap, connector_id: str) -> dict[str, object]:
+async def _one(served: ServedMap, connector_id: str) -> dict[str, object]:
     connector = served.get(connector_id)
     if connector is None:
-        near = near_ids(served, connector_id)
+        near = await near_ids(served, connector_id)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; GET /v1/connectors lists those that there are"
         raise NoSuchThing(f"there is no connector {connector_id[:200]!r}{hint}", param="id", code="connector_not_found")
     return item(served, connector)
