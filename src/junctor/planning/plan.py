@@ -137,19 +137,23 @@ class Planner:
         """Who may have which id: the winners by uid, and a verdict on everybody else."""
         verdicts: dict[str, Verdict] = {}
         claimants: dict[str, list[ConnectorResource]] = {}
+        keeping: dict[str, ConnectorResource] = {}
         former = {origin.uid: (connector_id, origin) for connector_id, origin in published.origins.items()}
         for uid, resource in selected.items():
             finding, connector_id = self._judge(resource)
             finding = finding or _immutable_id(resource, connector_id, former.get(uid))
             if finding is not None:
                 verdicts[uid] = Verdict(resource, connector_id, finding, RESOLVED)
+                if finding.reason is Reason.ID_IMMUTABLE:
+                    keeping[former[uid][0]] = resource
             else:
                 claimants.setdefault(connector_id, []).append(resource)
         winners: dict[str, ConnectorResource] = {}
         for connector_id, resources in claimants.items():
             incumbent = published.origins.get(connector_id)
-            winner = resources[0] if len(resources) == 1 else owner(resources, incumbent)
-            winners[winner.uid] = winner
+            winner = keeping.get(connector_id) or owner(resources, incumbent)
+            if connector_id not in keeping:
+                winners[winner.uid] = winner
             for loser in resources:
                 if loser is not winner:
                     verdicts[loser.uid] = Verdict(loser, connector_id, lost_to(winner, connector_id, incumbent), RESOLVED)
@@ -250,8 +254,7 @@ class Planner:
             self._loss_since = now
         until = self._loss_since + HOLD_SECONDS
         if now >= until:
-            self._loss_since = None
-            return None
+            return None  # remembered until the map without them is published: a failed write must not hold them again
         kept.extend(lost)
         return Hold(len(lost), total, until)
 
