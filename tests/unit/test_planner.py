@@ -406,7 +406,10 @@ def test_plan_of_what_is_published_changes_nothing() -> None:
 
 
 def test_configuration_of_several_gateways_plans_each_by_itself() -> None:
-    configurations: list[GatewayConfiguration] = [gateway(name="a"), gateway(name="b", map="b", idPolicies=[{"pattern": "*", "namespaces": []}])]
+    configurations: list[GatewayConfiguration] = [
+        gateway(name="a"),
+        gateway(name="b", map="b", idPolicies=[{"pattern": "*", "namespaces": []}]),
+    ]
     resource = connector("x")
     reasons = [reason(Story(configuration).plan(resource), resource) for configuration in configurations]
     assert reasons == [Reason.ACCEPTED, Reason.ID_NOT_PERMITTED]

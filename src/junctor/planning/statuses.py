@@ -7,6 +7,7 @@ from typing import Any, Final
 from junctor.api.conditions import ConditionType, Finding, Reason
 from junctor.api.connector_map import Entry
 from junctor.api.resources import ConnectorResource
+from junctor.planning.inputs import origin_of
 from junctor.planning.plan import Verdict
 
 #: Reasons of Accepted=False that nothing but a person changes (kstatus: Stalled).
@@ -89,6 +90,9 @@ def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool
     if not verdict.accepted.ok:
         return Finding("False", Reason.NOT_ACCEPTED, verdict.accepted.message)
     if verdict.disabled:
+        if _still_published(verdict, progress):
+            failure = progress.failure or Finding("Unknown", Reason.PUBLISHING, "the map without it is being written")
+            return Finding(failure.status, Reason.NOT_PROGRAMMED, failure.message)
         since = progress.removed.get(verdict.resource.uid, progress.sequence)
         served = _served(verdict, progress, since, was_ready, "still serve it")
         return Finding("True", Reason.DISABLED, "disabled: no gateway pod serves it") if served is None else served
@@ -103,6 +107,11 @@ def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool
     return _served(verdict, progress, since, was_ready, "do not serve this generation yet") or Finding(
         "True", Reason.READY, f"served by {count} of {count} pods"
     )
+
+
+def _still_published(verdict: Verdict, progress: Progress) -> bool:
+    entry = progress.entries.get(verdict.id)
+    return entry is not None and origin_of(entry).uid == verdict.resource.uid
 
 
 def _served(verdict: Verdict, progress: Progress, since: int, was_ready: bool, what: str) -> Finding | None:
