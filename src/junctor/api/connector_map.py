@@ -454,7 +454,7 @@ def _place(digests: bytearray, digest: str) -> int:
 
 def unknown_features(content: Mapping[str, Any]) -> list[str]:
     """The features that an entry requires and this version does not know: such an entry is listed, never called."""
-    required = content.get("requires", ())
+    required = content.get("requires", [])
     if not isinstance(required, list):
         return [str(required)]
     return sorted(str(feature) for feature in required if feature not in FEATURES)
