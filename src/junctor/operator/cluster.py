@@ -21,9 +21,10 @@ class KubernetesCluster:
         self._configuration = configuration
         self._snapshot = snapshot
         self._namespaces: list[str | None] = list(namespaces) or [None]
+        self._failures = 0
 
     async def refresh(self) -> bool:
-        """LIST everything; a failure is logged and leaves that collection as it was."""
+        """LIST everything; a failure is logged (again only after a success or 20 attempts) and leaves that collection as it was."""
         snapshot = self._snapshot
         done = [await self._connectors()]
         secrets = [object_path("secrets", namespace) for namespace in self._namespaces]
@@ -32,18 +33,22 @@ class KubernetesCluster:
         done.append(await self._list(snapshot.pods, pods, GATEWAY_LABEL))
         if self._configuration.needs_namespaces:
             done.append(await self._list(snapshot.namespaces, [object_path("namespaces")]))
+        self._failures = 0 if all(done) else self._failures + 1
         return all(done)
+
+    def _complain(self, message: str, *arguments: object) -> None:
+        logger.log(logging.ERROR if self._failures % 20 == 0 else logging.DEBUG, message, *arguments)
 
     async def _connectors(self) -> bool:
         paths = [object_path(CONNECTOR_PLURAL, namespace, group=GROUP, version=VERSION) for namespace in self._namespaces]
         try:
             await self._replace(self._snapshot.connectors, paths, "")
         except NotFound:
-            logger.error("the kind MCPConnector does not exist (CRD %s): published connectors stay as they are", CONNECTOR_CRD)
+            self._complain("the kind MCPConnector does not exist (CRD %s): published connectors stay as they are", CONNECTOR_CRD)
             self._snapshot.connectors_defined = False
             return False
         except KubernetesError as error:
-            logger.error("MCPConnectors cannot be listed, their last known state stays: %s", error)
+            self._complain("MCPConnectors cannot be listed, their last known state stays: %s", error)
             return False
         self._snapshot.connectors_defined = True
         return True
@@ -52,7 +57,7 @@ class KubernetesCluster:
         try:
             await self._replace(collection, paths, label_selector)
         except KubernetesError as error:
-            logger.error("%s cannot be listed, their last known state stays: %s", paths[0], error)
+            self._complain("%s cannot be listed, their last known state stays: %s", paths[0], error)
             return False
         return True
 

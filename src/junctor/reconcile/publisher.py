@@ -60,6 +60,8 @@ class Stored:
     def explains(self, event: ObjectEvent, map_name: str) -> bool:
         """Whether an event tells nothing new: it is the echo of an own write, or older than one."""
         known: StoredObject | StoredCredentials | None
+        if event.name == f"{map_name}-anchor":
+            return not event.deleted
         if event.name == map_name:
             known = self.head
         elif event.name in self.shards:
