@@ -85,7 +85,8 @@ def steps(source: MemorySource, layout: Layout, sequence: int, credentials: Mapp
     for name in sorted(source.config_maps.keys() - wanted):
         del source.config_maps[name]
         yield
-    used = {key for entry in layout.entries().values() for key in credentials_of(entry.content)}
+    contents = [entry.content for entry in layout.entries().values()]
+    used = {key for item in contents if isinstance(item.get("headers", []), list) for key in credentials_of(item)}
     for values in source.secrets.values():
         for key in sorted(values.keys() - used):
             del values[key]
