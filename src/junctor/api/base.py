@@ -2,11 +2,31 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
+
+
+def _no_text(value: Any) -> Any:
+    if isinstance(value, str | bool):
+        raise PydanticCustomError("int_type", "must be a whole number")
+    return value
+
+
+def without_duplicates(items: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse an item that stands twice, as the API server does for lists of type `set`."""
+    for index, item in enumerate(items):
+        if item in items[:index]:
+            raise PydanticCustomError("duplicate", "item {index} is a duplicate; remove it", {"index": index})
+    return items
+
+
+#: Beside `int`, numbers as the API server takes them: "5" and true are none, 5.0 is one.
+WHOLE = BeforeValidator(_no_text)
+#: Booleans as the API server takes them: "yes" and 1 are none.
+Flag = Annotated[bool, Field(strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +53,9 @@ class ApiModel(BaseModel):
 
     @model_validator(mode="after")
     def _follows_rules(self) -> Self:
-        for rule in self.rules:
-            if rule.check is not None and not rule.check(self):
-                raise PydanticCustomError("rule", "{message}", {"message": rule.message, "field": rule.field})
+        broken = [rule for rule in self.rules if rule.check is not None and not rule.check(self)]
+        if broken:
+            raise PydanticCustomError("rule", "{message}", {"message": broken[0].message, "rules": broken})
         return self
 
     def unknown_fields(self, path: str = "") -> Iterator[str]:
@@ -57,17 +77,37 @@ class ApiModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of an object: where (names and list indexes from its root) and what to do. Never holds a value: it may be a secret."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+    def __str__(self) -> str:
+        return f"{path_text(self.path)}: {self.message}"
+
+
+def faults_of(error: ValidationError, root: str) -> list[Fault]:
+    """Every fault of the object that stands at `root`; all broken rules of one object, not just the first."""
+    faults = []
+    for item in error.errors(include_url=False, include_input=False):
+        path = (root, *item["loc"])
+        if item["type"] == "rule":
+            faults += [Fault((*path, rule.field) if rule.field else path, rule.message) for rule in item["ctx"]["rules"]]
+        else:
+            faults.append(Fault(path, _sentence(item)))
+    return faults
+
+
 def problems_of(error: ValidationError, root: str) -> list[str]:
     """One line for each fault, `spec.headers[0].name: what to do`. Values are never repeated: they may be secrets."""
-    return [f"{_path(root, item)}: {_sentence(item)}" for item in error.errors(include_url=False, include_input=False)]
+    return [str(fault) for fault in faults_of(error, root)]
 
 
-def _path(root: str, item: Any) -> str:
-    path = root
-    for part in item["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    blamed = (item.get("ctx") or {}).get("field") if item["type"] == "rule" else None
-    return f"{path}.{blamed}" if blamed else path
+def path_text(path: tuple[str | int, ...]) -> str:
+    """A path as people write it: `spec.headers[0].name`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def _sentence(item: Any) -> str:
@@ -77,10 +117,26 @@ def _sentence(item: Any) -> str:
             return "is required"
         case "string_too_long":
             return f"is too long: at most {context['max_length']} characters"
+        case "string_too_short":
+            return f"is too short: at least {context['min_length']} characters"
         case "too_long":
             return f"has too many items: at most {context['max_length']}"
         case "literal_error":
             return f"must be one of {context['expected']}"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}"
+        case "string_type":
+            return "must be a string; put quotes around it"
+        case "bool_type":
+            return "must be true or false"
+        case "int_type" | "int_parsing" | "int_from_float":
+            return "must be a whole number"
+        case "tuple_type":
+            return "must be a list"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be an object with fields"
         case _:
             message = str(item["msg"])
             return message[:1].lower() + message[1:]

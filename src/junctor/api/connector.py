@@ -9,12 +9,16 @@ import re
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from junctor.api.base import ApiModel, Rule
+from junctor.api.base import WHOLE, ApiModel, Flag, Rule, without_duplicates
 
 ToolName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-ToolNames = Annotated[tuple[ToolName, ...], Field(max_length=512, json_schema_extra={"x-kubernetes-list-type": "set"})]
+ToolNames = Annotated[
+    tuple[ToolName, ...],
+    Field(max_length=512, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    AfterValidator(without_duplicates),
+]
 
 #: Headers that the transport and the MCP protocol set themselves (RFC 9110 section 7.6.1; MCP transports, 2025-11-25).
 RESERVED_HEADERS = (
@@ -24,6 +28,13 @@ RESERVED_HEADERS = (
 
 _ID_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
 _HEADER_NAME_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+#: RFC 3986, as far as RE2 and Python read it alike. Userinfo passes here, because a rule of its own says what to do about it.
+_URL_PATTERN = (
+    r"^[hH][tT][tT][pP][sS]?://([^/?#]*@)?"
+    r"(\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f\"#%/:<>?@\[\\\]^`{|}]+)"
+    r"(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])?)?"
+    r"([/?#]([^\x00-\x20\x7f%]|%[0-9A-Fa-f]{2})*)?$"
+)
 _USERINFO_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@"
 _CONTROL_PATTERN = r"[\x00-\x08\x0a-\x1f\x7f]"
 
@@ -35,11 +46,15 @@ def is_connector_id(value: str) -> bool:
 
 def _is_http_url(value: str) -> bool:
     try:
-        parts = urlsplit(value)
-        _ = parts.port
+        urlsplit(value)  # refuses what no pattern can: an IPv6 address that is none
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", value)
+    return re.fullmatch(_URL_PATTERN, value) is not None
+
+
+def _cel(pattern: str) -> str:
+    """A regular expression as a CEL string literal."""
+    return "'" + pattern.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 class SecretKeyRef(ApiModel):
@@ -59,7 +74,11 @@ class Header(ApiModel):
     """An HTTP header that the gateway sends with every request to the server."""
 
     name: Annotated[str, Field(min_length=1, max_length=128, description="Header name, without regard to case.")]
-    value: Annotated[str | None, Field(max_length=4096, description="The value itself. For secrets use valueFrom.")] = None
+    value: Annotated[
+        str | None,
+        # The bound of the schema is wider than the rule, so that the rule speaks: its message says what to do.
+        Field(max_length=16384, description="The value itself, at most 4096 characters. For secrets use valueFrom."),
+    ] = None
     value_from: Annotated[HeaderSource | None, Field(description="Takes the value from a Secret.")] = None
 
     rules: ClassVar = (
@@ -69,7 +88,7 @@ class Header(ApiModel):
             check=lambda self: (self.value is None) != (self.value_from is None),
         ),
         Rule(
-            cel=f"self.name.matches('{_HEADER_NAME_PATTERN.replace(chr(39), chr(92) + chr(39))}')",
+            cel=f"self.name.matches({_cel(_HEADER_NAME_PATTERN)})",
             message="a header name may hold letters, digits and !#$%&'*+-.^_`|~ only; for example X-Api-Key",
             field="name",
             check=lambda self: re.fullmatch(_HEADER_NAME_PATTERN, self.name) is not None,
@@ -87,10 +106,16 @@ class Header(ApiModel):
             check=lambda self: self.name.lower() != "authorization" or self.value is None,
         ),
         Rule(
-            cel=rf"!has(self.value) || !self.value.matches('{_CONTROL_PATTERN}')".replace("\\", "\\\\"),
+            cel=f"!has(self.value) || !self.value.matches({_cel(_CONTROL_PATTERN)})",
             message="a header value must not hold line breaks or other control characters; remove them",
             field="value",
             check=lambda self: self.value is None or re.search(_CONTROL_PATTERN, self.value) is None,
+        ),
+        Rule(
+            cel="!has(self.value) || self.value.size() <= 4096",
+            message="a header value may have at most 4096 characters, because many servers refuse longer ones; shorten it",
+            field="value",
+            check=lambda self: self.value is None or len(self.value) <= 4096,
         ),
     )
 
@@ -142,7 +167,7 @@ class Tools(ApiModel):
 
     allowed: Annotated[ToolNames | None, Field(description="Only these tools exist for callers. Absent: all tools.")] = None
     denied: Annotated[ToolNames | None, Field(description="These tools do not exist for callers, even when allowed names them.")] = None
-    read_only: Annotated[bool | None, Field(description="Only tools whose server declares readOnlyHint may be used. Absent: false.")] = None
+    read_only: Annotated[Flag | None, Field(description="Only tools whose server declares readOnlyHint may be used. Absent: false.")] = None
 
 
 class Approval(ApiModel):
@@ -170,13 +195,17 @@ class Approval(ApiModel):
 class Limits(ApiModel):
     """Bounds on the use of the server, on each gateway pod."""
 
-    connect_timeout_seconds: Annotated[int | None, Field(ge=1, le=60, description="Time to connect and initialize. Absent: 10.")] = None
-    call_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600, description="Time for one tool call. Absent: 60.")] = None
+    connect_timeout_seconds: Annotated[int | None, Field(ge=1, le=60, description="Time to connect and initialize. Absent: 10."), WHOLE] = (
+        None
+    )
+    call_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600, description="Time for one tool call. Absent: 60."), WHOLE] = None
     max_concurrent_calls: Annotated[
-        int | None, Field(ge=1, le=1000, description="Calls to this server at one time on one pod; further ones wait. Absent: 100.")
+        int | None, Field(ge=1, le=1000, description="Calls to this server at one time on one pod; further ones wait. Absent: 100."), WHOLE
     ] = None
     max_result_bytes: Annotated[
-        int | None, Field(ge=1024, le=16777216, description="Size of one tool result; larger ones become an error. Absent: 1048576.")
+        int | None,
+        Field(ge=1024, le=16777216, description="Size of one tool result; larger ones become an error. Absent: 1048576."),
+        WHOLE,
     ] = None
 
 
@@ -237,14 +266,15 @@ class MCPConnectorSpec(ApiModel):
             check=lambda self: self.url is not None,
         ),
         Rule(
-            cel="!has(self.url) || (isURL(self.url) && url(self.url).getScheme() in ['http', 'https'] && url(self.url).getHostname() != '')",
-            message="spec.url must be an absolute http or https address, for example https://mcp.example.com/mcp",
+            cel=f"!has(self.url) || self.url.matches({_cel(_URL_PATTERN)})",
+            message="spec.url must be an absolute http or https address without spaces, for example https://mcp.example.com/mcp",
             field="url",
             check=lambda self: self.url is None or _is_http_url(self.url),
         ),
         Rule(
-            cel=f"!has(self.url) || !self.url.matches('{_USERINFO_PATTERN}')",
-            message="spec.url must not hold a user name or password; put the credential into a Secret and name it in spec.auth or spec.headers",
+            cel=f"!has(self.url) || !self.url.matches({_cel(_USERINFO_PATTERN)})",
+            message="spec.url must not hold a user name or password; "
+            "put the credential into a Secret and name it in spec.auth or spec.headers",
             field="url",
             check=lambda self: self.url is None or re.match(_USERINFO_PATTERN, self.url) is None,
         ),
@@ -255,7 +285,7 @@ class MCPConnectorSpec(ApiModel):
             check=lambda self: self.connector_id is None or not self.connector_id.startswith("mcp::"),
         ),
         Rule(
-            cel=f"!has(self.connectorID) || self.connectorID.startsWith('mcp::') || self.connectorID.matches('{_ID_PATTERN}')",
+            cel=f"!has(self.connectorID) || self.connectorID.startsWith('mcp::') || self.connectorID.matches({_cel(_ID_PATTERN)})",
             message="connectorID may hold letters, digits, '.', '_' and '-' only, 1 to 128 of them; for example connector_github",
             field="connectorID",
             check=lambda self: self.connector_id is None or self.connector_id.startswith("mcp::") or is_connector_id(self.connector_id),
@@ -273,10 +303,10 @@ class MCPConnectorSpec(ApiModel):
             check=lambda self: self.auth is None or not any(h.name.lower() == "authorization" for h in self.headers or ()),
         ),
         Rule(
-            cel="!has(self.tls) || !has(self.url) || self.url.startsWith('https:')",
+            cel="!has(self.tls) || !has(self.url) || self.url.lowerAscii().startsWith('https:')",
             message="tls has no effect on an http address; use https in spec.url or remove spec.tls",
             field="tls",
-            check=lambda self: self.tls is None or self.url is None or self.url.startswith("https:"),
+            check=lambda self: self.tls is None or self.url is None or self.url.lower().startswith("https:"),
         ),
         Rule(
             cel="!has(self.auth) || !has(self.callerAuthorization) || self.callerAuthorization != 'Require'",
