@@ -1,0 +1,31 @@
+"""One control plane for the whole session, a namespace for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.api import Api
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.resources import fresh_namespace, install_crds
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """A control plane that knows Junctor's resources."""
+    with ControlPlane() as control_plane, control_plane.api() as api:
+        install_crds(api)
+        yield control_plane
+
+
+@pytest.fixture(scope="session")
+def api(control_plane: ControlPlane) -> Iterator[Api]:
+    """The administrator's client."""
+    with control_plane.api() as api:
+        yield api
+
+
+@pytest.fixture
+def namespace(api: Api) -> Iterator[str]:
+    """A fresh namespace with its default service account; its deletion goes on after the test."""
+    with fresh_namespace(api) as name:
+        yield name
