@@ -1,0 +1,20 @@
+{{/* What the operator reads, in the whole cluster or in each namespace. */}}
+{{- define "junctor.readingRules" -}}
+- apiGroups: [junctor.dev]
+  resources: [mcpconnectors]
+  verbs: [list, watch]
+# Of Secrets only those with the label junctor.dev/credentials are asked for; RBAC cannot express that.
+- apiGroups: [""]
+  resources: [configmaps, pods, secrets]
+  verbs: [list, watch]
+{{- end -}}
+
+{{/* Where the operator says what became of connectors. */}}
+{{- define "junctor.reportingRules" -}}
+- apiGroups: [junctor.dev]
+  resources: [mcpconnectors/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
