@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that running requests get after SIGTERM. uvicorn counts whole ones.
 _GRACE_SECONDS: Final = 1
+#: Longer than the operator and usual clients keep an idle connection, so that none is closed just as it is used again.
+_KEEP_ALIVE_SECONDS: Final = 75
 
 
 class GatewayError(Exception):
@@ -76,10 +78,12 @@ async def serve(
     source: MapSource | None = None,
     stop: asyncio.Event | None = None,
     started: Callable[[Listening], None] = lambda _: None,
+    manage: Callable[[MapLoader, ASGIApp], ASGIApp] = lambda _, app: app,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`; then finish within about a second.
 
     source: instead of the one that settings.map names. stop: given, signals are left to the caller. started: called when both ports listen.
+    manage: gets the loader and the management port's app and gives the app to serve, for a process that is more than a gateway.
     Raises GatewayError, BadSource.
     """
     public_socket = _listen(settings.host, settings.port)
@@ -95,7 +99,7 @@ async def serve(
         stopping = stop or asyncio.Event()
         with contextlib.nullcontext() if stop else _stop_on_signals(stopping):
             public = _EmbeddedServer(_configuration(public_app(loader.served)))
-            management = _EmbeddedServer(_configuration(management_app(loader, stopping=stopping.is_set)))
+            management = _EmbeddedServer(_configuration(manage(loader, management_app(loader, stopping=stopping.is_set))))
             loading = asyncio.create_task(loader.run(), name="map loader")
             listening = Listening(_url(public_socket), _url(management_socket))
             try:
@@ -179,6 +183,7 @@ def _configuration(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
 
 
