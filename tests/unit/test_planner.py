@@ -178,7 +178,7 @@ def test_credentials_that_do_not_fit_refuse_the_newcomer_and_not_the_incumbent()
     first = connector("first", auth=bearer("s", "a"))
     story.plan(first, secrets=secret("s", a=b"x" * half))
     # One Secret object takes what has the same first digit: many keys of one size make two of them meet.
-    keys = {f"k{number}": bytes([65 + number]) * half for number in range(20)}
+    keys: Any = {f"k{number}": bytes([65 + number]) * half for number in range(20)}
     others = [connector(f"c{number}", age=9, auth=bearer("s", f"k{number}")) for number in range(20)]
     plan = story.plan(first, *others, secrets=secret("s", a=b"x" * half, **keys))
     reasons = {resource.name: reason(plan, resource) for resource in (first, *others)}

@@ -159,7 +159,8 @@ def status(resource: ConnectorResource, *found: GatewayFindings, current: Mappin
 
 
 def condition(update: StatusUpdate, kind: str) -> Mapping[str, Any]:
-    return {item["type"]: item for item in update.status["conditions"]}.get(kind, {})
+    found: Mapping[str, Any] = {item["type"]: item for item in update.status["conditions"]}.get(kind, {})
+    return found
 
 
 def findings(of: Verdict, *pods: PodProgress, was_ready: bool = False, **fields: Any) -> GatewayFindings:
