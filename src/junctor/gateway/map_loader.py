@@ -188,10 +188,15 @@ class MapLoader:
             return texts[-1]
 
         current = previous.map if previous else None
-        found = await read_map(self._source.head_name, fetch_head, self._source.fetch_shard, current, accept=self._accept)
+        found = await read_map(self._source.head_name, fetch_head, self._fetch_shard, current, accept=self._accept)
         if found is None or texts[-1] is None:
             raise MapUnreadable(f"the head {self._source.head_name} {'was deleted' if self._served else 'does not exist (yet)'}")
-        return texts[-1], previous if previous is not None and found is current else PreparedMap.of(found, previous)
+        return texts[-1], previous if previous is not None and found is current else await PreparedMap.of(found, previous)
+
+    async def _fetch_shard(self, name: str) -> str | None:
+        # A source that answers without waiting would keep requests waiting for as long as all shards take.
+        await asyncio.sleep(0)
+        return await self._source.fetch_shard(name)
 
     def _accept(self, head: Head) -> None:
         """Refuse a head that must not replace the served one."""

@@ -4,6 +4,7 @@ Entries stay canonical text: 100,000 of them fit, models would not. What the cat
 entry; a map and its successor share everything that did not change, so a changed connector costs its own shard.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -84,11 +85,15 @@ class PreparedMap:
     needed: frozenset[str] = field(repr=False)
 
     @classmethod
-    def of(cls, connector_map: ConnectorMap, previous: "PreparedMap | None" = None) -> Self:
-        """Prepare a map, sharing with the one served before it whatever is the same."""
+    async def of(cls, connector_map: ConnectorMap, previous: "PreparedMap | None" = None) -> Self:
+        """Prepare a map, sharing with the one served before it whatever is the same; lets requests run between shards."""
         known = previous.connectors if previous else {}
         held = previous.shards if previous else {}
-        shards = {digest: held.get(digest) or PreparedShard.of(shard.values(), known) for digest, shard in connector_map.shards.items()}
+        shards = {}
+        for digest, entries in connector_map.shards.items():
+            shards[digest] = held.get(digest) or PreparedShard.of(entries.values(), known)
+            if digest not in held:
+                await asyncio.sleep(0)
         connectors = dict(known)
         for digest, shard in held.items():
             if digest not in shards:

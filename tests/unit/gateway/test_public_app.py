@@ -25,7 +25,7 @@ async def served_map(*contents: dict[str, Any]) -> ServedMap:
     publish(source, 1, *contents)
     found = await read_map(MAP, source.fetch_head, source.fetch_shard)
     assert found is not None
-    return ServedMap.of(PreparedMap.of(found), {KEY: b"hunter2"}, datetime.now(UTC))
+    return ServedMap.of(await PreparedMap.of(found), {KEY: b"hunter2"}, datetime.now(UTC))
 
 
 def client_of(served: Callable[[], ServedMap | None], **options: Any) -> httpx.AsyncClient:
