@@ -40,7 +40,7 @@ class Observer:
         if self._reconciler.snapshot.observe_connector(body, deleted=kind == DELETED):
             self._reconciler.wake()
         else:
-            self._reconciler.wake_statuses()
+            self._reconciler.wake_statuses(body["metadata"]["uid"])
 
     def secret(self, kind: str | None, body: Body) -> None:
         """A labelled Secret: one of users, or one of a map."""

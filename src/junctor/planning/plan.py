@@ -18,7 +18,7 @@ from junctor.api.connector_map import (
 from junctor.api.resources import ConnectorResource
 from junctor.planning.acceptance import id_on, judge, refused
 from junctor.planning.entries import entry_of
-from junctor.planning.inputs import Inputs, Origin, Published
+from junctor.planning.inputs import CredentialVersion, Inputs, Origin, Published
 from junctor.planning.ownership import lost_to, owner
 from junctor.planning.references import RESOLVED, hash_of, resolve
 
@@ -73,10 +73,11 @@ class GatewayPlan:
 
 @dataclass(slots=True)
 class _Memo:
-    """A verdict and what it was made of: the same inputs need no second look."""
+    """A verdict and what it was made of: the same inputs need no second look. refs: Secret and key of each reference."""
 
     resource: ConnectorResource
-    versions: tuple[object, ...]
+    refs: tuple[tuple[tuple[str, str], str], ...]
+    versions: tuple[CredentialVersion | None, ...]
     verdict: Verdict
 
 
@@ -151,7 +152,7 @@ class Planner:
         winners: dict[str, ConnectorResource] = {}
         for connector_id, resources in claimants.items():
             incumbent = published.origins.get(connector_id)
-            winner = keeping.get(connector_id) or owner(resources, incumbent)
+            winner = keeping.get(connector_id) or (resources[0] if len(resources) == 1 else owner(resources, incumbent))
             if connector_id not in keeping:
                 winners[winner.uid] = winner
             for loser in resources:
@@ -176,6 +177,9 @@ class Planner:
 
     def _decide(self, resource: ConnectorResource, inputs: Inputs, published: Published, now: float, wake: list[float]) -> Verdict:
         """The verdict on a connector that owns its id."""
+        memo = self._memo.get(resource.uid)
+        if memo is not None and memo.resource is resource and (not memo.refs or _versions(memo.refs, inputs) == memo.versions):
+            return memo.verdict
         _, connector_id = self._judge(resource)
         spec = resource.spec
         if spec is None or spec.state == "Disabled":
@@ -183,10 +187,8 @@ class Planner:
                 resource, connector_id, _ACCEPTED, Finding("True", Reason.DISABLED, "disabled: references are not used"), None, True
             )
         refs = spec.secret_refs()
-        versions = tuple(inputs.secrets.get((resource.namespace, ref.name), {}).get(ref.key) for ref in refs)
-        memo = self._memo.get(resource.uid)
-        if memo is not None and memo.resource is resource and memo.versions == versions and memo.verdict.resolved.ok:
-            return memo.verdict
+        places = tuple(((resource.namespace, ref.name), ref.key) for ref in refs)
+        versions = _versions(places, inputs)
         if None in versions or any(version and version.problem for version in versions):
             since = self._missing_since.setdefault(resource.uid, now)
         else:
@@ -206,7 +208,8 @@ class Planner:
             verdict = _without_entry(
                 verdict, Reason.TOO_LARGE, f"needs {size} KiB in the map, at most {ENTRY_LIMIT // 1024}; shorten lists, headers or caBundle"
             )
-        self._memo[resource.uid] = _Memo(resource, versions, verdict)
+        if resolution.finding.ok:  # what is missing changes with time
+            self._memo[resource.uid] = _Memo(resource, places, versions, verdict)
         return verdict
 
     def _bound_credentials(self, verdicts: dict[str, Verdict], inputs: Inputs, published: Published) -> None:
@@ -262,6 +265,10 @@ class Planner:
         for memory in (self._judged, self._memo, self._missing_since):
             for uid in [uid for uid in memory if uid not in selected]:
                 del memory[uid]
+
+
+def _versions(refs: tuple[tuple[tuple[str, str], str], ...], inputs: Inputs) -> tuple[CredentialVersion | None, ...]:
+    return tuple(inputs.secrets.get(secret, {}).get(key) for secret, key in refs)
 
 
 def _immutable_id(resource: ConnectorResource, connector_id: str, former: tuple[str, Origin] | None) -> Finding | None:

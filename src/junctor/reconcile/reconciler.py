@@ -33,6 +33,10 @@ CLEAN_UP_SECONDS: Final = 60.0
 _FIRST_RETRY: Final = 0.5
 _LAST_RETRY: Final = 10.0
 _SURVEY_SECONDS: Final = 2.0
+#: Seconds after a publication in which pods that have not answered are not reported: normally all answer sooner.
+SETTLE_SECONDS: Final = 0.5
+#: Acknowledgements of one revision come within milliseconds of each other: one report speaks of them all.
+_REPORT_SECONDS: Final = 0.005
 #: Requests for a full LIST come in bursts: one LIST answers them all.
 _BURST_SECONDS: Final = 0.5
 
@@ -49,6 +53,27 @@ class _Gateway:
     published_at: float = 0.0
     held: Hold | None = None
     surveyed: bool = False
+
+    def settles_in(self, now: float) -> float:
+        """Seconds that the pods still have to acknowledge before a report says that they did not."""
+        if self.signaller.all_acknowledged(self.publisher.sequence):
+            return 0.0
+        return self.published_at + SETTLE_SECONDS - now
+
+    @property
+    def may_clean_up(self) -> bool:
+        """Whether something is old and nobody reads it any more."""
+        acknowledged = self.signaller.all_acknowledged(self.publisher.sequence)
+        return acknowledged and self.plan is not None and self.publisher.needs_clean_up(self.plan)
+
+    def view(self) -> GatewayView:
+        """The gateway as the reporter needs it."""
+        if self.plan is None:
+            raise RuntimeError(f"gateway {self.configuration.name} has no plan yet")
+        publisher = self.publisher
+        pods = self.signaller.progress()
+        entries = publisher.published.entries
+        return GatewayView(self.configuration.name, self.plan, entries, publisher.sequence, pods, publisher.removed, publisher.failure)
 
 
 @dataclass(slots=True)
@@ -90,7 +115,10 @@ class Reconciler:
         ]
         self._reporter = Reporter(self._queue, snapshot)
         self._woken = asyncio.Event()
+        self._changed = False
         self._report = asyncio.Event()
+        self._report_all = False
+        self._report_only: set[str] = set()
         self._refresh = asyncio.Event()
         self._pacer = Pacer()
         self._health = _Health()
@@ -101,11 +129,20 @@ class Reconciler:
 
     def wake(self) -> None:
         """Something that the maps depend on changed."""
+        self._changed = True
         self._woken.set()
 
-    def wake_statuses(self) -> None:
-        """Something that only statuses depend on changed: an acknowledgement, a status."""
+    def wake_statuses(self, uid: str | None = None) -> None:
+        """Something that only statuses depend on changed: the status of the connector `uid`, or an acknowledgement."""
+        if uid is None:
+            self._report_all = True
+        else:
+            self._report_only.add(uid)
         self._report.set()
+
+    def _tidy(self) -> None:
+        """Old objects may be removed now: a pass without a new plan."""
+        self._woken.set()
 
     def request_refresh(self) -> None:
         """Events may have been lost: replace the snapshot by full LISTs soon."""
@@ -161,13 +198,18 @@ class Reconciler:
             await self._woken.wait()
             await asyncio.sleep(self._pacer.delay(self._clock()))
             self._woken.clear()
-            if self.snapshot.complete:  # before the first LISTs nothing may be concluded
+            if not self.snapshot.complete:
+                continue  # before the first LISTs nothing may be concluded
+            changed, self._changed = self._changed, False
+            if changed:
                 await self._pass()
+            else:
+                await self._tidy_up()
 
     async def _keep_reporting(self) -> None:
         while True:
             await self._report.wait()
-            await asyncio.sleep(0.005)  # acknowledgements of one revision come within milliseconds of each other
+            await asyncio.sleep(_REPORT_SECONDS)
             self._report.clear()
             self._report_statuses()
 
@@ -181,12 +223,25 @@ class Reconciler:
         else:
             self._health.failures += 1
             self._wake_in("retry", min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(self._health.failures - 1, 5)))
-        for gateway in self._gateways:
-            if gateway.publisher.settle():
-                self.wake()
+        self._settle()
         self._health.passed_at = self._clock()
         self._note_ignored_fields(inputs)
         self.wake_statuses()
+
+    async def _tidy_up(self) -> None:
+        for gateway in self._gateways:
+            if gateway.plan is not None:
+                try:
+                    await self._clean_up(gateway, gateway.plan)
+                except PortError as error:
+                    logger.warning("old objects of map %s not removed yet: %s", gateway.configuration.map, error)
+                    self._wake_in("retry", _LAST_RETRY)
+        self._settle()
+
+    def _settle(self) -> None:
+        for gateway in self._gateways:
+            if gateway.publisher.settle():
+                self.wake()
 
     async def _inputs(self) -> Inputs:
         """The snapshot, with deletions believed only while the kind itself is there: removing a CRD deletes all its objects."""
@@ -256,28 +311,19 @@ class Reconciler:
     # --- what is told -----------------------------------------------------------------------------------------------------------------
 
     def _report_statuses(self) -> None:
-        views: list[GatewayView] = []
-        for gateway in self._gateways:
-            if gateway.plan is None:
-                return
-            publisher = gateway.publisher
-            views.append(
-                GatewayView(
-                    gateway.configuration.name,
-                    gateway.plan,
-                    publisher.published.entries,
-                    publisher.sequence,
-                    gateway.signaller.progress(),
-                    publisher.removed,
-                    publisher.failure,
-                    gateway.published_at,
-                )
-            )
-            if gateway.signaller.all_acknowledged(publisher.sequence) and publisher.needs_clean_up(gateway.plan):
-                self.wake()
-        again = self._reporter.report(self._planned, views, self._clock())
-        if again is not None:
-            self._timer("report", again, self.wake_statuses)
+        if any(gateway.plan is None for gateway in self._gateways):
+            return
+        now = self._clock()
+        settling = [gateway.settles_in(now) for gateway in self._gateways]
+        if self._report_all and max(settling) > 0:
+            self._timer("report", max(settling), self.wake_statuses)
+            return  # some pods have a moment to answer: one report and one status write instead of one for each
+        everything, self._report_all = self._report_all, False
+        only, self._report_only = self._report_only, set()
+        views = [gateway.view() for gateway in self._gateways]
+        self._reporter.report(self._planned, views, None if everything else only)
+        if any(gateway.may_clean_up for gateway in self._gateways):
+            self._tidy()
 
     def _note_hold(self, gateway: _Gateway, plan: GatewayPlan) -> None:
         if plan.held is None or gateway.held is not None:

@@ -1,11 +1,11 @@
 """Turns plans, published maps and acknowledgements into status updates, looking again only at connectors that something changed for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
-from junctor.api.conditions import ConditionType, Finding, Reason
+from junctor.api.conditions import Finding
 from junctor.api.connector_map import Entry
 from junctor.api.resources import ConnectorResource
 from junctor.planning.plan import GatewayPlan, Verdict
@@ -13,15 +13,10 @@ from junctor.planning.statuses import PodProgress, Progress, findings_of, status
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
 
-#: Seconds after a publication in which "being published" and "awaiting gateways" are not written: normally all pods answer sooner, and
-#: one status write is better than two.
-SETTLE_SECONDS: Final = 0.5
-_PASSING: Final = frozenset({str(Reason.AWAITING_GATEWAYS), str(Reason.NOT_PROGRAMMED)})
-
 
 @dataclass(frozen=True, slots=True)
 class GatewayView:
-    """One gateway at the moment of a report. published_at: on the loop's clock."""
+    """One gateway at the moment of a report."""
 
     name: str
     plan: GatewayPlan
@@ -30,7 +25,6 @@ class GatewayView:
     pods: Sequence[PodProgress]
     removed: Mapping[str, int]
     failure: Finding | None
-    published_at: float
 
     def progress(self) -> Progress:
         """The view as the planner knows it."""
@@ -54,15 +48,13 @@ class Reporter:
         self._snapshot = snapshot
         self._reported: dict[str, _Reported] = {}
 
-    def report(self, connectors: Mapping[str, ConnectorResource], views: Sequence[GatewayView], now: float) -> float | None:
-        """Queue the statuses that differ. Gives the seconds after which to report again, None when nothing waits."""
-        settling = [view.published_at + SETTLE_SECONDS - now for view in views]
-        again: float | None = None
+    def report(self, connectors: Mapping[str, ConnectorResource], views: Sequence[GatewayView], only: Set[str] | None) -> None:
+        """Queue the statuses that differ. only: uids to look at, None for all."""
         contexts = [(view, view.progress(), _floor(view)) for view in views]
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for uid, resource in connectors.items():
-            tracked = self._snapshot.connectors.items.get(uid)
-            if tracked is None:
+        for uid in connectors if only is None else only:
+            resource, tracked = connectors.get(uid), self._snapshot.connectors.items.get(uid)
+            if resource is None or tracked is None:
                 continue
             basis: tuple[Any, ...] = (resource, *(_basis(view, floor, view.plan.verdicts.get(uid)) for view, _, floor in contexts))
             known = self._reported.get(uid)
@@ -75,19 +67,13 @@ class Reporter:
                 for view, progress, _ in contexts
                 if (verdict := view.plan.verdicts.get(uid)) is not None
             ]
-            passing = any(str(item.conditions[ConditionType.READY].reason) in _PASSING for item in findings)
-            wait = max(settling, default=0.0)
-            if passing and wait > 0:
-                again = wait
-                continue
             update = status_of(resource, findings, current, stamp)
             if update is not None:
                 self._queue.put(update)
                 current = update.status
             self._reported[uid] = _Reported(basis, tracked.status, current)
-        for uid in [uid for uid in self._reported if uid not in connectors]:
+        for uid in [uid for uid in self._reported if uid not in connectors] if only is None else ():
             del self._reported[uid]
-        return again
 
 
 def _floor(view: GatewayView) -> int:
