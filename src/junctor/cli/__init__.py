@@ -1,0 +1,1 @@
+"""The `junctor` command: one file for each of its commands."""

@@ -86,6 +86,7 @@ async def serve(
     manage: gets the loader and the management port's app and gives the app to serve, for a process that is more than a gateway.
     Raises GatewayError, BadSource.
     """
+    logging.getLogger("uvicorn.error").addFilter(_worth_logging)
     public_socket = _listen(settings.host, settings.port)
     try:
         _check_callers(settings, public_socket)
@@ -170,6 +171,11 @@ class _Settling:
             self._settled = len(served)
             gc.collect()
             gc.freeze()
+
+
+def _worth_logging(record: logging.LogRecord) -> bool:
+    """Leaves out uvicorn's traceback of every request that it cancels itself when the grace is over; their number it tells beside."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _configuration(app: ASGIApp) -> uvicorn.Config:

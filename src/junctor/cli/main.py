@@ -1,0 +1,79 @@
+"""`junctor`: finds the command and imports only that one, so that `junctor --help` is quick and a gateway does not load an operator."""
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from junctor import __version__
+
+#: Each command is `junctor.cli.<name>.<name>`; what it is for stands here so that `--help` needs no import.
+COMMANDS: Final = {
+    "demo": "See it work in a minute: no cluster, no network.",
+    "standalone": "Run on a directory of manifests, without Kubernetes.",
+    "operator": "Run the control plane in a Kubernetes cluster.",
+    "gateway": "Serve the published connectors to applications.",
+    "validate": "Check manifests as the API server and the operator would.",
+    "render": "Print the connector map that manifests lead to.",
+    "status": "Show what a running standalone serves, and what is wrong.",
+    "version": "Print the version.",
+}
+_INTERRUPTED: Final = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"junctor.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: junctor demo. Every command has --help with examples.",
+)
+@click.version_option(__version__, prog_name="junctor", message="%(prog)s %(version)s")
+def junctor() -> None:
+    """Declare MCP servers as Kubernetes resources (MCPConnector) and let every application use them by name.
+
+    `kubectl apply` a connector; a moment later every gateway serves its id, without a restart, and the resource's status says so.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. Exit codes: 0 done, 1 it did not work, 2 wrong usage, 130 interrupted. Errors are one line on stderr."""
+    try:
+        code = junctor.main(arguments, prog_name="junctor", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "junctor"
+        click.echo(f"{command}: {_sentence(error)}; see {command} --help", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"junctor: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(_INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _sentence(error: click.UsageError) -> str:
+    return " ".join(error.format_message().split()).rstrip(".")
+
+
+if __name__ == "__main__":
+    main()

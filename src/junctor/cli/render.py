@@ -1,0 +1,117 @@
+"""`junctor render`: the connector map that manifests lead to."""
+
+import base64
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from junctor.api.configuration import GatewayConfiguration
+from junctor.api.connector_map import (
+    HEAD_KEY,
+    SHARD_KEY,
+    Head,
+    Layout,
+    credential_object,
+    credential_object_name,
+    revision_of,
+)
+from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL
+from junctor.api.resources import ConnectorResource
+from junctor.cli.offline import collect, config_option, configuration_of, findings, paths_argument, plan_of, resources_of, snapshot_of
+from junctor.planning.inputs import CredentialVersion, SecretVersions
+from junctor.planning.plan import GatewayPlan
+
+#: What a credential's version is when no value is known: of the same form, and never that of a value.
+PLACEHOLDER: Final = "0" * 16
+INSTALLATION: Final = "render"
+EXAMPLE = """
+\b
+Examples:
+  junctor render connectors/ > map.yaml
+  junctor render connectors/ --with-credentials > map.yaml && junctor gateway --map file:map.yaml
+  junctor render - --config operator.yaml < github.yaml
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@paths_argument
+@config_option
+@click.option("--namespace", default="junctor", show_default=True, help="Namespace of the map, without --config.")
+@click.option("--map", "map_name", default="junctor-connectors", show_default=True, help="Name of the map, without --config.")
+@click.option(
+    "--with-credentials",
+    is_flag=True,
+    help="Also print the credential Secrets, with the values of the Secrets among the manifests. Without: versions are sixteen zeros.",
+)
+def render(paths: tuple[str, ...], config: Path | None, namespace: str, map_name: str, with_credentials: bool) -> None:
+    """Print the connector map as YAML (ConfigMaps, with --with-credentials Secrets too), made by the operator's own planner.
+
+    The same input gives the same output. Problems go to standard error; what is valid is printed nevertheless, with exit code 1.
+    """
+    configuration = configuration_of(config, namespace, map_name)
+    collected = collect(paths)
+    resources = resources_of(collected)
+    snapshot = snapshot_of(collected, configuration)
+    secrets = snapshot.inputs().secrets if with_credentials else _placeholders(resources)
+    plans: dict[str, GatewayPlan] = {}
+    for gateway in configuration.gateways:
+        plan = plans[gateway.name] = plan_of(gateway, collected, resources, secrets)
+        values = snapshot.credential_values(plan.credentials) if with_credentials else {}
+        _print(documents(gateway, plan, values))
+    problems = [*collected.problems, *findings(configuration, collected, resources, plans, strict_references=with_credentials)]
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    if any(problem.severity == "error" for problem in problems):
+        sys.exit(1)
+
+
+def documents(gateway: GatewayConfiguration, plan: GatewayPlan, values: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+    """The objects of a map: head, shards in the order of their buckets, credential Secrets for `values`."""
+    layout = Layout.build(gateway.map, [entry.changed_at(1) for entry in plan.entries.values()])
+    entries = layout.entries()
+    head = Head(INSTALLATION, 1, 1, revision_of(entries.values()), len(entries), layout.refs())
+    yield _object(gateway, "ConfigMap", gateway.map) | {"data": {HEAD_KEY: head.to_text()}}
+    for bucket in sorted(layout.shards):
+        shard = layout.shards[bucket]
+        yield _object(gateway, "ConfigMap", shard.ref.name) | {"immutable": True, "data": {SHARD_KEY: shard.text}}
+    by_object: dict[int, dict[str, str]] = {}
+    for credential in sorted(values):
+        by_object.setdefault(credential_object(credential), {})[credential] = base64.b64encode(values[credential]).decode()
+    for number in sorted(by_object):
+        secret = _object(gateway, "Secret", credential_object_name(gateway.map, number))
+        secret["metadata"]["labels"][CREDENTIALS_LABEL] = CREDENTIALS_PUBLISHED
+        yield secret | {"data": by_object[number]}
+
+
+def _object(gateway: GatewayConfiguration, kind: str, name: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": gateway.namespace, "labels": {MAP_LABEL: gateway.map}}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
+
+
+def _placeholders(resources: Mapping[str, ConnectorResource]) -> SecretVersions:
+    """Every reference as if it were resolved."""
+    versions: dict[tuple[str, str], dict[str, CredentialVersion]] = {}
+    for resource in resources.values():
+        for ref in resource.spec.secret_refs() if resource.spec else ():
+            versions.setdefault((resource.namespace, ref.name), {})[ref.key] = CredentialVersion(PLACEHOLDER, 0)
+    return versions
+
+
+def _print(objects: Iterator[dict[str, Any]]) -> None:
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C where there is one: maps can be large
+
+    class Dumper(base):  # type: ignore[misc]  # chosen when the program runs
+        """Texts of several lines as blocks, so that a shard shows one connector on each line."""
+
+    def text(dumper: Any, value: str) -> Any:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    Dumper.add_representer(str, text)
+    for item in objects:
+        document = yaml.dump(item, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=2**31 - 1)
+        click.echo(f"---\n{document}", nl=False)

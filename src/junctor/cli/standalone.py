@@ -1,0 +1,96 @@
+"""`junctor standalone`: loop and gateway on a directory of manifests."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  junctor standalone --manifests ./connectors
+  junctor standalone --manifests ./connectors --port 9000 --management-port 9001
+  junctor status                     # in another terminal: what kubectl would show
+  curl localhost:8321/v1/connectors  # what applications see
+"""
+
+
+@click.command(epilog=EXAMPLE, context_settings={"show_default": True})
+@click.option(
+    "--manifests",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    envvar="JUNCTOR_MANIFESTS",
+    show_envvar=True,
+    help="Directory of MCPConnector, Secret and Namespace manifests (.yaml, .yml, .json, subdirectories too). Changes are followed.",
+)
+@click.option("--host", default="127.0.0.1", envvar="JUNCTOR_HOST", show_envvar=True, help="Address of the public port.")
+@click.option("--port", default=8321, type=click.IntRange(0, 65535), envvar="JUNCTOR_PORT", show_envvar=True, help="Public port; 0: any.")
+@click.option(
+    "--management-port",
+    default=8322,
+    type=click.IntRange(0, 65535),
+    envvar="JUNCTOR_MANAGEMENT_PORT",
+    show_envvar=True,
+    help="Port on 127.0.0.1 for probes and `junctor status`; 0: any.",
+)
+@click.option(
+    "--callers",
+    type=click.Choice(["none"]),
+    envvar="JUNCTOR_CALLERS",
+    show_envvar=True,
+    help="Who may call. none: everybody, unchecked. Must be given when --host is not a loopback address; on loopback everybody is let in.",
+)
+@click.option(
+    "--log-format",
+    default="text",
+    type=click.Choice(["json", "text"]),
+    envvar="JUNCTOR_LOG_FORMAT",
+    show_envvar=True,
+    help="Form of the logs.",
+)
+@click.option(
+    "--log-level",
+    default="info",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    envvar="JUNCTOR_LOG_LEVEL",
+    show_envvar=True,
+    help="Least severity that is logged.",
+)
+def standalone(
+    manifests: Path,
+    host: str,
+    port: int,
+    management_port: int,
+    callers: Literal["none"] | None,
+    log_format: Literal["json", "text"],
+    log_level: str,
+) -> None:
+    """Run Junctor without Kubernetes, on a directory of the same manifests.
+
+    The same loop that runs in a cluster plans, publishes and reports; the gateway runs in the same process. Put a manifest into the
+    directory, change it, delete it: applications see it within a fraction of a second. What is wrong is logged and shown by
+    `junctor status`, and hurts nothing else.
+    """
+    # Imported late: `junctor --help` need not load a web server.
+    import logging
+
+    import uvloop
+
+    from junctor.gateway.server import GatewayError, Listening
+    from junctor.logs import configure_logging
+    from junctor.standalone.app import StandaloneSettings, serve_standalone
+
+    configure_logging(log_format, log_level)
+    settings = StandaloneSettings(manifests, host, port, management_port, callers)
+
+    def started(listening: Listening) -> None:
+        addresses = {"url": listening.url, "managementUrl": listening.management_url}
+        logging.getLogger("junctor.standalone").info(
+            "listening on %s, management on %s, manifests in %s", listening.url, listening.management_url, manifests, extra=addresses
+        )
+
+    try:
+        uvloop.run(serve_standalone(settings, started=started))
+    except GatewayError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,126 @@
+"""`junctor status`: what `kubectl get mcpc` would show of a running standalone, and what is wrong with its files."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+
+COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE")
+_TIMEOUT: Final = 5.0
+EXAMPLE = """
+\b
+Examples:
+  junctor status
+  junctor status -o wide
+  junctor status --management http://127.0.0.1:9001 -o json
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.option(
+    "--management",
+    default="http://127.0.0.1:8322",
+    show_default=True,
+    envvar="JUNCTOR_MANAGEMENT",
+    show_envvar=True,
+    metavar="URL",
+    help="Management port of the standalone to ask.",
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "wide", "json"]), default="table", show_default=True, help="wide adds messages."
+)
+def status(management: str, output: str) -> None:
+    """Show the connectors of a running `junctor standalone`, what is wrong with its manifests, and what to do.
+
+    In a cluster use kubectl get mcpc.
+    """
+    answer = fetch(management)
+    if output == "json":
+        click.echo(json.dumps(answer, indent=2))
+        return
+    for line in report(answer, wide=output == "wide", now=datetime.now(UTC)):
+        click.echo(line)
+
+
+def fetch(management: str) -> Mapping[str, Any]:
+    """Ask a standalone. Raises ClickException when it does not answer."""
+    import httpx
+
+    try:
+        response = httpx.get(f"{management.rstrip('/')}/-/resources", timeout=_TIMEOUT, trust_env=False)
+        response.raise_for_status()
+        answer = response.json()
+    except httpx.HTTPStatusError as error:
+        raise click.ClickException(
+            f"{management} answered {error.response.status_code}; is it the management port of a junctor standalone?"
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        why = str(error) or type(error).__name__
+        raise click.ClickException(f"no standalone answers at {management} ({why}); start one, or name it with --management") from error
+    except ValueError as error:
+        raise click.ClickException(f"{management} did not answer with JSON; is it the management port of a junctor standalone?") from error
+    if not isinstance(answer, dict):
+        raise click.ClickException(f"{management} did not answer as a junctor standalone does")
+    return answer
+
+
+def report(answer: Mapping[str, Any], *, wide: bool, now: datetime) -> Iterable[str]:
+    """The lines to print. now: for ages."""
+    connectors = [resource for resource in answer["resources"] if resource["kind"] == "MCPConnector"]
+    if connectors:
+        header = (*COLUMNS, "MESSAGE") if wide else COLUMNS
+        yield from table([header, *(_row(resource, wide, now) for resource in connectors)])
+    else:
+        yield f"No connectors. Put an MCPConnector manifest into {answer['manifests']}; junctor validate checks it beforehand."
+    waiting = [resource for resource in connectors if _condition(resource, "Ready").get("status") != "True"]
+    if waiting:
+        yield ""
+        yield "Not ready:"
+        for resource in waiting:
+            metadata, ready = resource["metadata"], _condition(resource, "Ready")
+            why = f"{ready.get('reason', 'Pending')}: {ready.get('message', 'not looked at yet')}"
+            yield f"  {metadata['namespace']}/{metadata['name']}: {why}"
+    if answer["problems"]:
+        yield ""
+        yield "Files that need you (until then the last good content is used):"
+        for problem in answer["problems"]:
+            place = "".join(f":{problem[name]}" for name in ("line", "column") if problem.get(name) is not None)
+            yield f"  {problem['file']}{place}: {problem['message']}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Columns as kubectl aligns them."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(resource: Mapping[str, Any], wide: bool, now: datetime) -> tuple[str, ...]:
+    metadata = resource["metadata"]
+    row = (
+        metadata.get("namespace", ""),
+        metadata["name"],
+        resource["status"].get("connectorID") or "<none>",
+        resource["spec"].get("url") or "<none>",
+        *(_condition(resource, kind).get("status", "Unknown") for kind in ("Accepted", "Programmed", "Ready")),
+        _age(metadata.get("creationTimestamp", ""), now),
+    )
+    return (*row, _condition(resource, "Ready").get("message", "")) if wide else row
+
+
+def _condition(resource: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    conditions: Sequence[Mapping[str, Any]] = resource["status"].get("conditions") or ()
+    return next((condition for condition in conditions if condition.get("type") == kind), {})
+
+
+def _age(created: str, now: datetime) -> str:
+    try:
+        seconds = max(0, int((now - datetime.fromisoformat(created)).total_seconds()))
+    except (TypeError, ValueError):
+        return "<unknown>"
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
