@@ -57,6 +57,12 @@ class Boundary:
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:
+            if not exchange.started:
+                # The server stops and the grace is over.
+                stopping = ApiError("the gateway is stopping; try again", status=503, headers={"Connection": "close", "Retry-After": "1"})
+                await exchange.refuse(scope, self._response(stopping))
+            raise
         except (ApiError, HTTPException) as error:
             if exchange.started:
                 raise

@@ -170,6 +170,21 @@ async def test_at_the_stop_a_running_request_is_finished() -> None:
     assert (stopping.status_code, "stopping" in stopping.text) == (503, True)
 
 
+async def test_a_request_that_outlasts_the_grace_is_told_to_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    source = GatedSource()
+    async with running(source) as server:
+        reader, writer = await server.connect(server.listening.management_url)
+        writer.write(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        other, other_writer = await server.connect(server.listening.management_url)
+        other_writer.write(b'POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{"sequence":1}')
+        await source.asked.wait()
+    for stream, stream_writer in ((reader, writer), (other, other_writer)):
+        status, headers, _ = await answer_of(stream)
+        assert (status, headers["retry-after"]) == (503, "1")
+        stream_writer.close()
+    assert "Traceback" not in caplog.text
+
+
 async def test_without_callers_only_loopback_is_listened_on() -> None:
     for host in ("0.0.0.0", "", "::"):
         with pytest.raises((CallersRequired, ListenError), match=r"--callers|cannot listen"):
