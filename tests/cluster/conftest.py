@@ -7,6 +7,15 @@ import pytest
 from tests.cluster.api import Api
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.resources import fresh_namespace, install_crds
+from tests.cluster.tools import find_binary
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the control plane before the first test, where its progress shows and no test's time limit counts."""
+    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        with session.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            find_binary()
 
 
 @pytest.fixture(scope="session")
