@@ -68,9 +68,7 @@ class ObjectStore:
             metadata = {"uid": uid, "generation": 1, "creationTimestamp": created}
             self._store(key, wanted, metadata, {})
             return True
-        if all(before.get(name) == wanted.get(name) for name in (before.keys() | wanted.keys()) - {"metadata", "status"}) and all(
-            before["metadata"].get(name) == wanted["metadata"].get(name) for name in ("labels", "annotations")
-        ):
+        if _essence(before) == _essence(wanted):
             return False
         _check_identity(key, before, wanted)
         known = before["metadata"]
@@ -116,6 +114,15 @@ def _content(key: Key, manifest: Body) -> dict[str, Any]:
     if plain:
         body["data"] = {**(manifest.get("data") or {}), **{name: base64.b64encode(text.encode()).decode() for name, text in plain.items()}}
     return body
+
+
+def _essence(body: Body) -> tuple[Body, Any, Any]:
+    """What a manifest says of an object."""
+    content = {name: value for name, value in body.items() if name not in ("metadata", "status")}
+    if body["kind"] == "Pod":
+        content["status"] = body.get("status")
+    metadata = body["metadata"]
+    return content, metadata.get("labels") or {}, metadata.get("annotations") or {}
 
 
 def _check_identity(key: Key, before: Body, wanted: Body) -> None:
