@@ -1,5 +1,6 @@
 """The chart's permissions and configuration in a control plane, without its pods: processes of the tests run as its service accounts."""
 
+import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +104,8 @@ def helm(*arguments: str | Path, values: Mapping[str, Any] | None = None, kubeco
         command += ["--values", "-"]
     if kubeconfig is not None:
         command += ["--kubeconfig", str(kubeconfig)]
-    answer = subprocess.run(command, input=yaml.safe_dump(values) if values is not None else None, text=True, capture_output=True)
+    # JSON is YAML too, and in it "y" and "n" are not booleans.
+    answer = subprocess.run(command, input=json.dumps(values) if values is not None else None, text=True, capture_output=True)
     if answer.returncode:
         raise HelmFailed(f"{answer.stdout}{answer.stderr}".strip())
     return answer.stdout

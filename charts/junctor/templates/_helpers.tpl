@@ -17,11 +17,11 @@
 
 {{/* The labels by which Deployments and Services find their pods: (dict "root" $ "component" "operator") */}}
 {{- define "junctor.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- with .gateway }}
-junctor.dev/gateway: {{ . }}
+junctor.dev/gateway: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -116,7 +116,9 @@ whole value: a merge could neither set 0 nor empty a map.
   {{- if has $gateway.map $maps -}}
     {{- fail (printf "gateways: two share the map %q; give each its own map" $gateway.map) -}}
   {{- end -}}
-  {{- if and .namespaceSelector $.Values.operator.namespaces -}}
+  {{- $selector := .namespaceSelector | default dict -}}
+  {{- $_ := set $gateway "selectsNamespaces" (or (not (empty $selector.matchLabels)) (not (empty $selector.matchExpressions))) -}}
+  {{- if and $gateway.selectsNamespaces $.Values.operator.namespaces -}}
     {{- fail (printf "gateways: %q has a namespaceSelector, which reads the labels of all namespaces, so it cannot be used with operator.namespaces; remove one" .name) -}}
   {{- end -}}
   {{- $names = append $names .name -}}
