@@ -19,7 +19,7 @@ def without_duplicates(items: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse an item that stands twice, as the API server does for lists of type `set`."""
     for index, item in enumerate(items):
         if item in items[:index]:
-            raise PydanticCustomError("duplicate", "item {index} is a duplicate; remove it", {"index": index})
+            raise PydanticCustomError("duplicate", "is a duplicate; remove it", {"index": index})
     return items
 
 
@@ -92,9 +92,11 @@ def faults_of(error: ValidationError, root: str) -> list[Fault]:
     """Every fault of the object that stands at `root`; all broken rules of one object, not just the first."""
     faults = []
     for item in error.errors(include_url=False, include_input=False):
-        path = (root, *item["loc"])
+        path: tuple[str | int, ...] = (root, *item["loc"])
         if item["type"] == "rule":
             faults += [Fault((*path, rule.field) if rule.field else path, rule.message) for rule in item["ctx"]["rules"]]
+        elif item["type"] == "duplicate":
+            faults.append(Fault((*path, item["ctx"]["index"]), str(item["msg"])))
         else:
             faults.append(Fault(path, _sentence(item)))
     return faults

@@ -332,7 +332,7 @@ ID_IMMUTABLE_MESSAGE = (
     "restore it, or create a second resource with the new id and delete this one"
 )
 
-#: Rules at the root of the resource.
+#: Rules at the root of the resource; `check` takes the whole object as a mapping.
 RESOURCE_RULES: tuple[Rule, ...] = (
     Rule(
         cel=f"{_EFFECTIVE_ID.format('self')} == {_EFFECTIVE_ID.format('oldSelf')}",
@@ -343,6 +343,7 @@ RESOURCE_RULES: tuple[Rule, ...] = (
         cel="has(self.spec.connectorID) || self.metadata.name.size() <= 128",
         message="metadata.name is longer than an id may be (128 characters); set spec.connectorID or shorten the name",
         field="spec.connectorID",
+        check=lambda body: (body.get("spec") or {}).get("connectorID") is not None or len(body["metadata"]["name"]) <= 128,
     ),
 )
 

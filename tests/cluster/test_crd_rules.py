@@ -1,0 +1,105 @@
+"""The generated CRD on a real API server: what it refuses and says, what it accepts, what kubectl shows."""
+
+import json
+
+import pytest
+
+from tests.cluster.api import Api
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.crd_cases import Case, accepted, refused
+
+_KIND = "junctor.dev/v1alpha1/MCPConnector"
+
+
+@pytest.fixture
+def connector(api: Api, namespace: str) -> str:
+    """A fresh connector that no operator has seen."""
+    spec = {"url": "https://mcp.example.com/mcp"}
+    body = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"name": "github"}, "spec": spec}
+    created: str = api.create(body, namespace)["metadata"]["name"]
+    return created
+
+
+@pytest.mark.parametrize("case", refused())
+@pytest.mark.parametrize("way", ["client-side", "server-side"])
+def test_kubectl_apply_refuses_and_says_where_and_why(control_plane: ControlPlane, namespace: str, case: Case, way: str) -> None:
+    server_side = ["--server-side"] if way == "server-side" else []
+    *before, last = case.objects
+    for body in before:
+        control_plane.kubectl("apply", "-n", namespace, *server_side, "-f", "-", input=json.dumps(body))
+    answer = control_plane.kubectl(
+        "apply", "-n", namespace, *server_side, "--dry-run=server", "-f", "-", input=json.dumps(last), check=False
+    )
+    assert answer.returncode != 0
+    if server_side and case.server_side_apply:
+        assert case.server_side_apply in answer.stderr
+    else:
+        assert f"{case.field}: " in answer.stderr
+        assert case.expect in answer.stderr
+
+
+@pytest.mark.parametrize("case", accepted())
+def test_the_api_server_accepts(control_plane: ControlPlane, namespace: str, case: Case) -> None:
+    for body in case.objects:
+        control_plane.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(body))
+
+
+def test_values_of_headers_are_not_repeated_in_messages(control_plane: ControlPlane, namespace: str) -> None:
+    spec = {"url": "https://mcp.example.com/mcp", "headers": [{"name": "Authorization", "value": "Bearer s3cret\n"}]}
+    body = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"name": "github"}, "spec": spec}
+    answer = control_plane.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(body), check=False)
+    assert "do not write credentials" in answer.stderr
+    assert "s3cret" not in answer.stderr
+
+
+def test_a_fresh_connector_is_pending_and_nobody_waits_in_vain(
+    control_plane: ControlPlane, api: Api, namespace: str, connector: str
+) -> None:
+    conditions = api.get(_KIND, connector, namespace)["status"]["conditions"]
+    assert {c["type"]: (c["status"], c["reason"]) for c in conditions} == dict.fromkeys(
+        ("Accepted", "ResolvedRefs", "Programmed", "Ready"), ("Unknown", "Pending")
+    )
+    answer = control_plane.kubectl(
+        "wait", "-n", namespace, "--for=condition=Ready", "--timeout=1s", f"mcpconnector/{connector}", check=False
+    )
+    assert answer.returncode != 0
+    assert "timed out waiting for the condition" in answer.stderr
+
+
+def test_kubectl_get_shows_id_url_and_conditions(control_plane: ControlPlane, api: Api, namespace: str, connector: str) -> None:
+    condition = {"status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    ready = [condition | {"type": kind} for kind in ("Accepted", "Programmed")]
+    ready += [condition | {"type": "Ready", "message": "served by 2 of 2 pods"}]
+    api.patch_status(_KIND, connector, {"connectorID": "github", "conditions": ready}, namespace)
+
+    header, row = control_plane.kubectl("get", "mcpc", "-n", namespace, "-o", "wide").stdout.splitlines()
+    assert header.split() == ["NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE", "MESSAGE"]
+    assert row.split()[:6] == ["github", "github", "https://mcp.example.com/mcp", "True", "True", "True"]
+    assert row.endswith("served by 2 of 2 pods")
+    assert "MESSAGE" not in control_plane.kubectl("get", "mcpc", "-n", namespace).stdout
+
+
+@pytest.mark.parametrize("name", ["mcpc", "mcpconnector", "mcpconnectors", "junctor"])
+def test_kubectl_get_knows_short_name_and_category(control_plane: ControlPlane, namespace: str, connector: str, name: str) -> None:
+    assert connector in control_plane.kubectl("get", name, "-n", namespace, "-o", "name").stdout
+
+
+def test_connectors_are_found_by_their_id(control_plane: ControlPlane, api: Api, namespace: str, connector: str) -> None:
+    spec = {"url": "https://mcp.example.com/mcp", "connectorID": "connector_a"}
+    api.create({"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"name": "named"}, "spec": spec}, namespace)
+    found = control_plane.kubectl("get", "mcpc", "-n", namespace, "--field-selector", "spec.connectorID=connector_a", "-o", "name").stdout
+    assert found.split() == ["mcpconnector.junctor.dev/named"]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("mcpconnector", "declares one MCP server"),
+        ("mcpconnector.spec.auth", "How the gateway authenticates to the server"),
+        ("mcpconnector.spec.headers.valueFrom.secretKeyRef", "junctor.dev/credentials"),
+        ("mcpconnector.spec.limits.callTimeoutSeconds", "Absent: 60."),
+        ("mcpconnector.status.conditions.reason", "docs/conditions.md"),
+    ],
+)
+def test_kubectl_explain_tells_what_a_field_is_for(control_plane: ControlPlane, path: str, says: str) -> None:
+    assert says in " ".join(control_plane.kubectl("explain", path).stdout.split())
