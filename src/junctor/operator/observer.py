@@ -15,6 +15,9 @@ DELETED: Final = "DELETED"
 #: before such an event separates a new listing from the one at the start.
 _LULL_SECONDS: Final = 10.0
 
+#: The API server serves watches of a changed CRD by the old schema for two request timeouts (of 60 s by default).
+_OLD_SCHEMA_SECONDS: Final = 130.0
+
 
 class Observer:
     """The memo of all handlers. namespaces: where connectors and Secrets are looked for; empty means everywhere."""
@@ -68,9 +71,13 @@ class Observer:
             self._reconciler.map_object_changed(gateway, event)
 
     def definition(self, kind: str | None) -> None:
-        """A CRD was created, changed or deleted."""
+        """A CRD was created, changed or deleted.
+
+        Open watches go on with the old schema, which prunes fields of a new one, until the API server ends them: LIST again after that.
+        """
         if kind is not None:
             self._reconciler.request_refresh()
+            self._reconciler.request_refresh(_OLD_SCHEMA_SECONDS)
 
     def _take(self, collection: Collection[Any], kind: str | None, body: Mapping[str, Any]) -> None:
         self._note_listing(kind)

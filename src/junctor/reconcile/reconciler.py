@@ -144,9 +144,12 @@ class Reconciler:
         """Old objects may be removed now: a pass without a new plan."""
         self._woken.set()
 
-    def request_refresh(self) -> None:
-        """Events may have been lost: replace the snapshot by full LISTs soon."""
-        self._refresh.set()
+    def request_refresh(self, seconds: float = 0.0) -> None:
+        """Events may have been lost: replace the snapshot by full LISTs soon, or after some seconds."""
+        if seconds:
+            self._timer("refresh", seconds, self._refresh.set)
+        else:
+            self._refresh.set()
 
     def map_object_changed(self, gateway: str, event: ObjectEvent) -> None:
         """An object of a gateway's map was written or deleted, by this process or by somebody else."""

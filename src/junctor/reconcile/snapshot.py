@@ -214,7 +214,9 @@ def _read_connector(body: Body, before: TrackedConnector | None) -> TrackedConne
     status = body.get("status") or {}
     if before is not None:
         known = before.resource
-        if known.generation == metadata.get("generation", 1) and known.labels == (metadata.get("labels") or {}):
+        same = known.generation == metadata.get("generation", 1) and known.labels == (metadata.get("labels") or {})
+        # A changed CRD shows other fields of an object whose generation is the same.
+        if same and known.raw_spec == (body.get("spec") or {}):
             return before if before.status == status else TrackedConnector(known, status)
     return TrackedConnector(ConnectorResource.of(body), status)
 
