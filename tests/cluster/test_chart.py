@@ -9,6 +9,8 @@ import yaml
 
 from junctor.api.configuration import OperatorConfiguration, parse_configuration
 from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL
+from junctor.cli.gateway import gateway as gateway_command
+from junctor.cli.operator import operator as operator_command
 from tests.cluster.api import Api, Object, wait_for
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.processes import operator
@@ -96,6 +98,17 @@ def test_gateways_follow_the_maps_that_the_operator_writes(file: Path) -> None:
         if name is not None:
             assert f"--map=configmap:somewhere/{maps.pop(name)}" in pod["spec"]["containers"][0]["args"]
     assert maps == {}
+
+
+@each_values_file
+def test_the_command_line_takes_the_arguments_of_the_pods(file: Path, tmp_path: Path) -> None:
+    config = tmp_path / "operator.yaml"
+    config.touch()
+
+    for deployment in deployments(render_chart("somewhere", values_of(file))):
+        program, *options = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+        command = {"operator": operator_command, "gateway": gateway_command}[program]
+        command.make_context(program, [option.replace("/etc/junctor/operator.yaml", str(config)) for option in options])
 
 
 def test_a_key_of_a_gateway_replaces_the_default_as_a_whole() -> None:
