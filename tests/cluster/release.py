@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,7 @@ def install_release(control_plane: ControlPlane, namespace: str, values: Mapping
     with control_plane.api() as api:
         for body in _installed(objects):
             api.apply(body, manager="helm")
-        for account in (operator_account, *accounts.values()):
-            _wait_for_permissions(api, namespace, account)
+        _wait_for_permissions(api, objects)
 
     def kubeconfig(account: str) -> Path:
         return control_plane.kubeconfig_for_token(control_plane.service_account_token(namespace, account))
@@ -145,17 +145,21 @@ def _user(namespace: str, account: str) -> str:
     return f"system:serviceaccount:{namespace}:{account}"
 
 
-def _wait_for_permissions(api: Api, namespace: str, account: str) -> None:
-    """The authorizer follows with a small delay; every account of the chart may at least read ConfigMaps of the release."""
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": _user(namespace, account),
-            "resourceAttributes": {"namespace": namespace, "verb": "get", "resource": "configmaps"},
-        },
-    }
-    wait_for(
-        lambda: api.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"],
-        describe=f"the permissions of {account} are in force",
-    )
+def _wait_for_permissions(api: Api, objects: Sequence[Object]) -> None:
+    """The authorizer follows with a small delay: ask it for the first rule of every binding."""
+    roles = {(body["kind"], body["metadata"].get("namespace"), body["metadata"]["name"]): body for body in objects}
+    for binding in objects:
+        if binding["kind"] not in ("RoleBinding", "ClusterRoleBinding"):
+            continue
+        namespace, role, [subject] = binding["metadata"].get("namespace"), binding["roleRef"], binding["subjects"]
+        rule = roles[role["kind"], namespace, role["name"]]["rules"][0]
+        attributes = {"group": rule["apiGroups"][0], "resource": rule["resources"][0], "verb": rule["verbs"][0]}
+        attributes |= {"namespace": namespace or "", "name": rule.get("resourceNames", [""])[0]}
+        user = _user(subject["namespace"], subject["name"])
+        wait_for(partial(_allowed, api, user, attributes), describe=f"{binding['metadata']['name']} is in force")
+
+
+def _allowed(api: Api, user: str, attributes: Mapping[str, str]) -> bool:
+    spec = {"user": user, "resourceAttributes": dict(attributes)}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    return bool(api.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"])
