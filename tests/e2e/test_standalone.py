@@ -94,8 +94,8 @@ def test_broken_file_keeps_its_last_good_content_and_hurts_nobody(running: Runni
     (problem,) = running.problems()
     assert problem.startswith("x.yaml:")
     assert ":None" not in problem
-    running.write("y.yaml", manifest("y"))
-    running.until(lambda: "y" in running.catalog())
+    running.write("other.yaml", manifest("other"))
+    running.until(lambda: "other" in running.catalog())
     assert running.catalog()["x"]["description"] == "good"
     running.write("x.yaml", manifest("x", description="better"))
     running.until(lambda: running.catalog()["x"]["description"] == "better")
@@ -154,8 +154,8 @@ def test_directory_that_vanishes_is_not_an_empty_one(running: Running) -> None:
     assert "x" in running.catalog()
     away.rename(running.directory)
     running.until(lambda: not running.problems())
-    running.write("y.yaml", manifest("y"))
-    running.until(lambda: "y" in running.catalog())
+    running.write("other.yaml", manifest("other"))
+    running.until(lambda: "other" in running.catalog())
 
 
 def test_status_shows_what_is_wrong_and_what_to_do(running: Running) -> None:

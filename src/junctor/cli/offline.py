@@ -1,6 +1,7 @@
 """Manifests and the planner without a cluster: what `junctor validate` and `junctor render` have in common."""
 
 import stat
+import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,7 +89,8 @@ def collect(paths: Sequence[str]) -> Collected:
     for file in _files(paths):
         collected.files += 1
         try:
-            text = click.get_text_stream("stdin").read() if file == STDIN else Path(file).read_bytes().decode("utf-8-sig")
+            content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+            text = content.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             collected.problems.append(Problem(file, f"cannot be read: {why}"))
@@ -104,7 +106,7 @@ def collect(paths: Sequence[str]) -> Collected:
 def _add(collected: Collected, located: Located) -> None:
     metadata = located.body["metadata"]
     kind = located.body["kind"]
-    namespace = "" if kind == "Namespace" else metadata.get("namespace") or "default"
+    namespace = metadata.get("namespace", "") if kind != "Namespace" else ""
     name = Name(kind, namespace, metadata["name"])
     first = collected.objects.get(name)
     if first is not None:
@@ -164,15 +166,8 @@ def snapshot_of(collected: Collected, configuration: OperatorConfiguration) -> S
     """The Secrets of the input, as the operator would read them."""
     snapshot = Snapshot(configuration, OFFLINE_KEY)
     for item in collected.of_kind("Secret"):
-        snapshot.secrets.observe(_stored_secret(item.body))
+        snapshot.secrets.observe(item.body)
     return snapshot
-
-
-def _stored_secret(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    import base64
-
-    plain = {key: base64.b64encode(str(value).encode()).decode() for key, value in (body.get("stringData") or {}).items()}
-    return {**body, "data": {**(body.get("data") or {}), **plain}}
 
 
 def plan_of(
@@ -212,6 +207,11 @@ def findings(
                 said.add(finding.message)
                 elsewhere = finding is verdict.resolved and not _refers_into(collected, resource) and not strict_references
                 yield Problem(where.file, message, where.line, severity="warning" if elsewhere else "error")
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems as a reader meets them in the files."""
+    return sorted(problems, key=lambda problem: (problem.file, problem.line or 0, problem.column or 0))
 
 
 def _refers_into(collected: Collected, resource: ConnectorResource) -> bool:

@@ -37,9 +37,23 @@ from junctor.api.configuration import ConfigurationError, parse_configuration
 )
 @click.option("--health-host", default="0.0.0.0", show_default=True, help="Address of the liveness endpoint /healthz.")  # noqa: S104
 @click.option("--health-port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Its port; 0 turns it off.")
-@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True, envvar="JUNCTOR_LOG_FORMAT")
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True, envvar="JUNCTOR_LOG_LEVEL"
+    "--log-format",
+    type=click.Choice(["json", "text"]),
+    default="json",
+    show_default=True,
+    envvar="JUNCTOR_LOG_FORMAT",
+    show_envvar=True,
+    help="Form of the logs.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    envvar="JUNCTOR_LOG_LEVEL",
+    show_envvar=True,
+    help="Least severity that is logged.",
 )
 def operator(
     config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...], health_host: str, health_port: int, log_format: str, log_level: str

@@ -20,7 +20,17 @@ from junctor.api.connector_map import (
 )
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL
 from junctor.api.resources import ConnectorResource
-from junctor.cli.offline import collect, config_option, configuration_of, findings, paths_argument, plan_of, resources_of, snapshot_of
+from junctor.cli.offline import (
+    collect,
+    config_option,
+    configuration_of,
+    findings,
+    in_order,
+    paths_argument,
+    plan_of,
+    resources_of,
+    snapshot_of,
+)
 from junctor.planning.inputs import CredentialVersion, SecretVersions
 from junctor.planning.plan import GatewayPlan
 
@@ -61,7 +71,8 @@ def render(paths: tuple[str, ...], config: Path | None, namespace: str, map_name
         plan = plans[gateway.name] = plan_of(gateway, collected, resources, secrets)
         values = snapshot.credential_values(plan.credentials) if with_credentials else {}
         _print(documents(gateway, plan, values))
-    problems = [*collected.problems, *findings(configuration, collected, resources, plans, strict_references=with_credentials)]
+    found = findings(configuration, collected, resources, plans, strict_references=with_credentials)
+    problems = in_order([*collected.problems, *found])
     for problem in problems:
         click.echo(str(problem), err=True)
     if any(problem.severity == "error" for problem in problems):

@@ -13,6 +13,7 @@ from junctor.cli.offline import (
     config_option,
     configuration_of,
     findings,
+    in_order,
     paths_argument,
     plan_of,
     resources_of,
@@ -44,8 +45,8 @@ def validate(paths: tuple[str, ...], config: Path | None, strict_references: boo
     resources = resources_of(collected)
     secrets = snapshot_of(collected, configuration).inputs().secrets
     plans = {gateway.name: plan_of(gateway, collected, resources, secrets) for gateway in configuration.gateways}
-    problems = collected.problems + list(findings(configuration, collected, resources, plans, strict_references=strict_references))
-    problems.sort(key=lambda problem: (problem.file, problem.line or 0, problem.column or 0))
+    found = findings(configuration, collected, resources, plans, strict_references=strict_references)
+    problems = in_order([*collected.problems, *found])
     errors = sum(problem.severity == "error" for problem in problems)
     _print(problems, errors, len(collected.objects), collected.files, output)
     if errors:

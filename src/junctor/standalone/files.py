@@ -17,7 +17,6 @@ LARGEST_FILE: Final = 5 * 1024 * 1024
 GATEWAY_FILE: Final = "gateway.yaml"
 #: Seconds for which a file that vanished or became empty keeps its content: editors replace files in more than one step.
 SETTLE_SECONDS: Final = 0.15
-_DEFAULT_NAMESPACE: Final = "default"
 _WITHOUT_NAMESPACE: Final = frozenset({"Namespace"})
 
 
@@ -165,7 +164,7 @@ def _text(name: str, status: os.stat_result) -> str:
 def _object(manifest: Manifest, name: str, created: str) -> FoundObject:
     metadata = manifest.body["metadata"]
     kind = manifest.body["kind"]
-    namespace = "" if kind in _WITHOUT_NAMESPACE else metadata.get("namespace") or _DEFAULT_NAMESPACE
+    namespace = "" if kind in _WITHOUT_NAMESPACE else metadata["namespace"]
     return FoundObject(Key(kind, namespace, metadata["name"]), manifest.body, name, manifest.line, created)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from junctor.api.manifests import Manifest, ManifestProblem, parse_manifests
 from junctor.standalone import files
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.files import SETTLE_SECONDS
@@ -219,7 +220,7 @@ async def test_subdirectory_that_cannot_be_listed_keeps_what_it_held(desk: Desk,
             raise PermissionError(13, "Permission denied")
         return listdir(path)
 
-    monkeypatch.setattr(files.os, "listdir", refuse)
+    monkeypatch.setattr("os.listdir", refuse)
     assert await desk.scan() == ["b"]
     assert desk.problems == ["sub: the directory cannot be listed (Permission denied); what it held before stays in use"]
 
@@ -299,12 +300,12 @@ async def test_problem_is_logged_once_and_its_end_too(desk: Desk, caplog: pytest
 
 
 async def test_secrets_and_namespaces_are_objects_too(desk: Desk) -> None:
-    desk.write("s.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: n}\nstringData: {a: b}\n")
-    desk.write("n.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, labels: {a: b}}\n")
+    desk.write("s.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: team}\nstringData: {a: b}\n")
+    desk.write("n.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: team, labels: {a: b}}\n")
     await desk.scan()
     assert desk.problems == []
-    assert desk.store.get(Key("Secret", "n", "s")) is not None
-    assert desk.store.get(Key("Namespace", "", "n")) is not None
+    assert desk.store.get(Key("Secret", "team", "s")) is not None
+    assert desk.store.get(Key("Namespace", "", "team")) is not None
 
 
 async def test_files_that_did_not_change_are_not_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,8 +313,12 @@ async def test_files_that_did_not_change_are_not_read_again(desk: Desk, monkeypa
         desk.write(f"{number % 10}/{number}.yaml", manifest(f"c{number}"))
     await desk.scan()
     read: list[str] = []
-    parse = files.parse_manifests
-    monkeypatch.setattr(files, "parse_manifests", lambda text, source: read.append(source) or parse(text, source))
+
+    def parse(text: str, source: str) -> tuple[list[Manifest], list[ManifestProblem]]:
+        read.append(source)
+        return parse_manifests(text, source)
+
+    monkeypatch.setattr(files, "parse_manifests", parse)
     time_before = time.time_ns()
     path = desk.write("3/3.yaml", manifest("c3", title="new"))
     os.utime(path, ns=(time_before + 1, time_before + 1))

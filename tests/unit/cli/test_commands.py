@@ -1,0 +1,110 @@
+"""The command line as a user meets it: help, errors, exit codes."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import pytest
+
+from junctor import __version__
+from junctor.cli import main
+from tests.unit.cli.running import run
+
+COMMANDS = list(main.COMMANDS)
+
+
+def test_help_explains_the_product_and_lists_the_commands() -> None:
+    result = run("--help")
+    assert result.code == 0
+    assert "MCPConnector" in result.stdout
+    assert all(f"  {name}" in result.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_for_itself_and_each_of_its_options(name: str) -> None:
+    command = main.junctor.get_command(click.Context(main.junctor), name)
+    assert command is not None
+    assert command.help
+    assert command.epilog, "has no example"
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts[0]} has no help"
+    assert run(name, "--help").code == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_example_names_the_command(name: str) -> None:
+    assert f"junctor {name}" in run(name, "--help").stdout
+
+
+def test_version_is_the_package_s() -> None:
+    assert run("--version").stdout == f"junctor {__version__}\n"
+    assert run("version").stdout.startswith(f"junctor: {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("--nonsense",),
+        ("validate",),
+        ("validate", "does-not-exist.yaml"),
+        ("render", "does-not-exist.yaml"),
+        ("validate", "-", "--config", "does-not-exist.yaml"),
+        ("standalone",),
+        ("standalone", "--manifests", "does-not-exist"),
+        ("gateway",),
+        ("operator",),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert (result.code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert "--help" in result.stderr
+
+
+def _failing(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_interrupted_command_ends_quietly_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    from junctor.cli.version import version
+
+    monkeypatch.setattr(version, "callback", _failing(KeyboardInterrupt()))
+    result = run("version")
+    assert (result.code, result.stdout, result.stderr.strip()) == (130, "", "")
+
+
+def test_command_that_did_not_work_is_one_line_and_exit_code_1() -> None:
+    result = run("status", "--management", "http://127.0.0.1:9")
+    assert (result.code, len(result.stderr.splitlines())) == (1, 1)
+    assert "junctor: no standalone answers at http://127.0.0.1:9" in result.stderr
+
+
+@pytest.mark.parametrize(("command", "absent"), [("gateway", ["kopf", "kubernetes"]), ("validate", ["kopf", "uvicorn", "kubernetes"])])
+def test_command_does_not_import_what_it_does_not_need(command: str, absent: list[str]) -> None:
+    code = (
+        "import sys; from junctor.cli import main\n"
+        f"try: main.main([{command!r}, '--help'])\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {absent!r} if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_of_the_group_imports_no_command() -> None:
+    code = (
+        "import sys; from junctor.cli import main\n"
+        "try: main.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in sys.modules if name.startswith('junctor.') and name not in ('junctor.cli', 'junctor.cli.main')])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
