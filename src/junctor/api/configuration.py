@@ -82,12 +82,13 @@ class IDPolicy(_Model):
 class GatewayConfiguration(_Model):
     """One gateway: pods that serve one map.
 
-    name: value of the label junctor.dev/gateway on its pods. map: name of the head ConfigMap in `namespace`.
+    name: value of the label junctor.dev/gateway on its pods. map: name of the head ConfigMap in `namespace`, and a label's value on
+    every object of the map.
     """
 
     name: Annotated[str, Field(pattern=_DNS_NAME, max_length=63)] = "default"
     namespace: Annotated[str, Field(pattern=_DNS_NAME, max_length=63)]
-    map: Annotated[str, Field(pattern=_DNS_NAME, max_length=200)] = "junctor-connectors"
+    map: Annotated[str, Field(pattern=_DNS_NAME, max_length=63)] = "junctor-connectors"
     management_port: Annotated[int, Field(ge=1, le=65535)] = 8322
     connector_selector: LabelSelector = LabelSelector()
     namespace_selector: LabelSelector = LabelSelector()
@@ -99,7 +100,7 @@ class GatewayConfiguration(_Model):
     def _is_template(cls, value: str) -> str:
         rest = value.replace("{name}", "").replace("{namespace}", "")
         if "{name}" not in value or not re.fullmatch(r"[A-Za-z0-9._-]*", rest):
-            raise ValueError('must contain {name}, may contain {namespace}, letters, digits, ".", "_" and "-"; for example "{namespace}.{name}"')
+            raise ValueError('must contain {name}, and beside it only {namespace}, letters, digits, ".", "_" and "-"')
         return value
 
 
