@@ -86,6 +86,14 @@ def test_connector_is_applied_changed_and_removed_without_a_restart(running: Run
     running.until(lambda: not running.catalog())
 
 
+def test_everything_is_served_from_the_moment_in_which_it_says_that_it_listens(tmp_path: Path) -> None:
+    directory = tmp_path / "connectors"
+    directory.mkdir()
+    (directory / "all.yaml").write_text("---\n".join(manifest(f"c{number}") for number in range(500)))
+    with Standalone(directory, tmp_path / "log") as standalone:
+        assert httpx.get(f"{standalone.url}/v1/connectors/c499", trust_env=False).status_code == 200
+
+
 def test_broken_file_keeps_its_last_good_content_and_hurts_nobody(running: Running) -> None:
     running.write("x.yaml", manifest("x", description="good"))
     running.until(lambda: "x" in running.catalog())

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from junctor.api.configuration import GatewayConfiguration, OperatorConfiguration
 from junctor.api.names import GATEWAY_LABEL
-from junctor.gateway.map_loader import MapLoader
+from junctor.gateway.map_loader import MapLoader, ReloadError
 from junctor.gateway.server import GatewaySettings, Listening, serve
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 GATEWAY: Final = "default"
 NAMESPACE: Final = "standalone"
+_FIRST_LOAD_PAUSE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,13 @@ async def serve_standalone(
             way.loader = loader
             return resources_app(app, store, directory, sink)
 
-        def listening(addresses: Listening) -> None:
+        async def announce(addresses: Listening) -> None:
+            await _first_load(way)
             store.apply(Key("Pod", NAMESPACE, GATEWAY), _pod(), _now())
             started(addresses)
+
+        def listening(addresses: Listening) -> None:
+            tasks.append(asyncio.create_task(announce(addresses), name="announce"))
 
         try:
             await _first_map(objects, stopping)
@@ -82,6 +87,17 @@ async def serve_standalone(
         for result in ended:
             if isinstance(result, Exception):
                 raise result
+
+
+async def _first_load(way: InProcessSignal) -> None:
+    """Wait until the gateway serves a map, as a pod is ready only then."""
+    while way.loader is None or way.loader.served() is None:
+        try:
+            if way.loader is not None:
+                await way.loader.reload(0)
+        except ReloadError as error:
+            logger.debug("the first map is not served yet: %s", error)
+        await asyncio.sleep(_FIRST_LOAD_PAUSE)
 
 
 async def _first_map(objects: MemoryMapObjects, stopping: asyncio.Event) -> None:

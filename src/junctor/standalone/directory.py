@@ -31,7 +31,7 @@ class ManifestDirectory:
         self._store = store
         self._files = ManifestFiles(root)
         self._clock = clock
-        self._managed: set[Key] = set()
+        self._applied: dict[Key, FoundObject] = {}
         self._notes: set[str] = set()
         self._noticed = asyncio.Event()
 
@@ -42,16 +42,27 @@ class ManifestDirectory:
         problems += [problem for state in look.files.values() for problem in state.problems]
         wanted, doubled = _merged(look)
         problems += doubled
-        for key in sorted(self._managed - wanted.keys()):
+        problems += self._apply(wanted)
+        self._report(look, tuple(sorted(set(problems), key=lambda problem: (problem.file, problem.line or 0, problem.message))))
+        return look.again
+
+    def _apply(self, wanted: dict[Key, FoundObject]) -> list[FileProblem]:
+        """Make the store hold `wanted`; gives what it refused."""
+        problems: list[FileProblem] = []
+        for key in sorted(self._applied.keys() - wanted.keys()):
             self._store.delete(key)
-        self._managed = set(wanted)
+            del self._applied[key]
         for key, found in wanted.items():
+            applied = self._applied.get(key)
+            if applied is not None and applied.body is found.body:
+                continue
             try:
                 self._store.apply(key, found.body, found.created)
             except Refused as refusal:
                 problems.append(FileProblem(found.file, f"{key}: {refusal}; the last good version stays in use", found.line))
-        self._report(look, tuple(sorted(set(problems), key=lambda problem: (problem.file, problem.line or 0, problem.message))))
-        return look.again
+            else:
+                self._applied[key] = found
+        return problems
 
     async def run(self) -> None:
         """Scan at once and after every change, until cancelled."""
