@@ -1,31 +1,15 @@
-"""What the loop may rely on in whatever stores a connector map: the same for memory and for a Kubernetes API server.
+"""What the loop may rely on in whatever stores a connector map: the same for memory and for a Kubernetes API server."""
 
-A factory gives `MapObjects` of a map that has no objects yet. Each implementation adds its own to FACTORIES.
-"""
-
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
 
 import pytest
 
 from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, credential_version, reference_hash
 from junctor.reconcile.ports import Conflict, MapObjects, StoredObject
-
-Factory = Callable[[], AbstractAsyncContextManager[MapObjects]]
-
-
-@asynccontextmanager
-async def in_memory() -> AsyncIterator[MapObjects]:
-    from junctor.standalone.adapters import MemoryMapObjects
-
-    yield MemoryMapObjects("junctor-connectors")
+from tests.contract.factories import FACTORIES, Factory
 
 
-#: (name, factory) of every implementation. tests/contract/conftest.py may append to it before the tests are collected.
-FACTORIES: list[tuple[str, Factory]] = [("memory", in_memory)]
-
-
-@pytest.fixture(params=[factory for _, factory in FACTORIES], ids=[name for name, _ in FACTORIES])
+@pytest.fixture(params=FACTORIES, ids=lambda factory: factory.__name__)
 async def objects(request: pytest.FixtureRequest) -> AsyncIterator[MapObjects]:
     factory: Factory = request.param
     async with factory() as made:

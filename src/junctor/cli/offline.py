@@ -88,14 +88,14 @@ def collect(paths: Sequence[str]) -> Collected:
     collected = Collected()
     for file in _files(paths):
         collected.files += 1
+        source = "<stdin>" if file == STDIN else file
         try:
             content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
             text = content.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            collected.problems.append(Problem(file, f"cannot be read: {why}"))
+            collected.problems.append(Problem(source, f"cannot be read: {why}"))
             continue
-        source = "<stdin>" if file == STDIN else file
         manifests, problems = parse_manifests(text, source)
         collected.problems += [Problem(source, problem.message, problem.line, problem.column) for problem in problems]
         for manifest in manifests:
