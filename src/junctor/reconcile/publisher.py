@@ -19,6 +19,7 @@ from junctor.api.connector_map import (
     Entry,
     Head,
     Layout,
+    ShardRef,
     credential_object,
     installation_of,
     read_layout,
@@ -50,16 +51,22 @@ class ObjectEvent:
 
 @dataclass(slots=True)
 class Stored:
-    """What is stored, as far as it is known: filled by `load` and by own writes. broken: shards that do not hold what their name says."""
+    """What is stored, as far as it is known: filled by `load` and by own writes.
+
+    broken: shards that do not hold what their name says. gone: uids of what was deleted here; events about them may come later.
+    """
 
     head: StoredObject | None = None
     shards: dict[str, StoredObject] = field(default_factory=dict)
     broken: dict[str, StoredObject] = field(default_factory=dict)
     credentials: dict[int, StoredCredentials] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
 
     def explains(self, event: ObjectEvent, map_name: str) -> bool:
         """Whether an event tells nothing new: it is the echo of an own write, or older than one."""
         known: StoredObject | StoredCredentials | None
+        if event.uid in self.gone:
+            return True
         if event.name == f"{map_name}-anchor":
             return not event.deleted
         if event.name == map_name:
@@ -91,8 +98,11 @@ class MapPublisher:
         self._stored = Stored()
         self._installation = ""
         self._reload = True
+        self._sound = True
         self._busy = False
         self._events: list[ObjectEvent] = []
+        #: The stored map could not be read whole when this process began: what it held is not (all) known.
+        self.forgotten = False
         self.layout = Layout(gateway.map, {})
         self.head: Head | None = None
         self.published = Published()
@@ -108,6 +118,7 @@ class MapPublisher:
     def objects_changed(self) -> None:
         """Events may have been lost: read what is stored at the next pass."""
         self._reload = True
+        self._stored.gone.clear()
 
     def observe(self, event: ObjectEvent) -> bool:
         """Take an event about an object of the map; True when somebody else did it, so that the next pass has to look.
@@ -136,31 +147,73 @@ class MapPublisher:
         return {**where, "name": self._stored.head.name, "uid": self._stored.head.uid}
 
     async def load(self) -> None:
-        """Read what is stored. At first it is also the memory of what is published; later only the objects themselves matter."""
+        """Read what is stored: at first it is the memory of what is published, later what another operator published counts too."""
         self._installation = await self._objects.installation(self._installation)
         head, shards, credentials = await asyncio.gather(
             self._objects.read_head(), self._objects.list_shards(), self._objects.list_credentials()
         )
         self._reload = False
-        if self.head is None and head is not None and self._is_ours(head):
-            self._remember(head, shards)
+        if head is not None and self._is_ours(head):
+            if self.head is None:
+                self._remember(head, shards)
+            elif head.data.get(HEAD_KEY) != self.head.to_text():
+                self._follow(head, shards, self.head)
         whole = {shard.name: _light(shard) for shard in shards if _is_whole(shard)}
         broken = {shard.name: _light(shard) for shard in shards if shard.name not in whole}
-        self._stored = Stored(head, whole, broken, {item.number: item for item in credentials})
+        self._stored = Stored(head, whole, broken, {item.number: item for item in credentials}, self._stored.gone)
 
     def _remember(self, stored: StoredObject, shards: Sequence[StoredObject]) -> None:
-        """Take the stored map as the one published before this process began."""
+        """Take the stored map as the one published before this process began: as much of it as can be read."""
+        self.forgotten = True
         try:
             head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
             self.epoch = max(self.epoch, head.epoch)
             texts = {shard.name: shard.data.get(SHARD_KEY, "") for shard in shards}
-            layout = read_layout(self.gateway.map, head.shards, texts)
-            entries = layout.entries()
-            origins = {connector_id: origin_of(entry) for connector_id, entry in entries.items()}
+            refs = [ref for ref in head.shards if self._is_readable(ref, texts)]
+            self._take_from(head, read_layout(self.gateway.map, refs, texts))
         except (ConnectorMapError, KeyError, TypeError) as error:
             logger.warning("map %s/%s cannot be read and is built anew: %s", self.gateway.namespace, self.gateway.map, error)
             return
+        self.forgotten = len(refs) < len(head.shards) or len(self.published.entries) < head.connectors
+
+    def _is_readable(self, ref: ShardRef, texts: Mapping[str, str]) -> bool:
+        if ref.name in texts and sha256(texts[ref.name]) == ref.digest:
+            return True
+        logger.warning("map %s/%s: shard %s is lost, the others are kept", self.gateway.namespace, self.gateway.map, ref.name)
+        return False
+
+    def _follow(self, stored: StoredObject, shards: Sequence[StoredObject], own: Head) -> None:
+        """Take the map that another operator of this installation published since, if it is a later and whole one.
+
+        Two operators with one plan would otherwise write over each other for as long as both run.
+        """
+        memory = self.head, self.layout, self.published, self._sound
+        try:
+            head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
+            if head.epoch != self.epoch or head.sequence <= own.sequence:
+                return
+            texts = {shard.name: shard.data.get(SHARD_KEY, "") for shard in shards}
+            self._take_from(head, read_layout(self.gateway.map, head.shards, texts))
+        except (ConnectorMapError, KeyError, TypeError):
+            self._sound = False
+        if not self._sound:
+            self.head, self.layout, self.published, self._sound = memory
+
+    def _take_from(self, head: Head, layout: Layout) -> None:
+        entries = layout.entries()
+        origins = {connector_id: origin_of(entry) for connector_id, entry in entries.items()}
         self.head, self.layout, self.published = head, layout, Published(entries, origins)
+        self._sound = head == self._head_of(head.sequence, entries, layout)
+
+    def _head_of(self, sequence: int, entries: Mapping[str, Entry], layout: Layout) -> Head:
+        return Head(
+            installation=self._installation,
+            epoch=self.epoch,
+            sequence=sequence,
+            revision=revision_of(entries.values()),
+            connectors=len(entries),
+            shards=layout.refs(),
+        )
 
     def _is_ours(self, head: StoredObject) -> bool:
         """By its content; a head that cannot be read is ours when our anchor owns it."""
@@ -179,6 +232,7 @@ class MapPublisher:
         try:
             if self._reload:
                 await self.load()
+                self._check_epoch()
             written = await self._publish(plan, values, sequence_floor)
         except PortError as error:
             self._reload = True
@@ -202,30 +256,30 @@ class MapPublisher:
             where = f"ConfigMap {self.gateway.namespace}/{self.gateway.map}"
             raise ForeignMap(f"{where} belongs to another installation; give this gateway another map, or delete it if that one is gone")
         changes = _changes(plan.entries, self.published.entries)
-        sequence = max(self.sequence, sequence_floor(), _sequence_of(stored_head)) + 1
+        floor = sequence_floor()
+        sequence = max(self.sequence, floor, _sequence_of(stored_head)) + 1
         dated = {key: entry.changed_at(sequence) if entry is not None else None for key, entry in changes.items()}
         layout = self.layout.replace(dated) if dated else self.layout
         entries = _applied(self.published.entries, dated)
-        intact = self.head is not None and stored_head is not None and stored_head.data.get(HEAD_KEY) == self.head.to_text()
+        intact = (
+            self._sound
+            and self.head is not None
+            and stored_head is not None
+            and stored_head.data.get(HEAD_KEY) == self.head.to_text()
+            and floor <= self.sequence  # a pod that serves more, from before the head was lost, refuses this one
+        )
         await self._write_credentials(plan.credentials, values)
         await self._write_shards(layout)
         if not dated and intact:
             self._take_over(plan, entries, layout)
             return False
-        head = Head(
-            installation=self._installation,
-            epoch=self.epoch,
-            sequence=sequence,
-            revision=revision_of(entries.values()),
-            connectors=len(entries),
-            shards=layout.refs(),
-        )
+        head = self._head_of(sequence, entries, layout)
         await self._write_head(head)
         for connector_id, entry in dated.items():
             origin = self.published.origins.get(connector_id)
             if entry is None and origin is not None:
                 self.removed[origin.uid] = sequence
-        self.head = head
+        self.head, self._sound, self.forgotten = head, True, False
         self._take_over(plan, entries, layout)
         return True
 
@@ -257,7 +311,9 @@ class MapPublisher:
         async def write(name: str, text: str) -> None:
             async with bound:
                 if name in self._stored.broken:
-                    await self._objects.delete_shard(self._stored.broken.pop(name))
+                    broken = self._stored.broken.pop(name)
+                    self._stored.gone.add(broken.uid)
+                    await self._objects.delete_shard(broken)
                 self._stored.shards[name] = _light(await self._objects.create_shard(name, text))
 
         try:
@@ -295,22 +351,34 @@ class MapPublisher:
         if self._reload or self.head is None:
             return False
         self._busy = True
-        current = {ref.name for ref in self.head.shards}
+        try:
+            await self._remove_shards()
+            await self._remove_credentials(plan.credentials)
+        except PortError:
+            self._reload = True
+            raise
+        return True
+
+    async def _remove_shards(self) -> None:
+        current = {ref.name for ref in self.head.shards} if self.head else set()
         for shards in (self._stored.shards, self._stored.broken):
             for name in [name for name in shards if name not in current]:
                 self._checkpoint("clean-up")
+                self._stored.gone.add(shards[name].uid)
                 await self._objects.delete_shard(shards[name])
                 del shards[name]
+
+    async def _remove_credentials(self, needed: frozenset[str]) -> None:
         for number, stored in list(self._stored.credentials.items()):
-            surplus = stored.all_keys - plan.credentials
+            surplus = stored.all_keys - needed
             if surplus:
                 self._checkpoint("clean-up-credentials")
                 left = await self._objects.remove_credentials(stored, surplus)
                 if left is None:
+                    self._stored.gone.add(stored.uid)
                     del self._stored.credentials[number]
                 else:
                     self._stored.credentials[number] = left
-        return True
 
     def needs_clean_up(self, plan: GatewayPlan) -> bool:
         """Whether anything is stored that the head does not need."""
