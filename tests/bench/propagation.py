@@ -26,9 +26,7 @@ class ReadyTimes:
         self.started = asyncio.Event()
 
     async def follow(self, system: System) -> None:
-        version = ""
-        async for _, version in system.api.list(connectors()):
-            pass
+        version = [version async for _, version in system.api.list(connectors())][-1]
         self.started.set()
         async for event in watch(system, connectors(), resourceVersion=version):
             body = event["object"]

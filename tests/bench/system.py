@@ -121,7 +121,7 @@ async def watch(system: System, path: str, **query: str) -> AsyncIterator[Object
     token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
     async with (
-        httpx.AsyncClient(verify=context, timeout=None, trust_env=False) as client,  # noqa: S113 - a watch has no end
+        httpx.AsyncClient(verify=context, timeout=None, trust_env=False) as client,  # a watch has no end
         client.stream(
             "GET", configuration.host + path, params={"watch": "true", **query}, headers={"Authorization": token or ""}
         ) as response,
@@ -165,9 +165,7 @@ async def running_system(gateways: int) -> AsyncIterator[System]:
             )
         )
         say(f"starting the operator and {gateways} gateways")
-        control = stack.enter_context(
-            operator(config, control_plane.kubeconfig, "--health-port", "0", log_file=work / "operator.log")
-        )
+        control = stack.enter_context(operator(config, control_plane.kubeconfig, "--health-port", "0", log_file=work / "operator.log"))
         addresses = [f"127.0.0.{number + 2}" for number in range(gateways)]
         processes: list[Process] = []
         for number, address in enumerate(addresses):

@@ -1,6 +1,6 @@
 """A thin async Kubernetes API: the official client's credentials and connections, plain dicts instead of its models.
 
-The typed models cost more time and memory than the calls themselves (reference: 81 MB for two typed API groups), and nothing here needs them.
+The typed models cost more time and memory than the calls themselves (81 MB for two typed API groups), and nothing here needs them.
 
     KubernetesError         the server answered with an error; carries `status` and the server's message
     +-- NotFound            404

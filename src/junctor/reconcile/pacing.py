@@ -12,16 +12,17 @@ class Pacer:
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self._gap = FIRST_GAP
+        self._gap = 0.0
 
     def delay(self, now: float) -> float:
         """Seconds to wait before publishing a change that is known now."""
-        if self._last is None or now - self._last >= max(QUIET, self._gap):
+        if self._last is None:
             return 0.0
+        if now - self._last >= QUIET:
+            self._gap = 0.0
         return max(0.0, self._last + self._gap - now)
 
     def published(self, now: float) -> None:
-        """Something was published."""
-        quiet = self._last is None or now - self._last >= max(QUIET, self._gap)
-        self._gap = FIRST_GAP if quiet else min(LONGEST_GAP, self._gap * 2)
+        """Something was published, after waiting for `delay`."""
+        self._gap = min(LONGEST_GAP, self._gap * 2) or FIRST_GAP
         self._last = now

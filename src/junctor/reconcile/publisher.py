@@ -109,6 +109,8 @@ class MapPublisher:
         self.removed: dict[str, int] = {}
         self.failure: Finding | None = None
         self.epoch = 1
+        #: The sequence of the head that was there when this process began.
+        self.baseline = 0
 
     @property
     def sequence(self) -> int:
@@ -203,6 +205,7 @@ class MapPublisher:
         entries = layout.entries()
         origins = {connector_id: origin_of(entry) for connector_id, entry in entries.items()}
         self.head, self.layout, self.published = head, layout, Published(entries, origins)
+        self.baseline = head.sequence
         self._sound = head == self._head_of(head.sequence, entries, layout)
 
     def _head_of(self, sequence: int, entries: Mapping[str, Entry], layout: Layout) -> Head:

@@ -73,7 +73,16 @@ class _Gateway:
         publisher = self.publisher
         pods = self.signaller.progress()
         entries = publisher.published.entries
-        return GatewayView(self.configuration.name, self.plan, entries, publisher.sequence, pods, publisher.removed, publisher.failure)
+        return GatewayView(
+            name=self.configuration.name,
+            plan=self.plan,
+            entries=entries,
+            sequence=publisher.sequence,
+            pods=pods,
+            removed=publisher.removed,
+            failure=publisher.failure,
+            baseline=publisher.baseline,
+        )
 
 
 @dataclass(slots=True)

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from junctor.api.conditions import Finding
+from junctor.api.conditions import ConditionType, Finding
 from junctor.api.connector_map import Entry
 from junctor.api.resources import ConnectorResource
 from junctor.planning.plan import GatewayPlan, Verdict
-from junctor.planning.statuses import PodProgress, Progress, findings_of, status_of
+from junctor.planning.statuses import GatewayFindings, PodProgress, Progress, findings_of, status_of
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayView:
-    """One gateway at the moment of a report."""
+    """One gateway at the moment of a report. baseline: the sequence that this process found when it started."""
 
     name: str
     plan: GatewayPlan
@@ -25,6 +25,7 @@ class GatewayView:
     pods: Sequence[PodProgress]
     removed: Mapping[str, int]
     failure: Finding | None
+    baseline: int
 
     def progress(self) -> Progress:
         """The view as the planner knows it."""
@@ -33,11 +34,15 @@ class GatewayView:
 
 @dataclass(slots=True)
 class _Reported:
-    """What a connector's last report was made of, and the status that it asked for (until the snapshot shows another one)."""
+    """What a connector's last report was made of, and the status that it asked for (until the snapshot shows another one).
+
+    ready: the entries that every pod was seen to serve, by gateway.
+    """
 
     basis: tuple[Any, ...]
     seen: Mapping[str, Any]
-    asked: Mapping[str, Any] | None
+    asked: Mapping[str, Any]
+    ready: Mapping[str, Entry]
 
 
 class Reporter:
@@ -60,18 +65,24 @@ class Reporter:
             known = self._reported.get(uid)
             if known is not None and known.seen is tracked.status and known.basis == basis:
                 continue
-            current = known.asked if known is not None and known.asked is not None and known.seen is tracked.status else tracked.status
-            was_ready = _was_ready(current, resource.generation)
-            findings = [
-                findings_of(verdict, progress, was_ready)
-                for view, progress, _ in contexts
-                if (verdict := view.plan.verdicts.get(uid)) is not None
-            ]
+            current = known.asked if known is not None and known.seen is tracked.status else tracked.status
+            told = _told_ready(current, resource.generation)
+            ready = dict(known.ready) if known is not None else {}
+            findings: list[GatewayFindings] = []
+            for view, progress, _ in contexts:
+                verdict = view.plan.verdicts.get(uid)
+                if verdict is None:
+                    continue
+                entry = view.entries.get(verdict.id)
+                seen_ready = verdict.disabled or (entry is not None and (ready.get(view.name) is entry or entry.since <= view.baseline))
+                findings.append(findings_of(verdict, progress, told and seen_ready))
+                if entry is not None and findings[-1].conditions[ConditionType.READY].ok:
+                    ready[view.name] = entry
             update = status_of(resource, findings, current, stamp)
             if update is not None:
                 self._queue.put(update)
                 current = update.status
-            self._reported[uid] = _Reported(basis, tracked.status, current)
+            self._reported[uid] = _Reported(basis, tracked.status, current, ready)
         for uid in [uid for uid in self._reported if uid not in connectors] if only is None else ():
             del self._reported[uid]
 
@@ -93,7 +104,7 @@ def _basis(view: GatewayView, floor: int, verdict: Verdict | None) -> tuple[Any,
     return verdict, entry, tuple(view.pods), view.failure, view.sequence if verdict.disabled else 0
 
 
-def _was_ready(status: Mapping[str, Any], generation: int) -> bool:
+def _told_ready(status: Mapping[str, Any], generation: int) -> bool:
     return any(
         condition.get("type") == "Ready" and condition.get("status") == "True" and condition.get("observedGeneration") == generation
         for condition in status.get("conditions") or ()

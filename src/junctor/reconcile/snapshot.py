@@ -28,20 +28,38 @@ class Collection(Generic[T]):
         self._read = read
         self._versions: dict[str, int] = {}
         self._gone: dict[str, int] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._listed = -1
         self.items: dict[str, T] = {}
         self.synced = False
 
     def observe(self, body: Body, *, deleted: bool = False) -> bool:
         """Take an event; True when it changed something that matters."""
         uid, version = _identity(body)
-        if version < self._versions.get(uid, -1) or (uid in self._gone and not deleted):
+        if uid not in self._versions and version <= self._listed:
+            return False  # a LIST that is at least as new did not hold it
+        return self._observe(body, deleted)
+
+    def _observe(self, body: Body, deleted: bool = False) -> bool:
+        uid, version = _identity(body)
+        if version < self._versions.get(uid, -1) or (version <= self._gone.get(uid, -1) and not deleted):
             return False
         if deleted:
-            self._versions.pop(uid, None)
-            self._gone[uid] = version
-            return self.items.pop(uid, None) is not None
+            return self._remove(uid, version)
+        # An object of another uid had the name before: it is gone, even if nobody told.
+        name = (body["metadata"].get("namespace", ""), body["metadata"]["name"])
+        before = self._names.get(name, uid)
+        if version < self._versions.get(before, -1):
+            return False
+        removed = before != uid and self._remove(before, version)
+        self._names[name] = uid
         self._versions[uid] = version
-        return self._take(uid, body)
+        return self._take(uid, body) or removed
+
+    def _remove(self, uid: str, version: int) -> bool:
+        self._versions.pop(uid, None)
+        self._gone[uid] = version
+        return self.items.pop(uid, None) is not None
 
     def listing(self) -> "Listing[T]":
         """Begin to take a whole LIST, page by page."""
@@ -52,6 +70,8 @@ class Collection(Generic[T]):
             del self._versions[uid]
             self.items.pop(uid, None)
         self._gone = {uid: own for uid, own in self._gone.items() if own > listed}
+        self._names = {name: uid for name, uid in self._names.items() if uid in self._versions}
+        self._listed = max(self._listed, listed)
         self.synced = True
 
     def _take(self, uid: str, body: Body) -> bool:
@@ -74,7 +94,7 @@ class Listing(Generic[T]):
         """Take a page."""
         for body in bodies:
             self._present.add(body["metadata"]["uid"])
-            self._collection.observe(body)
+            self._collection._observe(body)
 
     def finish(self, version: str) -> None:
         """The LIST, of this resourceVersion, is whole: what it does not hold is gone, unless an event newer than the LIST told of it."""
@@ -132,6 +152,7 @@ class Snapshot:
         self.namespaces: Collection[NamespaceLabels] = Collection(_read_namespace)
         self.pods: Collection[GatewayPod] = Collection(self._read_pod)
         self.deleted: set[str] = set()
+        self._planned_secrets: tuple[CredentialSecret, ...] = ()
         self.connectors_defined = False
         self._needs_namespaces = configuration.needs_namespaces
 
@@ -142,13 +163,19 @@ class Snapshot:
         return listed and (self.namespaces.synced or not self._needs_namespaces)
 
     def observe_connector(self, body: Body, *, deleted: bool) -> bool:
-        """Take an event about an MCPConnector; a deletion is remembered until `forget_deletions`."""
-        if deleted or body["metadata"].get("deletionTimestamp"):
-            self.deleted.add(body["metadata"]["uid"])
-        return self.connectors.observe(body, deleted=deleted)
+        """Take an event about an MCPConnector; a deletion is remembered until `forget_deletions`.
+
+        A LIST may have shown the loss already: that it was a deletion matters all the same.
+        """
+        uid = body["metadata"]["uid"]
+        news = uid not in self.deleted and (deleted or bool(body["metadata"].get("deletionTimestamp")))
+        if news:
+            self.deleted.add(uid)
+        return self.connectors.observe(body, deleted=deleted) or news
 
     def inputs(self) -> Inputs:
-        """The planner's look at the present state."""
+        """The planner's look at the present state. Its credential values are kept until the next one, for whoever publishes the plan."""
+        self._planned_secrets = tuple(self.secrets.items.values())
         return Inputs(
             connectors={uid: tracked.resource for uid, tracked in self.connectors.items.items()},
             namespaces={item.name: item.labels for item in self.namespaces.items.values()},
@@ -162,10 +189,10 @@ class Snapshot:
         self.deleted -= seen
 
     def credential_values(self, wanted: Set[str]) -> dict[str, bytes]:
-        """The values of credentials (`<refhash>.<version>`) as they are sent, as far as their Secrets still hold them."""
+        """The values of credentials (`<refhash>.<version>`) as they are sent, as far as their Secrets hold them or did at `inputs`."""
         return {
             credential: secret.values[key]
-            for secret in self.secrets.items.values()
+            for secret in (*self._planned_secrets, *self.secrets.items.values())
             for key, version in secret.versions.items()
             if (credential := f"{reference_hash(secret.namespace, secret.name, key)}.{version.version}") in wanted
         }
@@ -182,7 +209,7 @@ class Snapshot:
         for key, text in (body.get("data") or {}).items():
             try:
                 values[key] = base64.b64decode(text).rstrip(b"\r\n")
-            except (binascii.Error, ValueError):
+            except (binascii.Error, TypeError, ValueError):
                 continue
         versions = {
             key: CredentialVersion(credential_version(self._key, value), len(value), _header_problem(value))

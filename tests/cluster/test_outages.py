@@ -1,0 +1,194 @@
+"""What the operator cannot see is never taken for nothing: missing CRD, refused LISTs, an API server that is away. A cluster of its own."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.cluster.api import Api, wait_for
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.resources import fresh_namespace, install_crds
+from tests.cluster.system import CONNECTOR, System
+
+OUTAGE_SECONDS = 120.0
+#: As many as have to vanish at once before a loss is held back, and then some.
+MANY = 24
+
+
+@pytest.fixture(scope="module")
+def own_control_plane() -> Iterator[ControlPlane]:
+    with ControlPlane() as control_plane:
+        yield control_plane
+
+
+@pytest.fixture(scope="module")
+def own_api(own_control_plane: ControlPlane) -> Iterator[Api]:
+    with own_control_plane.api() as api:
+        yield api
+
+
+@contextmanager
+def started(control_plane: ControlPlane, api: Api, logs: pytest.TempPathFactory, **values: object) -> Iterator[System]:
+    """A system that looks at the whole cluster."""
+    with fresh_namespace(api) as namespace, fresh_namespace(api, {"mcp": "yes"}) as team:
+        system = System(control_plane, api, namespace, team, logs.mktemp("logs"))
+        try:
+            yield system.start(values=values)
+        finally:
+            for body in api.list(CONNECTOR):
+                api.delete(CONNECTOR, body["metadata"]["name"], body["metadata"]["namespace"])
+            system.stop()
+
+
+@pytest.fixture
+def system(own_control_plane: ControlPlane, own_api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    install_crds(own_api)
+    with started(own_control_plane, own_api, tmp_path_factory) as system:
+        yield system
+
+
+def delete_crd(api: Api) -> None:
+    api.delete("apiextensions.k8s.io/v1/CustomResourceDefinition", "mcpconnectors.junctor.dev")
+    wait_for(
+        lambda: api.find("apiextensions.k8s.io/v1/CustomResourceDefinition", "mcpconnectors.junctor.dev") is None,
+        describe="the CRD is gone",
+    )
+
+
+def test_an_operator_that_starts_before_the_crd_waits_for_it(
+    own_control_plane: ControlPlane, own_api: Api, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with fresh_namespace(own_api) as namespace, fresh_namespace(own_api) as team:
+        system = System(own_control_plane, own_api, namespace, team, tmp_path_factory.mktemp("logs"))
+        try:
+            system.start(values={})
+            wait_for(lambda: "MCPConnector does not exist" in system.operator.log(), describe="the operator says what is missing")
+            install_crds(own_api)
+            system.create("first")
+            system.wait_ready("first")
+            system.wait_served("first")
+            system.delete("first")
+            system.wait_served()
+        finally:
+            system.stop()
+
+
+def test_a_crd_deleted_while_running_removes_nothing_from_the_gateways(system: System) -> None:
+    names = ("one", "two", "three")
+    for name in names:
+        system.create(name)
+    system.wait_ready(*names)
+    delete_crd(system.api)
+    wait_for(lambda: "published connectors stay" in system.operator.log(), describe="the operator notices")
+    for gateway in system.gateways:
+        assert set(gateway.connectors()) == set(names)
+    install_crds(system.api)
+    system.create("four")
+    system.wait_ready("four")
+    system.wait_served("four")
+
+
+def test_deleting_all_connectors_at_once_is_followed_at_once(system: System) -> None:
+    names = [f"many-{number}" for number in range(MANY)]
+    for name in names:
+        system.create(name)
+    system.wait_served(*names)
+    system.control_plane.kubectl("delete", "mcpconnectors", "--all", "--namespace", system.team)
+    system.wait_served()
+
+
+def test_connectors_that_vanish_while_nobody_watches_are_held_and_then_followed(system: System) -> None:
+    names = [f"many-{number}" for number in range(MANY)]
+    for name in names:
+        system.create(name)
+    system.wait_served(*names)
+    system.operator.terminate()
+    system.control_plane.kubectl("delete", "mcpconnectors", "--all", "--namespace", system.team)
+    system.operator.restart()
+    wait_for(
+        lambda: any(item["reason"] == "ConnectorLossHeld" for item in system.events(system.namespace)),
+        describe="an Event tells of the loss",
+    )
+    system.create("new")
+    system.wait_ready("new")
+    assert set(system.gateways[0].connectors()) == {*names, "new"}
+    system.wait_served("new", timeout=90.0)
+
+
+def test_a_namespace_that_is_relabelled_away_takes_its_connectors_along(
+    own_control_plane: ControlPlane, own_api: Api, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    install_crds(own_api)
+    gateways = [{"name": "default", "namespaceSelector": {"matchLabels": {"mcp": "yes"}}}]
+    with started(own_control_plane, own_api, tmp_path_factory, gateways=gateways) as system:
+        system.create("one")
+        system.wait_ready("one")
+        own_api.patch("v1/Namespace", system.team, {"metadata": {"labels": {"mcp": None}}})
+        system.wait_condition("one", "Accepted", "False", "NoMatchingGateway")
+        system.wait_served()
+        own_api.patch("v1/Namespace", system.team, {"metadata": {"labels": {"mcp": "yes"}}})
+        system.wait_ready("one")
+        system.wait_served("one")
+
+
+def test_a_list_that_is_refused_is_not_an_empty_one(system: System) -> None:
+    for name in ("one", "two"):
+        system.create(name)
+    system.wait_ready("one", "two")
+    system.operator.kill()
+    binding = next(body for body in system.release.objects if body["kind"] == "ClusterRoleBinding")
+    system.api.delete("rbac.authorization.k8s.io/v1/ClusterRoleBinding", binding["metadata"]["name"])
+    system.operator.restart()
+    wait_for(lambda: "cannot be listed" in system.operator.log(), describe="the operator says that it cannot list")
+    for gateway in system.gateways:
+        assert set(gateway.connectors()) == {"one", "two"}
+    system.api.create(binding)
+    system.create("three")
+    system.wait_ready("three")
+    system.wait_served("one", "two", "three")
+
+
+def test_a_deletion_during_an_outage_of_the_operator_is_noticed(system: System) -> None:
+    system.create("short-lived")
+    system.create("long-lived")
+    system.wait_ready("short-lived", "long-lived")
+    system.operator.pause()
+    system.delete("short-lived")
+    system.operator.resume()
+    system.wait_served("long-lived")
+
+
+def test_sigterm_ends_operator_and_gateways_with_success(system: System) -> None:
+    system.create("one")
+    system.wait_ready("one")
+    system.operator.terminate()
+    assert system.operator.returncode == 0
+    for gateway in system.gateways:
+        gateway.process.terminate()
+        assert gateway.process.returncode == 0
+
+
+# The last one: after so long an outage the controllers of the control plane need their time too.
+@pytest.mark.timeout(400)
+def test_gateways_serve_through_an_outage_of_the_api_server_and_everything_converges_after_it(system: System) -> None:
+    for name in ("kept", "changed", "deleted"):
+        system.create(name)
+    system.wait_ready("kept", "changed", "deleted")
+    system.control_plane.kill_apiserver()
+    back = time.monotonic() + OUTAGE_SECONDS
+    asked = 0
+    while time.monotonic() < back:
+        for gateway in system.gateways:
+            assert set(gateway.connectors()) == {"kept", "changed", "deleted"}
+            asked += 1
+    assert asked > 100
+    assert system.operator.running
+    system.control_plane.start_apiserver()
+    system.patch("changed", description="after the outage")
+    system.delete("deleted")
+    system.create("new")
+    system.wait_condition("new", "Ready", "True", timeout=30.0)
+    system.wait_served("kept", "changed", "new", timeout=30.0)
+    assert [gateway.connectors()["changed"]["description"] for gateway in system.gateways] == ["after the outage"] * 2
+    system.wait_ready("changed")
