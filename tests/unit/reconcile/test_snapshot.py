@@ -1,0 +1,361 @@
+"""The snapshot against events that come late, twice, never or out of order, and LISTs that race with them."""
+
+from typing import Any
+
+import pytest
+
+from junctor.api.connector_map import credential_version, reference_hash
+from junctor.reconcile.snapshot import Collection, Snapshot
+from tests.unit.planning import KEY
+from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, secret_body
+
+
+def bodies() -> Collection[Any]:
+    """A collection that keeps whole bodies, and not those that say so."""
+    return Collection(lambda body, before: None if body["spec"].get("ignored") else body["spec"]["url"])
+
+
+def snapshot(*gateways: dict[str, Any]) -> Snapshot:
+    made = Snapshot(configuration(*gateways), KEY)
+    made.connectors_defined = True
+    return made
+
+
+def listed(collection: Collection[Any], version: int, *items: dict[str, Any]) -> None:
+    listing = collection.listing()
+    listing.add(items)
+    listing.finish(str(version))
+
+
+# --- events -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_event_changes_something_once_and_its_duplicate_nothing() -> None:
+    collection = bodies()
+    assert collection.observe(connector_body("a", 5))
+    assert not collection.observe(connector_body("a", 5))
+
+
+def test_older_event_does_not_bring_back_an_older_state() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 7, url="new"))
+    assert not collection.observe(connector_body("a", 5, url="old"))
+    assert collection.items == {"uid-a": "new"}
+
+
+def test_late_event_does_not_bring_back_a_deleted_object() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5))
+    assert collection.observe(connector_body("a", 9), deleted=True)
+    assert not collection.observe(connector_body("a", 7))
+    assert collection.items == {}
+
+
+def test_deletion_that_comes_before_the_object_keeps_it_away() -> None:
+    collection = bodies()
+    assert not collection.observe(connector_body("a", 9), deleted=True)
+    assert not collection.observe(connector_body("a", 5))
+    assert collection.items == {}
+
+
+def test_late_event_does_not_bring_back_what_a_newer_list_did_not_hold() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5))
+    listed(collection, 10)
+    assert not collection.observe(connector_body("a", 8))
+    assert collection.items == {}
+
+
+def test_object_that_leaves_the_watched_selection_and_returns_is_seen_again() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5))
+    collection.observe(connector_body("a", 6), deleted=True)
+    assert collection.observe(connector_body("a", 8))
+    assert "uid-a" in collection.items
+
+
+def test_deleted_and_created_anew_under_one_name_are_two_objects() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5, uid="first"))
+    collection.observe(connector_body("a", 6, uid="first"), deleted=True)
+    collection.observe(connector_body("a", 7, uid="second"))
+    assert set(collection.items) == {"second"}
+
+
+def test_new_object_of_a_name_shows_that_the_old_one_is_gone_although_no_event_said_so() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5, uid="first"))
+    assert collection.observe(connector_body("a", 7, uid="second"))
+    assert set(collection.items) == {"second"}
+    assert not collection.observe(connector_body("a", 6, uid="first"))
+    assert set(collection.items) == {"second"}
+
+
+def test_one_name_in_two_namespaces_is_two_objects() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5, uid="first", namespace="x"))
+    collection.observe(connector_body("a", 6, uid="second", namespace="y"))
+    assert set(collection.items) == {"first", "second"}
+
+
+def test_object_that_is_of_no_interest_any_more_is_dropped() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5))
+    assert collection.observe(connector_body("a", 6, ignored=True))
+    assert not collection.observe(connector_body("a", 7, ignored=True))
+    assert collection.items == {}
+
+
+# --- LISTs --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_list_removes_what_it_does_not_hold() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5))
+    listed(collection, 10, connector_body("b", 6))
+    assert set(collection.items) == {"uid-b"}
+
+
+def test_half_a_list_removes_nothing() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5))
+    collection.listing().add([connector_body("b", 6)])
+    assert set(collection.items) == {"uid-a", "uid-b"}
+    assert not collection.synced
+
+
+def test_object_created_during_a_list_stays() -> None:
+    collection = bodies()
+    listing = collection.listing()
+    listing.add([connector_body("a", 5)])
+    collection.observe(connector_body("b", 12))
+    listing.finish("10")
+    assert set(collection.items) == {"uid-a", "uid-b"}
+
+
+def test_object_deleted_during_a_list_does_not_come_back_with_it() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5))
+    listing = collection.listing()
+    collection.observe(connector_body("a", 12), deleted=True)
+    listing.add([connector_body("a", 5)])
+    listing.finish("10")
+    assert collection.items == {}
+    listed(collection, 13)
+    assert not collection.observe(connector_body("a", 11))
+    assert collection.items == {}
+
+
+def test_object_changed_during_a_list_keeps_the_newer_state() -> None:
+    collection = bodies()
+    listing = collection.listing()
+    collection.observe(connector_body("a", 12, url="new"))
+    listing.add([connector_body("a", 5, url="old")])
+    listing.finish("10")
+    assert collection.items == {"uid-a": "new"}
+
+
+def test_later_list_brings_back_an_object_that_returned_into_the_selection() -> None:
+    collection = bodies()
+    collection.observe(connector_body("a", 5))
+    collection.observe(connector_body("a", 6), deleted=True)
+    listed(collection, 10, connector_body("a", 8))
+    assert "uid-a" in collection.items
+
+
+def test_empty_list_makes_a_collection_known() -> None:
+    collection = bodies()
+    listed(collection, 3)
+    assert collection.synced
+    assert collection.items == {}
+
+
+def test_snapshot_is_complete_once_every_kind_was_listed() -> None:
+    made = snapshot({"name": "x", "namespace": "junctor", "namespaceSelector": {"matchLabels": {"a": "b"}}})
+    assert not made.complete
+    for collection in (made.connectors, made.secrets, made.pods):
+        listed(collection, 3)
+        assert not made.complete
+    listed(made.namespaces, 3)
+    assert made.complete
+
+
+def test_snapshot_is_complete_without_a_kind_that_is_not_defined_but_connectors_are_not_known() -> None:
+    made = Snapshot(configuration(), KEY)
+    listed(made.secrets, 3)
+    listed(made.pods, 3)
+    assert made.complete
+    assert not made.inputs().connectors_known
+
+
+# --- connectors ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_status_alone_wakes_nobody() -> None:
+    made = snapshot()
+    made.observe_connector(connector_body("a", 5), deleted=False)
+    resource = made.connectors.items["uid-a"].resource
+    assert not made.observe_connector(connector_body("a", 6, status={"connectorID": "a"}), deleted=False)
+    assert made.connectors.items["uid-a"].resource is resource
+    assert made.connectors.items["uid-a"].status == {"connectorID": "a"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"generation": 2, "url": "https://new.example.com"}, {"labels": {"tier": "gold"}}], ids=["spec", "labels"]
+)
+def test_change_of_spec_or_labels_wakes(change: dict[str, Any]) -> None:
+    made = snapshot()
+    made.observe_connector(connector_body("a", 5), deleted=False)
+    assert made.observe_connector(connector_body("a", 6, **change), deleted=False)
+
+
+def test_connector_that_is_being_deleted_is_gone_and_its_deletion_was_seen() -> None:
+    made = snapshot()
+    made.observe_connector(connector_body("a", 5), deleted=False)
+    assert made.observe_connector(connector_body("a", 6, deletionTimestamp="2025-01-01T00:00:00Z"), deleted=False)
+    assert made.inputs().connectors == {}
+    assert made.inputs().deleted == {"uid-a"}
+
+
+def test_deletion_that_is_told_after_a_list_showed_it_is_still_news() -> None:
+    made = snapshot()
+    made.observe_connector(connector_body("a", 5), deleted=False)
+    listed(made.connectors, 10)
+    assert made.observe_connector(connector_body("a", 9), deleted=True)
+    assert made.inputs().deleted == {"uid-a"}
+
+
+def test_deletions_are_remembered_until_they_are_forgotten() -> None:
+    made = snapshot()
+    made.observe_connector(connector_body("a", 5), deleted=True)
+    seen = made.inputs().deleted
+    made.observe_connector(connector_body("b", 6), deleted=True)
+    made.forget_deletions(seen)
+    assert made.inputs().deleted == {"uid-b"}
+
+
+# --- Secrets ------------------------------------------------------------------------------------------------------------------------
+
+
+def credential(value: bytes) -> str:
+    return f"{reference_hash('team-a', 'token', 'value')}.{credential_version(KEY, value)}"
+
+
+def test_labelled_secret_gives_versions_and_values() -> None:
+    made = snapshot()
+    assert made.secrets.observe(secret_body("token", 5, value="one\n"))
+    (versions,) = made.inputs().secrets.values()
+    assert versions["value"].version == credential_version(KEY, b"one")
+    assert made.credential_values({credential(b"one")}) == {credential(b"one"): b"one"}
+
+
+@pytest.mark.parametrize("label", [None, "false", "published"])
+def test_secret_whose_label_is_taken_away_disappears(label: str | None) -> None:
+    made = snapshot()
+    made.secrets.observe(secret_body("token", 5, value="one"))
+    assert made.secrets.observe(secret_body("token", 6, label=label, value="one"))
+    assert made.inputs().secrets == {}
+    assert made.credential_values({credential(b"one")}) == {}
+
+
+def test_secret_that_is_labelled_again_returns() -> None:
+    made = snapshot()
+    made.secrets.observe(secret_body("token", 5, value="one"))
+    made.secrets.observe(secret_body("token", 6, label=None, value="one"), deleted=True)
+    assert made.secrets.observe(secret_body("token", 7, value="one"))
+    assert made.credential_values({credential(b"one")})
+
+
+def test_value_that_is_rotated_after_the_inputs_were_taken_can_still_be_published() -> None:
+    made = snapshot()
+    made.secrets.observe(secret_body("token", 5, value="one"))
+    made.inputs()
+    made.secrets.observe(secret_body("token", 6, value="two"))
+    assert made.credential_values({credential(b"one")}) == {credential(b"one"): b"one"}
+    assert made.credential_values({credential(b"two")}) == {credential(b"two"): b"two"}
+    made.inputs()
+    assert made.credential_values({credential(b"one")}) == {}
+
+
+def test_values_are_never_shown() -> None:
+    made = snapshot()
+    made.secrets.observe(secret_body("token", 5, value="very-secret"))
+    assert "very-secret" not in repr(made.secrets.items)
+
+
+@pytest.mark.parametrize("data", [{"bad": "%%%", "good": "b25l"}, {"bad": None, "good": "b25l"}])
+def test_value_that_cannot_be_decoded_hides_no_other(data: dict[str, Any]) -> None:
+    made = snapshot()
+    made.secrets.observe(secret_body("token", 5) | {"data": data})
+    (versions,) = made.inputs().secrets.values()
+    assert "good" in versions
+
+
+@pytest.mark.parametrize(("value", "problem"), [("", "is empty"), ("a\nb", "holds line breaks or other control characters"), ("a\tb", "")])
+def test_value_that_no_header_can_carry_is_a_problem(value: str, problem: str) -> None:
+    made = snapshot()
+    made.secrets.observe(secret_body("token", 5, value=value))
+    (versions,) = made.inputs().secrets.values()
+    assert versions["value"].problem == problem
+
+
+# --- pods ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_ready_pods_of_a_gateway_come_by_name() -> None:
+    made = snapshot()
+    for name in ("gw-1", "gw-0"):
+        assert made.pods.observe(pod_body(name, 5, address=f"10.0.0.{name[-1]}"))
+    assert [(item.name, item.address) for item in made.pods_of("default")] == [("gw-0", "10.0.0.0"), ("gw-1", "10.0.0.1")]
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        pod_body("gw", 5, ready=False),
+        pod_body("gw", 5, address=None),
+        pod_body("gw", 5, namespace="elsewhere"),
+        pod_body("gw", 5, gateway="unknown"),
+        {"metadata": {"name": "gw", "namespace": "junctor", "uid": "u", "resourceVersion": "5"}},
+    ],
+    ids=["not ready", "no address", "other namespace", "other gateway", "bare"],
+)
+def test_pod_that_cannot_be_signalled_is_none(pod: dict[str, Any]) -> None:
+    made = snapshot()
+    assert not made.pods.observe(pod)
+    assert made.pods_of("default") == []
+
+
+def test_pod_that_is_being_deleted_is_gone() -> None:
+    made = snapshot()
+    made.pods.observe(pod_body("gw", 5))
+    leaving = pod_body("gw", 6)
+    leaving["metadata"]["deletionTimestamp"] = "2025-01-01T00:00:00Z"
+    assert made.pods.observe(leaving)
+    assert made.pods_of("default") == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"address": "10.0.0.9"}, {"restarts": 1}, {"since": "2025-01-01T00:05:00Z"}], ids=["address", "restart", "readiness flapped"]
+)
+def test_pod_that_began_anew_is_another_incarnation(change: dict[str, Any]) -> None:
+    made = snapshot()
+    made.pods.observe(pod_body("gw", 5))
+    (before,) = made.pods_of("default")
+    assert made.pods.observe(pod_body("gw", 6, **change))
+    (after,) = made.pods_of("default")
+    assert after.uid == before.uid
+    assert after != before
+
+
+def test_pod_whose_event_tells_nothing_new_stays_the_same() -> None:
+    made = snapshot()
+    made.pods.observe(pod_body("gw", 5))
+    assert not made.pods.observe(pod_body("gw", 6))
+
+
+def test_pod_replaced_under_its_name_is_one_pod() -> None:
+    made = snapshot()
+    made.pods.observe(pod_body("gw-0", 5, uid="first"))
+    made.pods.observe(pod_body("gw-0", 9, uid="second"))
+    assert [item.uid for item in made.pods_of("default")] == ["second"]
