@@ -12,7 +12,7 @@ from tests.contract.factories import FACTORIES, Factory
 @pytest.fixture(params=FACTORIES, ids=lambda factory: factory.__name__)
 async def objects(request: pytest.FixtureRequest) -> AsyncIterator[MapObjects]:
     factory: Factory = request.param
-    async with factory() as made:
+    async with factory(request) as made:
         await made.installation("")
         yield made
 

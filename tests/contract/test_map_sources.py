@@ -14,12 +14,9 @@ from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, MapUnreadable, creden
 from junctor.gateway.file_source import FileSource
 from junctor.gateway.map_loader import MapLoader, NotAccepted, NotReadable
 from junctor.gateway.sources import BadSource, MapSource, SourceUnavailable, open_source
-from tests.cluster import conftest
 from tests.cluster.api import Api
 from tests.cluster.controlplane import ControlPlane, free_port
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish
-
-control_plane, api, namespace = conftest.control_plane, conftest.api, conftest.namespace
 
 KEY = "3f7a000000000000.1b2c000000000000"
 

@@ -12,7 +12,10 @@ from tests.cluster.tools import find_binary
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the control plane before the first test, where its progress shows and no test's time limit counts."""
-    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
+    wanted = any(
+        not {"control_plane", "own_control_plane"}.isdisjoint(getattr(item, "fixturenames", ())) or "contract" in item.nodeid
+        for item in session.items
+    )
     if wanted and not session.config.option.collectonly:
         with session.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             find_binary()
