@@ -1,0 +1,83 @@
+"""The examples and the README's first steps on a real API server, as a reader would do them."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from tests.cluster.api import Api
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.release import render_chart
+from tests.cluster.resources import fresh_namespace
+from tests.cluster.system import CONNECTOR, System
+from tests.e2e.test_docs import ROOT, blocks, commands
+
+CONNECTORS = sorted((ROOT / "examples" / "connectors").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def system(control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with fresh_namespace(api) as namespace, fresh_namespace(api) as team:
+        system = System(control_plane, api, namespace, team, tmp_path_factory.mktemp("logs"))
+        try:
+            yield system.start()
+        finally:
+            system.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_connectors_left(system: System) -> Iterator[None]:
+    yield
+    for body in system.api.list(CONNECTOR, system.team):
+        system.delete(body["metadata"]["name"])
+    system.wait_served()
+
+
+@pytest.mark.parametrize("file", CONNECTORS, ids=[file.stem for file in CONNECTORS])
+def test_example_is_applied_as_it_is_and_becomes_ready(system: System, file: Path) -> None:
+    system.control_plane.kubectl("apply", "--namespace", system.team, "--filename", file)
+    (connector,) = [body for body in yaml.safe_load_all(file.read_text("utf-8")) if body["kind"] == "MCPConnector"]
+    name, spec = connector["metadata"]["name"], connector["spec"]
+    system.wait_condition(name, "Accepted", "True")
+    system.wait_condition(name, "ResolvedRefs", "True")
+    system.wait_ready(name)
+    system.wait_served(*([] if spec.get("state") == "Disabled" else [spec.get("connectorID", name)]))
+
+
+def test_the_readmes_first_connector_step_by_step(system: System, tmp_path: Path) -> None:
+    section = list(blocks(ROOT / "README.md"))
+    manifest = next(block.text for block in section if block.language == "yaml")
+    shown = next(block.text for block in section if block.language == "text")
+    found = re.match(r"# (\S+)\n", manifest)
+    assert found, "the manifest names its file"
+    (tmp_path / found[1]).write_text(manifest)
+    steps = [words for block in section if block.language == "sh" for words in commands(block)]
+    kubectl = [words[1:] for words in steps if words[0] == "kubectl" and "port-forward" not in words]
+    assert [words[0] for words in kubectl] == ["apply", "wait", "get"]
+    printed = ""
+    for words in kubectl:
+        command = [*system.control_plane.kubectl_command(), "--namespace", system.team, *words]
+        answer = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True)
+        assert answer.returncode == 0, f"kubectl {shlex.join(words)}: {answer.stderr}"
+        printed = answer.stdout
+    assert [line.split()[:-1] for line in printed.splitlines()] == [line.split()[:-1] for line in shown.splitlines()]
+    path = next(httpx.URL(words[1]).path for words in steps if words[0] == "curl" and "/v1/" in words[1])
+    for gateway in system.gateways:
+        (item,) = httpx.get(f"http://{gateway.address}:8321{path}", trust_env=False).json()["data"]
+        assert (item["id"], item["available"]) == ("connector_github", True)
+
+
+def test_the_values_example_leads_to_the_configuration_example() -> None:
+    directory = ROOT / "examples" / "two-gateways"
+    objects = render_chart("junctor", yaml.safe_load((directory / "values.yaml").read_text("utf-8")))
+    written = next(body["data"]["operator.yaml"] for body in objects if "operator.yaml" in body.get("data", {}))
+    rendered, example = yaml.safe_load(written), yaml.safe_load((directory / "operator.yaml").read_text("utf-8"))
+    for gateway in (*rendered["gateways"], *example["gateways"]):
+        gateway.setdefault("managementPort", 8322)
+        gateway.setdefault("defaultConnectorID", "{name}")
+    assert rendered == example
