@@ -2,9 +2,10 @@
 answers costs its own task's time and nobody else's."""
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from junctor.planning.statuses import PodProgress
@@ -17,6 +18,8 @@ DEADLINE: Final = 3.0
 _FIRST_RETRY: Final = 0.1
 _LAST_RETRY: Final = 10.0
 _PARALLEL: Final = 64
+#: Seconds after which a signal that still waits for its answer no longer counts as one of _PARALLEL: waiting is no load.
+_PATIENCE: Final = 0.2
 
 
 class _PodSignal:
@@ -30,14 +33,28 @@ class _PodSignal:
 
 
 class Signaller:
-    """Signals the pods of one gateway. on_change: called when what is known of a pod changed."""
+    """Signals the pods of one gateway.
 
-    def __init__(self, gateway: str, signal: Signal, on_change: Callable[[], None], *, deadline: float = DEADLINE) -> None:
+    on_change: called when what is known of a pod changed. on_ahead: called when a pod turns out to serve more than was announced, so that
+    it takes the published head for an old one.
+    """
+
+    def __init__(
+        self,
+        gateway: str,
+        signal: Signal,
+        on_change: Callable[[], None],
+        *,
+        on_ahead: Callable[[], None] = lambda: None,
+        deadline: float = DEADLINE,
+    ) -> None:
         self._gateway = gateway
         self._signal = signal
         self._on_change = on_change
+        self._on_ahead = on_ahead
         self._deadline = deadline
         self._pods: dict[str, _PodSignal] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_PARALLEL)
         self._sequence = 0
         #: The highest sequence that any pod ever acknowledged: a new head has to be above it.
@@ -54,6 +71,8 @@ class Signaller:
             if uid not in self._pods:
                 held = self._pods[uid] = _PodSignal(pod)
                 held.task = asyncio.create_task(self._follow(held), name=f"signal {pod.name}")
+                self._tasks.add(held.task)
+                held.task.add_done_callback(self._tasks.discard)
                 held.wanted.set()
                 changed = True
         return changed
@@ -64,20 +83,14 @@ class Signaller:
         for held in self._pods.values():
             if held.progress.acknowledged is None or held.progress.acknowledged < sequence:
                 held.wanted.set()
+        if self.highest > sequence:
+            self._on_ahead()
 
     async def survey(self, *, deadline: float) -> int:
         """Ask all pods once what they serve, for a start without a head. Gives the highest sequence."""
         pods = [held.pod for held in self._pods.values()]
-
-        async def ask(pod: Pod) -> int:
-            try:
-                return (await self._signal.reload(pod, 0, (), deadline=deadline)).sequence
-            except MapRejected as rejected:
-                return rejected.serving or 0
-            except PodUnreachable:
-                return 0
-
-        self.highest = max([self.highest, *await asyncio.gather(*map(ask, pods))])
+        answers = await asyncio.gather(*(self._ask(pod, 0, (), deadline) for pod in pods))
+        self.highest = max([self.highest, *(answer.acknowledged or 0 for answer in answers)])
         return self.highest
 
     def progress(self) -> list[PodProgress]:
@@ -92,9 +105,8 @@ class Signaller:
         """Stop signalling."""
         for held in self._pods.values():
             self._stop(held)
-        tasks = [held.task for held in self._pods.values() if held.task]
         self._pods.clear()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @staticmethod
     def _stop(held: _PodSignal) -> None:
@@ -108,7 +120,7 @@ class Signaller:
             await held.wanted.wait()
             held.wanted.clear()
             sequence = self._sequence
-            progress = await self._ask(held.pod, sequence)
+            progress = await self._ask(held.pod, sequence, self._peers(), self._deadline)
             failed = progress.acknowledged is None or progress.acknowledged < sequence
             if progress.acknowledged is None and not progress.refusal:
                 # What it served stays true while it does not answer: pods never go back.
@@ -123,26 +135,48 @@ class Signaller:
     async def _pause(self, held: _PodSignal, seconds: float) -> None:
         """Wait before a retry; news end the wait, but never sooner than the first retry would come."""
         await asyncio.sleep(min(seconds, _FIRST_RETRY))
-        try:
-            await asyncio.wait_for(held.wanted.wait(), max(0.0, seconds - _FIRST_RETRY))
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds - _FIRST_RETRY)):
+                await held.wanted.wait()
 
-    async def _ask(self, pod: Pod, sequence: int) -> PodProgress:
-        async with self._slots:
+    async def _ask(self, pod: Pod, sequence: int, peers: Sequence[str], deadline: float) -> PodProgress:
+        async with self._slot():
             try:
-                answer = await self._signal.reload(pod, sequence, self._peers(), deadline=self._deadline)
+                answer = await self._signal.reload(pod, sequence, peers, deadline=deadline)
             except MapRejected as rejected:
                 return PodProgress(pod.name, rejected.serving, refusal=str(rejected))
             except PodUnreachable as error:
                 return PodProgress(pod.name, failure=str(error))
+            except Exception as error:
+                logger.exception("gateway %s: the signal to pod %s broke", self._gateway, pod.name)
+                return PodProgress(pod.name, failure=f"{type(error).__name__}: {error}"[:300])
         return PodProgress(pod.name, answer.sequence, rejected=answer.rejected)
+
+    @contextlib.asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """One of the places for signals at the same time; a pod that makes it wait gives it back early."""
+        await self._slots.acquire()
+        taken = True
+
+        def give_back() -> None:
+            nonlocal taken
+            if taken:
+                taken = False
+                self._slots.release()
+
+        patience = asyncio.get_running_loop().call_later(_PATIENCE, give_back)
+        try:
+            yield
+        finally:
+            patience.cancel()
+            give_back()
 
     def _peers(self) -> list[str]:
         return sorted(held.pod.name for held in self._pods.values())
 
     def _note(self, held: _PodSignal, progress: PodProgress) -> None:
         self.highest = max(self.highest, progress.acknowledged or 0)
+        ahead = held.progress.acknowledged is None and 0 < self._sequence < (progress.acknowledged or 0)
         if progress != held.progress:
             if progress.failure and not held.progress.failure:
                 logger.warning("gateway %s: pod %s does not answer: %s", self._gateway, progress.name, progress.failure)
@@ -150,3 +184,5 @@ class Signaller:
                 logger.warning("gateway %s: pod %s keeps its map: %s", self._gateway, progress.name, progress.refusal)
             held.progress = progress
             self._on_change()
+        if ahead:  # only a pod's first answer: one that makes numbers up must not keep the loop busy
+            self._on_ahead()
