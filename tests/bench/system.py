@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import yaml
 
 from junctor.api.names import API_VERSION, CONNECTOR_KIND, CONNECTOR_PLURAL, GATEWAY_LABEL, GROUP, VERSION
 from junctor.kube.client import KubernetesApi, Object, object_path
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.processes import Process, gateway, operator
+from tests.cluster.release import Release, install_release
+from tests.cluster.resources import install_crds
 
 NAMESPACE: Final = "junctor"
 TEAM: Final = "team-a"
 MAP: Final = "junctor-connectors"
-CRDS: Final = Path(__file__).parents[2] / "crds"
 
 
 def say(text: str) -> None:
@@ -66,6 +66,7 @@ class System:
     """What a benchmark works with. addresses: of the gateways; the public port is 8321, the management port 8322."""
 
     control_plane: ControlPlane
+    release: Release
     api: KubernetesApi
     operator: Process
     gateways: list[Process]
@@ -147,33 +148,25 @@ async def running_system(gateways: int) -> AsyncIterator[System]:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="junctor-bench-")))
         say("starting the control plane")
         control_plane = stack.enter_context(ControlPlane())
-        for crd in sorted(CRDS.glob("*.yaml")):
-            control_plane.kubectl("apply", "-f", str(crd))
-        control_plane.kubectl("wait", "--for=condition=Established", "crd/mcpconnectors.junctor.dev")
         api = await KubernetesApi.connect(control_plane.kubeconfig)
         stack.push_async_callback(api.close)
-        for namespace in (NAMESPACE, TEAM):
-            await api.create(object_path("namespaces"), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        config = work / "operator.yaml"
-        config.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "config.junctor.dev/v1alpha1",
-                    "kind": "OperatorConfiguration",
-                    "gateways": [{"name": "default", "namespace": NAMESPACE, "map": MAP}],
-                }
-            )
+        with control_plane.api() as admin:
+            install_crds(admin)
+            for namespace in (NAMESPACE, TEAM):
+                admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        release = install_release(control_plane, NAMESPACE)
+        say(f"starting the operator and {gateways} gateways as the chart's service accounts")
+        control = stack.enter_context(
+            operator(release.operator_config, release.operator_kubeconfig, "--health-port", "0", log_file=work / "operator.log")
         )
-        say(f"starting the operator and {gateways} gateways")
-        control = stack.enter_context(operator(config, control_plane.kubeconfig, "--health-port", "0", log_file=work / "operator.log"))
         addresses = [f"127.0.0.{number + 2}" for number in range(gateways)]
         processes: list[Process] = []
         for number, address in enumerate(addresses):
             process = gateway(
-                f"configmap:{NAMESPACE}/{MAP}",
+                release.map_source,
                 "--management-host",
                 address,
-                kubeconfig=control_plane.kubeconfig,
+                kubeconfig=release.gateway_kubeconfig,
                 host=address,
                 log_file=work / f"gateway-{number}.log",
             )
@@ -182,4 +175,4 @@ async def running_system(gateways: int) -> AsyncIterator[System]:
             process.wait_until_ready(f"http://{address}:8322/-/readyz")
             await _pod(api, f"gateway-{number}", address)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0, trust_env=False))
-        yield System(control_plane, api, control, processes, addresses, http)
+        yield System(control_plane, release, api, control, processes, addresses, http)
