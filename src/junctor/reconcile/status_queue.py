@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,7 +14,8 @@ from junctor.reconcile.ports import PortError, StatusSink
 logger = logging.getLogger(__name__)
 
 _WRITERS: Final = 4
-_RETRY_SECONDS: Final = 1.0
+_FIRST_RETRY: Final = 1.0
+_LAST_RETRY: Final = 30.0
 _EVENT_BACKLOG: Final = 10_000
 
 
@@ -27,6 +29,8 @@ class StatusQueue:
         self._waiting = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._writing: set[str] = set()
+        self._retries: dict[str, asyncio.TimerHandle] = {}
+        self._failures: dict[str, int] = {}
 
     def start(self) -> None:
         """Start the writers."""
@@ -37,11 +41,16 @@ class StatusQueue:
         """Stop; what was not written is written by the next start, which sees the difference."""
         for task in self._tasks:
             task.cancel()
+        for retry in self._retries.values():
+            retry.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def put(self, update: StatusUpdate) -> None:
         """Write this status, instead of an older one of the resource that still waits."""
-        self._pending[update.resource.uid] = update
+        uid = update.resource.uid
+        if uid in self._retries:
+            self._retries.pop(uid).cancel()
+        self._pending[uid] = update
         self._waiting.set()
 
     def event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
@@ -62,15 +71,24 @@ class StatusQueue:
             self._writing.add(uid)
             try:
                 await self._sink.write_status(update)
-            except PortError as error:
-                logger.warning("status of %s not written, trying again: %s", update.resource, error)
-                self._pending.setdefault(uid, update)
-                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception as error:
+                self._retry(update, error)
             else:
+                self._failures.pop(uid, None)
                 self._announce(update)
             finally:
                 self._writing.discard(uid)
                 self._waiting.set()
+
+    def _retry(self, update: StatusUpdate, error: Exception) -> None:
+        """Write again later, without keeping a writer from the others, unless a newer status waits already."""
+        uid = update.resource.uid
+        failures = self._failures[uid] = self._failures.get(uid, 0) + 1
+        unforeseen = None if isinstance(error, PortError) else error
+        logger.warning("status of %s not written, trying again: %s", update.resource, error, exc_info=unforeseen)
+        if uid not in self._pending:
+            pause = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries
+            self._retries[uid] = asyncio.get_running_loop().call_later(pause, self.put, update)
 
     def _announce(self, update: StatusUpdate) -> None:
         if not update.transitions:
@@ -93,5 +111,8 @@ class StatusQueue:
             regarding, warning, reason, message = await self._events.get()
             try:
                 await self._sink.post_event(regarding, warning=warning, reason=reason, message=message[:1000])
-            except PortError as error:
-                logger.warning("event about %s/%s not posted: %s", regarding.get("namespace"), regarding.get("name"), error)
+            except Exception as error:
+                unforeseen = None if isinstance(error, PortError) else error
+                logger.warning(
+                    "event about %s/%s not posted: %s", regarding.get("namespace"), regarding.get("name"), error, exc_info=unforeseen
+                )

@@ -41,3 +41,12 @@ def test_delay_is_never_negative() -> None:
     pacer = Pacer()
     pacer.published(100.0)
     assert pacer.delay(100.9) == 0.0
+
+
+def test_changes_slower_than_the_gap_never_wait() -> None:
+    pacer, now, gaps = Pacer(), 100.0, []
+    for _ in range(8):
+        gaps.append(pacer.delay(now))
+        pacer.published(now)
+        now += 0.8
+    assert gaps == [0.0] * 8
