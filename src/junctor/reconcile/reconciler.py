@@ -17,7 +17,7 @@ from junctor.api.resources import ConnectorResource
 from junctor.planning.inputs import Inputs
 from junctor.planning.plan import GatewayPlan, Hold, Planner
 from junctor.reconcile.pacing import Pacer
-from junctor.reconcile.ports import Cluster, MapObjects, PortError, Signal, StatusSink
+from junctor.reconcile.ports import Cluster, MapObjects, PortError, Signal, StatusSink, Unavailable
 from junctor.reconcile.publisher import MapPublisher, ObjectEvent
 from junctor.reconcile.reporter import GatewayView, Reporter
 from junctor.reconcile.signaller import Signaller
@@ -118,7 +118,7 @@ class Reconciler:
                 gateway,
                 Planner(gateway),
                 MapPublisher(gateway, maps[gateway.name], checkpoint=checkpoint),
-                Signaller(gateway.name, signals[gateway.name], self.wake_statuses),
+                Signaller(gateway.name, signals[gateway.name], self.wake_statuses, on_ahead=self.wake),
             )
             for gateway in configuration.gateways
         ]
@@ -200,7 +200,8 @@ class Reconciler:
             self.wake()
             pause = REFRESH_SECONDS if complete else min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, 5))
             try:
-                await asyncio.wait_for(self._refresh.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._refresh.wait()
                 await asyncio.sleep(_BURST_SECONDS)
             except TimeoutError:
                 continue
@@ -208,7 +209,8 @@ class Reconciler:
     async def _keep_publishing(self) -> None:
         while True:
             await self._woken.wait()
-            await asyncio.sleep(self._pacer.delay(self._clock()))
+            if self._changed:
+                await asyncio.sleep(self._pacer.delay(self._clock()))
             self._woken.clear()
             if not self.snapshot.complete:
                 continue  # before the first LISTs nothing may be concluded
@@ -228,8 +230,12 @@ class Reconciler:
     async def _pass(self) -> None:
         inputs = await self._inputs()
         self._planned = inputs.connectors
-        done = await asyncio.gather(*(self._reconcile(gateway, inputs) for gateway in self._gateways))
-        if all(done):
+        began = self._clock()
+        async with asyncio.TaskGroup() as group:  # one that is superseded takes the others with it
+            passes = [group.create_task(self._reconcile(gateway, inputs)) for gateway in self._gateways]
+        if any(gateway.published_at >= began for gateway in self._gateways):
+            self._pacer.published(self._clock())
+        if all(done.result() for done in passes):
             self.snapshot.forget_deletions(inputs.deleted)
             self._health.failures = 0
         else:
@@ -288,10 +294,10 @@ class Reconciler:
             if publisher.head is None and not gateway.surveyed:
                 await gateway.signaller.survey(deadline=_SURVEY_SECONDS)
                 gateway.surveyed = True
+            _check_memory(gateway, inputs)
             written = await publisher.publish(plan, self.snapshot.credential_values, lambda: gateway.signaller.highest)
             if written:
                 gateway.published_at = self._clock()
-                self._pacer.published(gateway.published_at)
                 gateway.signaller.announce(publisher.sequence)
                 logger.info(
                     "published sequence %s of map %s/%s: %s connectors",
@@ -377,3 +383,10 @@ class Reconciler:
         if name in self._timers:
             self._timers[name].cancel()
         self._timers[name] = asyncio.get_running_loop().call_later(seconds, action)
+
+
+def _check_memory(gateway: _Gateway, inputs: Inputs) -> None:
+    """Publish nothing when it is known neither which connectors there are nor which were published: that is not an empty map."""
+    publisher = gateway.publisher
+    if not inputs.connectors_known and (publisher.forgotten or (publisher.head is None and gateway.signaller.highest > 0)):
+        raise Unavailable(f"{CONNECTOR_KIND}s cannot be listed and the published map is damaged; gateways keep what they serve")

@@ -17,7 +17,7 @@ from junctor.api.connector_map import (
     read_map,
 )
 from junctor.planning.statuses import StatusUpdate
-from junctor.reconcile.ports import Acknowledgement, Conflict, Pod, StoredCredentials, StoredObject
+from junctor.reconcile.ports import Acknowledgement, Conflict, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.publisher import ObjectEvent
 from tests.unit.planning import KEY
 
@@ -229,7 +229,10 @@ class Pods:
         try:
             await asyncio.sleep(0)
             answer = self.answers.get(pod.name)
-            return await answer(sequence) if answer is not None else Acknowledgement(sequence, "sha256:")
+            async with asyncio.timeout(deadline):
+                return await answer(sequence) if answer is not None else Acknowledgement(sequence, "sha256:")
+        except TimeoutError as error:
+            raise PodUnreachable("no answer in time") from error
         finally:
             self.running -= 1
 
