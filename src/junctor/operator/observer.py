@@ -33,11 +33,11 @@ class Observer:
         self._namespaces = namespaces
         self._gateways = {(gateway.namespace, gateway.map): gateway.name for gateway in configuration.gateways}
         self._clock = clock
-        self._listed_at: float | None = None
+        self._listed_at: dict[str, float] = {}
 
     def connector(self, kind: str | None, body: Body) -> None:
         """An MCPConnector."""
-        self._note_listing(kind)
+        self._note_listing("connectors", kind)
         if not self._in_scope(body):
             return
         if self._reconciler.snapshot.observe_connector(body, deleted=kind == DELETED):
@@ -51,19 +51,19 @@ class Observer:
         if labels.get(CREDENTIALS_LABEL) == CREDENTIALS_PUBLISHED:
             self.map_object(kind, body)
         elif self._in_scope(body):
-            self._take(self._reconciler.snapshot.secrets, kind, body)
+            self._take("secrets", self._reconciler.snapshot.secrets, kind, body)
 
     def pod(self, kind: str | None, body: Body) -> None:
         """A pod with the gateway label."""
-        self._take(self._reconciler.snapshot.pods, kind, body)
+        self._take("pods", self._reconciler.snapshot.pods, kind, body)
 
     def namespace(self, kind: str | None, body: Body) -> None:
         """A namespace."""
-        self._take(self._reconciler.snapshot.namespaces, kind, body)
+        self._take("namespaces", self._reconciler.snapshot.namespaces, kind, body)
 
     def map_object(self, kind: str | None, body: Body) -> None:
         """A ConfigMap or credential Secret of a map."""
-        self._note_listing(kind)
+        self._note_listing("map objects", kind)
         metadata = body["metadata"]
         gateway = self._gateways.get((metadata.get("namespace", ""), (metadata.get("labels") or {}).get(MAP_LABEL, "")))
         if gateway is not None:
@@ -79,18 +79,19 @@ class Observer:
             self._reconciler.request_refresh()
             self._reconciler.request_refresh(_OLD_SCHEMA_SECONDS)
 
-    def _take(self, collection: Collection[Any], kind: str | None, body: Mapping[str, Any]) -> None:
-        self._note_listing(kind)
+    def _take(self, what: str, collection: Collection[Any], kind: str | None, body: Mapping[str, Any]) -> None:
+        self._note_listing(what, kind)
         if collection.observe(body, deleted=kind == DELETED):
             self._reconciler.wake()
 
     def _in_scope(self, body: Body) -> bool:
         return not self._namespaces or body["metadata"].get("namespace") in self._namespaces
 
-    def _note_listing(self, kind: str | None) -> None:
+    def _note_listing(self, what: str, kind: str | None) -> None:
+        """Each kind by itself: its watch breaks and comes back at its own time, and loses its own deletions."""
         if kind is not None:
             return
         now = self._clock()
-        if self._listed_at is not None and now - self._listed_at > _LULL_SECONDS:
+        if now - self._listed_at.get(what, now) > _LULL_SECONDS:
             self._reconciler.request_refresh()
-        self._listed_at = now
+        self._listed_at[what] = now

@@ -11,6 +11,8 @@ from junctor.reconcile.ports import Acknowledgement, MapRejected, Pod, PodUnreac
 
 #: A pod that answers more is not a gateway.
 _LONGEST_ANSWER = 4 * 1024 * 1024
+#: No map is published so often; far below what readers take.
+_HIGHEST_SEQUENCE = 2**53
 
 
 class HttpSignal:
@@ -48,15 +50,29 @@ class HttpSignal:
             raise PodUnreachable(f"no answer from {host}:{self._port} within {deadline:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise PodUnreachable(f"{host}:{self._port}: {str(error) or type(error).__name__}") from error
+        told = str(body.get("error", ""))[:500]
         if status == 409:
             serving = body.get("serving")
-            raise MapRejected(
-                str(body.get("error", "no reason given"))[:500], serving.get("sequence") if isinstance(serving, Mapping) else None
-            )
-        if status != 200 or not isinstance(body.get("sequence"), int):
-            raise PodUnreachable(f"{host}:{self._port} answered {status} and not as a gateway does")
-        rejected = {str(item["id"]): str(item["reason"])[:300] for item in body.get("rejected", ()) if isinstance(item, Mapping)}
-        return Acknowledgement(body["sequence"], str(body.get("revision", "")), rejected)
+            raise MapRejected(told or "no reason given", _sequence(serving, sequence) if isinstance(serving, Mapping) else None)
+        served = _sequence(body, sequence)
+        if status != 200 or served is None:
+            raise PodUnreachable(f"{host}:{self._port} answered {status}: {told or 'not as a gateway does'}")
+        return Acknowledgement(served, str(body.get("revision", ""))[:100], _rejected(body.get("rejected")))
+
+
+def _sequence(body: Mapping[str, Any], asked: int) -> int | None:
+    """The sequence that a pod names; None for one that cannot be: the next head has to be above it, and all pods have to follow."""
+    value = body.get("sequence")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= max(asked, _HIGHEST_SEQUENCE):
+        return None
+    return value
+
+
+def _rejected(items: Any) -> dict[str, str]:
+    """The connectors that a pod will not call, reason by id; what is not one is left out."""
+    if not isinstance(items, list):
+        return {}
+    return {str(item["id"])[:300]: str(item.get("reason", ""))[:300] for item in items if isinstance(item, Mapping) and "id" in item}
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -71,7 +87,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 def _json(content: bytes) -> Mapping[str, Any]:
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, Mapping) else {}
 

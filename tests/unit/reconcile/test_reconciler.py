@@ -1,9 +1,10 @@
 """The loop from events to statuses: one pass at a time, nothing lost, nothing believed too early, nothing written without need."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ class World:
         )
         self.checkpoints: list[str] = []
         for name, objects in maps.items():
-            objects.on_event = lambda event, name=name: self.loop.map_object_changed(name, event)
+            objects.on_event = partial(self.loop.map_object_changed, name)
 
     # --- what happens in the cluster --------------------------------------------------------------------------------------------------
 
@@ -151,9 +152,8 @@ class World:
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BURST_SECONDS", 0.01)
-    return
 
 
 async def test_connector_becomes_ready_once_every_pod_serves_it() -> None:
@@ -346,8 +346,8 @@ async def test_connector_deleted_and_created_again_under_its_name_is_published_a
         await until(lambda: world.served == 1)
         world.delete("a")
         world.apply("a", uid="uid-again")
-        origins = lambda: world.loop._gateways[0].publisher.published.origins  # noqa: E731
-        await until(lambda: "a" in origins() and origins()["a"].uid == "uid-again")
+        publisher = world.loop._gateways[0].publisher
+        await until(lambda: "uid-again" in {origin.uid for origin in publisher.published.origins.values()})
         await until(lambda: world.sink.statuses and world.sink.statuses[-1].resource.uid == "uid-again")
 
 
@@ -392,7 +392,7 @@ async def test_idle_system_calls_nothing_however_often_it_wakes() -> None:
             passed = world.loop._health.passed_at
             world.loop.wake()
             world.loop.wake_statuses()
-            await until(lambda passed=passed: world.loop._health.passed_at != passed)
+            await until(partial(lambda before: world.loop._health.passed_at != before, passed))
         await world.settled()
         assert before == (world.objects.calls, world.pods.asked, len(world.sink.attempts), len(world.sink.events))
 
