@@ -8,7 +8,7 @@ from junctor.api.configuration import OperatorConfiguration
 from junctor.api.names import CONNECTOR_CRD, CONNECTOR_PLURAL, CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL, GROUP, VERSION
 from junctor.kube.client import KubernetesApi, KubernetesError, NotFound, object_path
 from junctor.operator.map_objects import port_errors
-from junctor.reconcile.snapshot import Collection, Snapshot
+from junctor.reconcile.snapshot import Collection, Listing, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,12 @@ class KubernetesCluster:
     async def _connectors(self) -> bool:
         paths = [object_path(CONNECTOR_PLURAL, namespace, group=GROUP, version=VERSION) for namespace in self._namespaces]
         try:
-            await self._replace(self._snapshot.connectors, paths, "")
+            listing, version = await self._read(self._snapshot.connectors, paths, "")
+            # A kind that is being removed still answers LISTs while its objects go one by one. It is marked before they do, so asking now
+            # tells whether this LIST can be believed.
+            if not await self._is_defined():
+                raise NotFound(404, f"CRD {CONNECTOR_CRD} is being removed")
+            listing.finish(version)
         except NotFound:
             self._complain("the kind MCPConnector does not exist (CRD %s): published connectors stay as they are", CONNECTOR_CRD)
             self._snapshot.connectors_defined = False
@@ -55,13 +60,14 @@ class KubernetesCluster:
 
     async def _list(self, collection: Collection[Any], paths: Sequence[str], label_selector: str = "") -> bool:
         try:
-            await self._replace(collection, paths, label_selector)
+            listing, version = await self._read(collection, paths, label_selector)
+            listing.finish(version)
         except KubernetesError as error:
             self._complain("%s cannot be listed, their last known state stays: %s", paths[0], error)
             return False
         return True
 
-    async def _replace(self, collection: Collection[Any], paths: Sequence[str], label_selector: str) -> None:
+    async def _read(self, collection: Collection[Any], paths: Sequence[str], label_selector: str) -> tuple[Listing[Any], str]:
         listing = collection.listing()
         version = ""
         for path in paths:
@@ -70,11 +76,14 @@ class KubernetesCluster:
                 first = first or listed
                 listing.add(items)
             version = min(version or first, first, key=int)
-        listing.finish(version)
+        return listing, version
 
     @port_errors
     async def still_defined(self) -> bool:
         """Ask for the CRD by name: it is marked before its objects are deleted."""
+        return await self._is_defined()
+
+    async def _is_defined(self) -> bool:
         try:
             crd = await self._api.get(object_path("customresourcedefinitions", name=CONNECTOR_CRD, group="apiextensions.k8s.io"))
         except NotFound:

@@ -1,6 +1,7 @@
 """Statuses by server-side apply and Events (port `StatusSink`)."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ from junctor.kube.client import KubernetesApi, object_path
 from junctor.operator.map_objects import port_errors
 from junctor.planning.statuses import StatusUpdate
 
+_OTHER_UID = re.compile(r"\buid\b", re.IGNORECASE)
 _HOST = os.environ.get("HOSTNAME", "junctor-operator")
 
 
@@ -33,8 +35,12 @@ class KubernetesStatusSink:
         path = object_path(CONNECTOR_PLURAL, resource.namespace, resource.name, group=GROUP, version=VERSION)
         try:
             await self._api.apply(f"{path}/status", body, field_manager=FIELD_MANAGER)
-        except (client.NotFound, client.Conflict):
-            return  # deleted, or deleted and created anew: the new one gets its own status
+        except client.NotFound:
+            return  # deleted
+        except client.Conflict as error:
+            if not _OTHER_UID.search(str(error)):
+                raise  # changed at the same time too often for the server's own retries
+            # deleted, or deleted and created anew: the new one gets its own status
 
     @port_errors
     async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
