@@ -413,3 +413,13 @@ def test_configuration_of_several_gateways_plans_each_by_itself() -> None:
     resource = connector("x")
     reasons = [reason(Story(configuration).plan(resource), resource) for configuration in configurations]
     assert reasons == [Reason.ACCEPTED, Reason.ID_NOT_PERMITTED]
+
+
+def test_the_grace_of_a_missing_reference_does_not_start_anew_with_the_operator() -> None:
+    resource = connector("a", auth=bearer())
+    story = Story()
+    story.plan(resource, secrets=secret(value=b"1"))
+    for missing_for, available in ((GRACE_SECONDS - 1, True), (GRACE_SECONDS, False)):
+        restarted = Planner(gateway())
+        looked = inputs(resource, unresolved_for=lambda uid, seconds=missing_for: seconds)
+        assert verdict(restarted.plan(looked, story.published, 5.0), resource).available is available

@@ -111,7 +111,7 @@ REASONS: Final[dict[Reason, tuple[str, str]]] = {
     ),
     Reason.SECRET_KEY_NOT_FOUND: ("The Secret has no such key.", "Add the key, or correct secretKeyRef.key."),
     Reason.SECRET_VALUE_INVALID: (
-        "The value cannot be sent in an HTTP header: it is empty, not text, or holds control characters.",
+        "The value cannot be sent in an HTTP header: it is empty, not ASCII text, or holds control characters.",
         "Correct the value. A line break at its end is accepted and cut off.",
     ),
     Reason.PROGRAMMED: ("The published map holds this generation.", ""),

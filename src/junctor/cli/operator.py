@@ -35,8 +35,23 @@ from junctor.api.configuration import ConfigurationError, parse_configuration
     show_envvar=True,
     help="Look for connectors only here; may be given several times. Default: all namespaces.",
 )
-@click.option("--health-host", default="0.0.0.0", show_default=True, help="Address of the liveness endpoint /healthz.")  # noqa: S104
-@click.option("--health-port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Its port; 0 turns it off.")
+@click.option(
+    "--health-host",
+    default="0.0.0.0",  # noqa: S104 - the kubelet probes the pod's address
+    show_default=True,
+    envvar="JUNCTOR_HEALTH_HOST",
+    show_envvar=True,
+    help="Address of the liveness endpoint /healthz.",
+)
+@click.option(
+    "--health-port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    envvar="JUNCTOR_HEALTH_PORT",
+    show_envvar=True,
+    help="Its port; 0 turns it off.",
+)
 @click.option(
     "--log-format",
     type=click.Choice(["json", "text"]),

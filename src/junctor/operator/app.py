@@ -24,6 +24,9 @@ from junctor.reconcile.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
+#: A pass that takes longer is stuck, and the liveness endpoint says so.
+_STUCK_SECONDS = 300.0
+
 
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
@@ -107,6 +110,8 @@ async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: async
 
     @kopf.on.probe(registry=registry)
     async def seconds_since_pass(**_: Any) -> float | None:
+        if reconciler.seconds_in_pass > _STUCK_SECONDS:
+            raise kopf.PermanentError(f"a pass has been going on for {reconciler.seconds_in_pass:.0f} s")
         return reconciler.seconds_since_pass
 
     gateways = {gateway.namespace for gateway in settings.configuration.gateways}

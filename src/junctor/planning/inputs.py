@@ -1,6 +1,6 @@
 """What the planner looks at. Plain data: shells fill it, tests write it by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ class Inputs:
 
     connectors: by uid; those being deleted are not in it. connectors_known: False while nobody can tell which connectors exist
     (CRD missing, first LIST not done): then nothing is removed. deleted: uids whose deletion was seen. namespaces: labels by name.
+    unresolved_for: seconds for which a connector (uid) is known to have a missing reference, from before the planner began.
     """
 
     connectors: Mapping[str, ConnectorResource]
@@ -45,6 +46,7 @@ class Inputs:
     secrets: SecretVersions = field(default_factory=dict)
     deleted: frozenset[str] = frozenset()
     connectors_known: bool = True
+    unresolved_for: Callable[[str], float] = lambda uid: 0.0
 
 
 @dataclass(frozen=True, slots=True)

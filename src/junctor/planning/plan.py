@@ -190,7 +190,9 @@ class Planner:
         places = tuple(((resource.namespace, ref.name), ref.key) for ref in refs)
         versions = _versions(places, inputs)
         if None in versions or any(version and version.problem for version in versions):
-            since = self._missing_since.setdefault(resource.uid, now)
+            if resource.uid not in self._missing_since:
+                self._missing_since[resource.uid] = now - inputs.unresolved_for(resource.uid)
+            since = self._missing_since[resource.uid]
         else:
             self._missing_since.pop(resource.uid, None)
             since = now

@@ -90,6 +90,7 @@ class _Health:
     """When the loop last did its work, on its own clock: for liveness."""
 
     passed_at: float | None = None
+    began_at: float | None = None
     failures: int = 0
     reported_fields: set[tuple[str, int]] = field(default_factory=set)
 
@@ -172,6 +173,11 @@ class Reconciler:
         """How long ago a pass ended; None before the first one."""
         return None if self._health.passed_at is None else self._clock() - self._health.passed_at
 
+    @property
+    def seconds_in_pass(self) -> float:
+        """How long the present pass has been going on; 0 between passes. Every call in it has a deadline, so it ends in time."""
+        return 0.0 if self._health.began_at is None else self._clock() - self._health.began_at
+
     # --- the loop ---------------------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -215,10 +221,12 @@ class Reconciler:
             if not self.snapshot.complete:
                 continue  # before the first LISTs nothing may be concluded
             changed, self._changed = self._changed, False
+            self._health.began_at = self._clock()
             if changed:
                 await self._pass()
             else:
                 await self._tidy_up()
+            self._health.began_at = None
 
     async def _keep_reporting(self) -> None:
         while True:

@@ -8,6 +8,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from junctor.api.configuration import OperatorConfiguration
@@ -181,8 +182,21 @@ class Snapshot:
             namespaces={item.name: item.labels for item in self.namespaces.items.values()},
             secrets={(item.namespace, item.name): item.versions for item in self.secrets.items.values()},
             deleted=frozenset(self.deleted),
+            unresolved_for=self._unresolved_for,
             connectors_known=self.connectors_defined and self.connectors.synced,
         )
+
+    def _unresolved_for(self, uid: str) -> float:
+        """Seconds since the status of a connector first said ResolvedRefs=False; 0 when it does not: for a start after a restart."""
+        tracked = self.connectors.items.get(uid)
+        for condition in tracked.status.get("conditions") or () if tracked else ():
+            if condition.get("type") == "ResolvedRefs" and condition.get("status") == "False":
+                try:
+                    since = datetime.fromisoformat(condition["lastTransitionTime"])
+                    return max(0.0, (datetime.now(UTC) - since).total_seconds())
+                except (KeyError, ValueError, TypeError):
+                    return 0.0
+        return 0.0
 
     def forget_deletions(self, seen: frozenset[str]) -> None:
         """The maps without these connectors are published."""
@@ -253,9 +267,11 @@ def _read_namespace(body: Body, before: NamespaceLabels | None) -> NamespaceLabe
 
 
 def _header_problem(value: bytes) -> str:
-    """Why a value cannot be sent in an HTTP header (RFC 9110 section 5.5), or nothing."""
+    """Why a value cannot be sent in an HTTP header, or nothing. RFC 9110 section 5.5: new fields are limited to US-ASCII."""
     if not value:
         return "is empty"
+    if not value.isascii():
+        return "is not ASCII text"
     if any((byte < 32 and byte != 9) or byte == 127 for byte in value):
         return "holds line breaks or other control characters"
     return ""
