@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from junctor.api.conditions import ConditionType, Finding
 from junctor.api.connector_map import Entry
@@ -12,6 +12,9 @@ from junctor.planning.plan import GatewayPlan, Verdict
 from junctor.planning.statuses import GatewayFindings, PodProgress, Progress, findings_of, status_of
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
+
+#: Writes of one status whose echoes may be on their way; older ones are taken for somebody else's.
+_UNSEEN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +37,21 @@ class GatewayView:
 
 @dataclass(slots=True)
 class _Reported:
-    """What a connector's last report was made of, and the status that it asked for (until the snapshot shows another one).
+    """What a connector's last report was made of, and the statuses that reports asked for and the snapshot has not shown yet.
 
     ready: the entries that every pod was seen to serve, by gateway.
     """
 
     basis: tuple[Any, ...]
     seen: Mapping[str, Any]
-    asked: Mapping[str, Any]
+    unseen: tuple[Mapping[str, Any], ...]
     ready: Mapping[str, Entry]
+
+    def still_unseen(self, status: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+        """What was asked for after this status was: it may be the echo of an older own write. Nothing when somebody else wrote it."""
+        if status is self.seen:
+            return self.unseen
+        return next((self.unseen[place + 1 :] for place, asked in enumerate(self.unseen) if asked == status), ())
 
 
 class Reporter:
@@ -65,7 +74,8 @@ class Reporter:
             known = self._reported.get(uid)
             if known is not None and known.seen is tracked.status and known.basis == basis:
                 continue
-            current = known.asked if known is not None and known.seen is tracked.status else tracked.status
+            unseen = known.still_unseen(tracked.status) if known is not None else ()
+            current = unseen[-1] if unseen else tracked.status
             told = _told_ready(current, resource.generation)
             ready = dict(known.ready) if known is not None else {}
             findings: list[GatewayFindings] = []
@@ -81,8 +91,8 @@ class Reporter:
             update = status_of(resource, findings, current, stamp)
             if update is not None:
                 self._queue.put(update)
-                current = update.status
-            self._reported[uid] = _Reported(basis, tracked.status, current, ready)
+                unseen = (*unseen[1 - _UNSEEN :], update.status)
+            self._reported[uid] = _Reported(basis, tracked.status, unseen, ready)
         for uid in [uid for uid in self._reported if uid not in connectors] if only is None else ():
             del self._reported[uid]
 

@@ -533,3 +533,28 @@ async def test_gateways_of_one_pass_are_one_publication_for_the_pace() -> None:
 
 def test_nothing_is_known_about_passes_before_the_first() -> None:
     assert World().loop.seconds_since_pass is None
+
+
+async def test_own_older_status_that_comes_back_late_makes_no_second_write() -> None:
+    world = World()
+    world.pod("gw-0")
+    gate = asyncio.Event()
+
+    async def slow(sequence: int) -> Acknowledgement:
+        if sequence > 1:
+            await gate.wait()
+        return Acknowledgement(sequence, "sha256:")
+
+    world.pods.answers["gw-0"] = slow
+    echoes: list[Any] = []
+    world.sink.on_status = echoes.append
+    async with world.running():
+        await until(lambda: world.served == 0 and world.pods.asked_of("gw-0"))
+        world.apply("a")
+        await until(lambda: world.sink.last("a").get("Ready") == ("False", "AwaitingGateways"))
+        gate.set()
+        await until(lambda: world.ready("a"))
+        for update in echoes:
+            world._status_written(update)
+            await world.settled()
+    assert len(world.sink.statuses) == 2
