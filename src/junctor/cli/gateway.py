@@ -5,6 +5,8 @@ from typing import Literal
 
 import click
 
+from junctor.cli.options import callers_option, host_option, kubeconfig_option, log_options, management_port_option, port_option
+
 EXAMPLE = """
 \b
 Examples:
@@ -25,8 +27,8 @@ Examples:
     help="Where the connector map is. configmap:NAMESPACE/NAME reads what the operator publishes; file:PATH[#NAME] reads YAML files "
     "(or all of a directory) as `junctor render` prints them, NAME choosing the map when there are several.",
 )
-@click.option("--host", default="127.0.0.1", envvar="JUNCTOR_HOST", show_envvar=True, help="Address of the public port.")
-@click.option("--port", default=8321, type=click.IntRange(0, 65535), envvar="JUNCTOR_PORT", show_envvar=True, help="Public port; 0: any.")
+@host_option
+@port_option
 @click.option(
     "--management-host",
     default="127.0.0.1",
@@ -34,28 +36,9 @@ Examples:
     show_envvar=True,
     help="Address of the management port: the operator's signals and the probes, nothing for callers.",
 )
-@click.option(
-    "--management-port",
-    default=8322,
-    type=click.IntRange(0, 65535),
-    envvar="JUNCTOR_MANAGEMENT_PORT",
-    show_envvar=True,
-    help="Management port; 0: any.",
-)
-@click.option(
-    "--kubeconfig",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    envvar="JUNCTOR_KUBECONFIG",
-    show_envvar=True,
-    help="Kubernetes credentials for a configmap: source. Absent: the pod's service account, $KUBECONFIG or ~/.kube/config.",
-)
-@click.option(
-    "--callers",
-    type=click.Choice(["none"]),
-    envvar="JUNCTOR_CALLERS",
-    show_envvar=True,
-    help="Who may call. none: everybody, unchecked. Must be given when --host is not a loopback address; on loopback everybody is let in.",
-)
+@management_port_option("Management port; 0: any.")
+@kubeconfig_option("Kubernetes credentials for a configmap: source. Absent: the pod's service account, $KUBECONFIG or ~/.kube/config.")
+@callers_option
 @click.option(
     "--poll-seconds",
     default=10.0,
@@ -64,22 +47,7 @@ Examples:
     show_envvar=True,
     help="How often to look for a newer map without a signal of the operator.",
 )
-@click.option(
-    "--log-format",
-    default="json",
-    type=click.Choice(["json", "text"]),
-    envvar="JUNCTOR_LOG_FORMAT",
-    show_envvar=True,
-    help="Form of the logs.",
-)
-@click.option(
-    "--log-level",
-    default="info",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    envvar="JUNCTOR_LOG_LEVEL",
-    show_envvar=True,
-    help="Least severity that is logged.",
-)
+@log_options("json")
 def gateway(
     map_: str,
     host: str,
@@ -89,8 +57,6 @@ def gateway(
     kubeconfig: Path | None,
     callers: Literal["none"] | None,
     poll_seconds: float,
-    log_format: Literal["json", "text"],
-    log_level: str,
 ) -> None:
     """Serve the published connectors to applications.
 
@@ -104,9 +70,7 @@ def gateway(
 
     from junctor.gateway.server import GatewayError, GatewaySettings, Listening, serve
     from junctor.gateway.sources import SourceError
-    from junctor.logs import configure_logging
 
-    configure_logging(log_format, log_level)
     settings = GatewaySettings(
         map=map_,
         host=host,

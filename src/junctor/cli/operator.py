@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from junctor.api.configuration import ConfigurationError, parse_configuration
+from junctor.cli.options import kubeconfig_option, log_options
 
 
 @click.command(
@@ -20,13 +21,7 @@ from junctor.api.configuration import ConfigurationError, parse_configuration
     show_envvar=True,
     help="The OperatorConfiguration: which gateways there are and what they select.",
 )
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="JUNCTOR_KUBECONFIG",
-    show_envvar=True,
-    help="Credentials; default: the pod's service account, else $KUBECONFIG or ~/.kube/config.",
-)
+@kubeconfig_option("Credentials; default: the pod's service account, else $KUBECONFIG or ~/.kube/config.")
 @click.option(
     "--namespace",
     "namespaces",
@@ -52,32 +47,12 @@ from junctor.api.configuration import ConfigurationError, parse_configuration
     show_envvar=True,
     help="Its port; 0 turns it off.",
 )
-@click.option(
-    "--log-format",
-    type=click.Choice(["json", "text"]),
-    default="json",
-    show_default=True,
-    envvar="JUNCTOR_LOG_FORMAT",
-    show_envvar=True,
-    help="Form of the logs.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    envvar="JUNCTOR_LOG_LEVEL",
-    show_envvar=True,
-    help="Least severity that is logged.",
-)
-def operator(
-    config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...], health_host: str, health_port: int, log_format: str, log_level: str
-) -> None:
+@log_options("json")
+def operator(config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...], health_host: str, health_port: int) -> None:
     """Turn MCPConnector resources into the connector maps of the gateways, and report in each resource's status what they serve."""
     import uvloop
 
     from junctor.kube.client import CredentialsError
-    from junctor.logs import configure_logging
     from junctor.operator.app import OperatorSettings, run_operator
     from junctor.reconcile.publisher import Superseded
 
@@ -87,7 +62,6 @@ def operator(
         raise click.UsageError(str(error)) from error
     if namespaces and configuration.needs_namespaces:
         raise click.UsageError("namespaceSelector reads the labels of all namespaces, so it cannot be used with --namespace; remove one")
-    configure_logging("json" if log_format == "json" else "text", log_level)
     settings = OperatorSettings(configuration, kubeconfig, namespaces, health_host, health_port)
     try:
         uvloop.run(run_operator(settings))

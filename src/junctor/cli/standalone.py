@@ -5,6 +5,8 @@ from typing import Literal
 
 import click
 
+from junctor.cli.options import callers_option, host_option, log_options, management_port_option, port_option
+
 EXAMPLE = """
 \b
 Examples:
@@ -24,47 +26,17 @@ Examples:
     show_envvar=True,
     help="Directory of MCPConnector, Secret and Namespace manifests (.yaml, .yml, .json, subdirectories too). Changes are followed.",
 )
-@click.option("--host", default="127.0.0.1", envvar="JUNCTOR_HOST", show_envvar=True, help="Address of the public port.")
-@click.option("--port", default=8321, type=click.IntRange(0, 65535), envvar="JUNCTOR_PORT", show_envvar=True, help="Public port; 0: any.")
-@click.option(
-    "--management-port",
-    default=8322,
-    type=click.IntRange(0, 65535),
-    envvar="JUNCTOR_MANAGEMENT_PORT",
-    show_envvar=True,
-    help="Port on 127.0.0.1 for probes and `junctor status`; 0: any.",
-)
-@click.option(
-    "--callers",
-    type=click.Choice(["none"]),
-    envvar="JUNCTOR_CALLERS",
-    show_envvar=True,
-    help="Who may call. none: everybody, unchecked. Must be given when --host is not a loopback address; on loopback everybody is let in.",
-)
-@click.option(
-    "--log-format",
-    default="text",
-    type=click.Choice(["json", "text"]),
-    envvar="JUNCTOR_LOG_FORMAT",
-    show_envvar=True,
-    help="Form of the logs.",
-)
-@click.option(
-    "--log-level",
-    default="info",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    envvar="JUNCTOR_LOG_LEVEL",
-    show_envvar=True,
-    help="Least severity that is logged.",
-)
+@host_option
+@port_option
+@management_port_option("Port on 127.0.0.1 for probes and `junctor status`; 0: any.")
+@callers_option
+@log_options("text")
 def standalone(
     manifests: Path,
     host: str,
     port: int,
     management_port: int,
     callers: Literal["none"] | None,
-    log_format: Literal["json", "text"],
-    log_level: str,
 ) -> None:
     """Run Junctor without Kubernetes, on a directory of the same manifests.
 
@@ -78,10 +50,8 @@ def standalone(
     import uvloop
 
     from junctor.gateway.server import GatewayError, Listening
-    from junctor.logs import configure_logging
     from junctor.standalone.app import StandaloneSettings, serve_standalone
 
-    configure_logging(log_format, log_level)
     settings = StandaloneSettings(manifests, host, port, management_port, callers)
 
     def started(listening: Listening) -> None:
