@@ -182,7 +182,7 @@ class Head:
         try:
             value = json.loads(text)
             schema = value["schema"]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise MapUnreadable(f"head {name}: not a connector map head ({_short(error)})") from error
         if schema != SCHEMA:
             raise UnknownSchema(f"head {name}: schema {str(schema)[:80]!r} is not known here; this version reads {SCHEMA}")
@@ -206,7 +206,7 @@ def installation_of(text: str) -> str | None:
     """The installation that a head of any schema version names; None when it cannot be read."""
     try:
         value = json.loads(text).get("installation")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
     return value if isinstance(value, str) else None
 

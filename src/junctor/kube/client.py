@@ -106,8 +106,9 @@ class KubernetesApi:
         while True:
             query = {"limit": str(page_size), "labelSelector": label_selector, "continue": token}
             page = await self._request("GET", path, query={key: value for key, value in query.items() if value})
-            yield page.get("items") or [], page["metadata"].get("resourceVersion", "")
-            token = page["metadata"].get("continue", "")
+            metadata = page.get("metadata") or {}
+            yield page.get("items") or [], metadata.get("resourceVersion", "")
+            token = metadata.get("continue", "")
             if not token:
                 return
 
@@ -144,9 +145,19 @@ class KubernetesApi:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unavailable(0, f"API server not reached: {type(error).__name__}: {error}") from error
         if response.status < 400:
-            value: Object = json.loads(data)
-            return value
+            return _object(data)
         raise _error(response.status, data, response.getheader("Retry-After"))
+
+
+def _object(data: bytes) -> Object:
+    """The answer; something between here and the API server may have answered instead of it."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(0, f"the API server's answer is not JSON: {data[:100]!r}") from error
+    if not isinstance(value, dict):
+        raise Unavailable(0, f"the API server's answer is not an object: {data[:100]!r}")
+    return value
 
 
 def _error(status: int, data: bytes, retry_after: str | None) -> KubernetesError:

@@ -127,7 +127,14 @@ async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: async
     )
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
+            raise _cause(error)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What ended the loop, out of the groups that its task groups made."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _kopf_settings(everywhere: bool) -> kopf.OperatorSettings:

@@ -1,7 +1,6 @@
 """Statuses by server-side apply and Events (port `StatusSink`)."""
 
 import os
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +11,15 @@ from junctor.kube.client import KubernetesApi, object_path
 from junctor.operator.map_objects import port_errors
 from junctor.planning.statuses import StatusUpdate
 
-_OTHER_UID = re.compile(r"\buid\b", re.IGNORECASE)
 _HOST = os.environ.get("HOSTNAME", "junctor-operator")
 
 
 class KubernetesStatusSink:
-    """Writes under the field manager of the operator; the uid in the body keeps a status from a resource of the same name."""
+    """Writes under the field manager of the operator.
+
+    The API server ignores a uid in a status that is applied (tried on 1.36), so a status can reach a new resource of the same name. The
+    watch shows that at once, and the new one's own status follows.
+    """
 
     def __init__(self, api: KubernetesApi) -> None:
         self._api = api
@@ -29,7 +31,7 @@ class KubernetesStatusSink:
         body = {
             "apiVersion": API_VERSION,
             "kind": CONNECTOR_KIND,
-            "metadata": {"name": resource.name, "namespace": resource.namespace, "uid": resource.uid},
+            "metadata": {"name": resource.name, "namespace": resource.namespace},
             "status": dict(update.status),
         }
         path = object_path(CONNECTOR_PLURAL, resource.namespace, resource.name, group=GROUP, version=VERSION)
@@ -37,10 +39,6 @@ class KubernetesStatusSink:
             await self._api.apply(f"{path}/status", body, field_manager=FIELD_MANAGER)
         except client.NotFound:
             return  # deleted
-        except client.Conflict as error:
-            if not _OTHER_UID.search(str(error)):
-                raise  # changed at the same time too often for the server's own retries
-            # deleted, or deleted and created anew: the new one gets its own status
 
     @port_errors
     async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:

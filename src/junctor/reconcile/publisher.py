@@ -100,6 +100,8 @@ class MapPublisher:
         self._reload = True
         self._sound = True
         self._busy = False
+        #: Whether what is stored was read once: before that a plan is good for statuses only.
+        self.loaded = False
         self._events: list[ObjectEvent] = []
         #: The stored map could not be read whole when this process began: what it held is not (all) known.
         self.forgotten = False
@@ -163,6 +165,7 @@ class MapPublisher:
         whole = {shard.name: _light(shard) for shard in shards if _is_whole(shard)}
         broken = {shard.name: _light(shard) for shard in shards if shard.name not in whole}
         self._stored = Stored(head, whole, broken, {item.number: item for item in credentials}, self._stored.gone)
+        self.loaded = True
 
     def _remember(self, stored: StoredObject, shards: Sequence[StoredObject]) -> None:
         """Take the stored map as the one published before this process began: as much of it as can be read."""

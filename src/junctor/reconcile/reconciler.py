@@ -294,7 +294,7 @@ class Reconciler:
         if gateway.signaller.set_pods(self.snapshot.pods_of(gateway.configuration.name)):
             self.wake_statuses()
         try:
-            if gateway.plan is None:
+            if not publisher.loaded:
                 await publisher.load()
             plan = gateway.planner.plan(inputs, publisher.published, now)
             gateway.plan = plan
@@ -319,6 +319,8 @@ class Reconciler:
             await self._clean_up(gateway, plan)
         except PortError as error:
             publisher.failure = publisher.failure_of(error)
+            if not publisher.loaded:  # a map that cannot be read must not keep the other gateways' statuses from being written
+                gateway.plan = gateway.planner.plan(inputs, publisher.published, now)
             logger.error("map %s/%s not published, trying again: %s", gateway.configuration.namespace, gateway.configuration.map, error)
             return False
         if plan.wake_at is not None:
@@ -366,9 +368,11 @@ class Reconciler:
 
     def _note_ignored_fields(self, inputs: Inputs) -> None:
         """An Event for a field that only describes and that this version does not know, once for each generation."""
+        reported = self._health.reported_fields
+        reported -= {known for known in reported if known[0] not in inputs.connectors}
         for uid, resource in inputs.connectors.items():
-            if resource.ignored and (uid, resource.generation) not in self._health.reported_fields:
-                self._health.reported_fields.add((uid, resource.generation))
+            if resource.ignored and (uid, resource.generation) not in reported:
+                reported.add((uid, resource.generation))
                 self._queue.event(
                     {
                         "apiVersion": API_VERSION,
