@@ -1,8 +1,8 @@
 """A running system for tests: the chart's release, the real operator and gateways as its service accounts, pods on loopback addresses."""
 
 import random
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,7 @@ from tests.cluster.controlplane import ControlPlane
 from tests.cluster.pods import GatewayPod
 from tests.cluster.processes import Process, gateway, operator
 from tests.cluster.release import Release, install_release
+from tests.cluster.resources import fresh_namespace
 
 CONNECTOR = f"{API_VERSION}/MCPConnector"
 
@@ -184,6 +185,17 @@ class System:
         """Kubernetes Events, of the team's namespace unless another is named."""
         return self.api.list("v1/Event", namespace or self.team)
 
-    def stop(self) -> None:
-        """Stop everything."""
-        self.stack.close()
+    def delete_all(self) -> None:
+        """Delete the team's connectors and wait until no gateway serves any."""
+        for body in self.api.list(CONNECTOR, self.team):
+            self.delete(body["metadata"]["name"])
+        self.wait_served()
+
+
+@contextmanager
+def new_system(control_plane: ControlPlane, api: Api, logs: Path, *, team_labels: Mapping[str, str] | None = None) -> Iterator[System]:
+    """A system in two fresh namespaces, not started yet; stopped on leaving."""
+    with fresh_namespace(api) as namespace, fresh_namespace(api, team_labels) as team:
+        system = System(control_plane, api, namespace, team, logs)
+        with system.stack:
+            yield system

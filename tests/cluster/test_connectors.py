@@ -1,34 +1,18 @@
 """What a platform team sees with kubectl: apply, change, break and delete connectors; each status is compared with what gateways serve."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from junctor.api.names import CREDENTIALS_LABEL
-from tests.cluster.api import Api, wait_for
-from tests.cluster.controlplane import ControlPlane
-from tests.cluster.resources import fresh_namespace
+from tests.cluster.api import wait_for
 from tests.cluster.system import CONNECTOR, System
 
 
-@pytest.fixture(scope="module")
-def system(control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with fresh_namespace(api) as namespace, fresh_namespace(api) as team:
-        system = System(control_plane, api, namespace, team, tmp_path_factory.mktemp("logs"))
-        try:
-            yield system.start()
-        finally:
-            system.stop()
-
-
-@pytest.fixture(autouse=True)
-def no_connectors_left(system: System) -> Iterator[None]:
-    yield
-    for body in system.api.list(CONNECTOR, system.team):
-        system.delete(body["metadata"]["name"])
-    system.wait_served()
+@pytest.fixture
+def system(shared_system: System) -> System:
+    return shared_system
 
 
 def kubectl(system: System, *arguments: str, text: str | None = None) -> str:

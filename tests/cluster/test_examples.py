@@ -3,39 +3,22 @@
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
-from tests.cluster.api import Api
-from tests.cluster.controlplane import ControlPlane
 from tests.cluster.release import render_chart
-from tests.cluster.resources import fresh_namespace
-from tests.cluster.system import CONNECTOR, System
+from tests.cluster.system import System
 from tests.e2e.test_docs import ROOT, blocks, commands
 
 CONNECTORS = sorted((ROOT / "examples" / "connectors").glob("*.yaml"))
 
 
-@pytest.fixture(scope="module")
-def system(control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with fresh_namespace(api) as namespace, fresh_namespace(api) as team:
-        system = System(control_plane, api, namespace, team, tmp_path_factory.mktemp("logs"))
-        try:
-            yield system.start()
-        finally:
-            system.stop()
-
-
-@pytest.fixture(autouse=True)
-def no_connectors_left(system: System) -> Iterator[None]:
-    yield
-    for body in system.api.list(CONNECTOR, system.team):
-        system.delete(body["metadata"]["name"])
-    system.wait_served()
+@pytest.fixture
+def system(shared_system: System) -> System:
+    return shared_system
 
 
 @pytest.mark.parametrize("file", CONNECTORS, ids=[file.stem for file in CONNECTORS])

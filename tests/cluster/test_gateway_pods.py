@@ -1,23 +1,14 @@
 """Signals and acknowledgements on real Pod objects: pods that come, go, restart, move, hang and refuse."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.cluster.api import Api, wait_for
-from tests.cluster.controlplane import ControlPlane
-from tests.cluster.resources import fresh_namespace
+from tests.cluster.api import wait_for
 from tests.cluster.system import CONNECTOR, System
 
 
 @pytest.fixture
-def system(control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with fresh_namespace(api) as namespace, fresh_namespace(api) as team:
-        system = System(control_plane, api, namespace, team, tmp_path_factory.mktemp("logs"))
-        try:
-            yield system.start(gateways=0)
-        finally:
-            system.stop()
+def system(own_system: System) -> System:
+    return own_system.start(gateways=0)
 
 
 def resource_version(system: System, name: str) -> str:
@@ -132,35 +123,27 @@ def test_a_pod_that_refuses_the_map_is_named_with_its_reason(system: System) -> 
     system.wait_ready("one")
 
 
-def test_two_gateways_select_by_labels_and_the_status_speaks_for_both(
-    control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    with fresh_namespace(api) as namespace, fresh_namespace(api) as team:
-        system = System(control_plane, api, namespace, team, tmp_path_factory.mktemp("logs"))
-        gateways = [
-            {"name": "default", "idPolicies": [{"pattern": "platform_*", "namespaces": ["platform"]}]},
-            {"name": "lab", "connectorSelector": {"matchLabels": {"stage": "lab"}}, "defaultConnectorID": "{namespace}.{name}"},
-        ]
-        try:
-            system.start(gateways=0, values={"operator": {"namespaces": [team]}, "gateways": gateways})
-            default, lab = system.add_gateway("default"), system.add_gateway("lab")
-            system.create("everywhere", labels={"stage": "lab"})
-            system.create("default-only")
-            system.wait_ready("everywhere", "default-only")
-            assert set(default.connectors()) == {"everywhere", "default-only"}
-            assert set(lab.connectors()) == {f"{team}.everywhere"}
-            status = api.get(CONNECTOR, "everywhere", team)["status"]
-            assert [(item["name"], item["acknowledged"], item["pods"]) for item in status["gateways"]] == [("default", 1, 1), ("lab", 1, 1)]
+def test_two_gateways_select_by_labels_and_the_status_speaks_for_both(own_system: System) -> None:
+    system, team = own_system, own_system.team
+    gateways = [
+        {"name": "default", "idPolicies": [{"pattern": "platform_*", "namespaces": ["platform"]}]},
+        {"name": "lab", "connectorSelector": {"matchLabels": {"stage": "lab"}}, "defaultConnectorID": "{namespace}.{name}"},
+    ]
+    system.start(gateways=0, values={"operator": {"namespaces": [team]}, "gateways": gateways})
+    default, lab = system.add_gateway("default"), system.add_gateway("lab")
+    system.create("everywhere", labels={"stage": "lab"})
+    system.create("default-only")
+    system.wait_ready("everywhere", "default-only")
+    assert set(default.connectors()) == {"everywhere", "default-only"}
+    assert set(lab.connectors()) == {f"{team}.everywhere"}
+    status = system.api.get(CONNECTOR, "everywhere", team)["status"]
+    assert [(item["name"], item["acknowledged"], item["pods"]) for item in status["gateways"]] == [("default", 1, 1), ("lab", 1, 1)]
 
-            system.create("reserved", connectorID="platform_tools")
-            found = system.wait_condition("reserved", "Accepted", "False", "IDNotPermitted")
-            assert "platform" in found["message"]
+    system.create("reserved", connectorID="platform_tools")
+    assert "platform" in system.wait_condition("reserved", "Accepted", "False", "IDNotPermitted")["message"]
 
-            lab.process.pause()
-            system.patch("everywhere", description="new")
-            found = system.wait_condition("everywhere", "Ready", "False", "GatewayUnreachable")
-            assert found["message"].startswith("gateway lab: ")
-            lab.process.resume()
-            system.wait_ready("everywhere")
-        finally:
-            system.stop()
+    lab.process.pause()
+    system.patch("everywhere", description="new")
+    assert system.wait_condition("everywhere", "Ready", "False", "GatewayUnreachable")["message"].startswith("gateway lab: ")
+    lab.process.resume()
+    system.wait_ready("everywhere")

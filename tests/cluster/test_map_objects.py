@@ -3,34 +3,26 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.cluster.api import Api, Object, wait_for
-from tests.cluster.controlplane import ControlPlane
+from tests.cluster.api import Object, wait_for
 from tests.cluster.crashing_operator import STEPS
 from tests.cluster.processes import Process
-from tests.cluster.resources import fresh_namespace
 from tests.cluster.system import System
 
 CONFIG_MAP = "v1/ConfigMap"
 
 
 @pytest.fixture
-def system(control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with fresh_namespace(api) as namespace, fresh_namespace(api) as team:
-        system = System(control_plane, api, namespace, team, tmp_path_factory.mktemp("logs"))
-        try:
-            system.start()
-            system.secret("token", {"value": "first"})
-            system.create("one", auth={"bearer": {"secretKeyRef": {"name": "token", "key": "value"}}})
-            system.create("two")
-            system.wait_ready("one", "two")
-            yield system
-        finally:
-            system.stop()
+def system(own_system: System) -> System:
+    system = own_system.start()
+    system.secret("token", {"value": "first"})
+    system.create("one", auth={"bearer": {"secretKeyRef": {"name": "token", "key": "value"}}})
+    system.create("two")
+    system.wait_ready("one", "two")
+    return system
 
 
 def head(system: System) -> Any:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.cluster.api import Api, wait_for
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.resources import fresh_namespace, install_crds
-from tests.cluster.system import CONNECTOR, System
+from tests.cluster.resources import install_crds
+from tests.cluster.system import CONNECTOR, System, new_system
 
 OUTAGE_SECONDS = 120.0
 #: As many as have to vanish at once before a loss is held back, and then some.
@@ -31,14 +31,10 @@ def own_api(own_control_plane: ControlPlane) -> Iterator[Api]:
 @contextmanager
 def started(control_plane: ControlPlane, api: Api, logs: pytest.TempPathFactory, **values: object) -> Iterator[System]:
     """A system that looks at the whole cluster."""
-    with fresh_namespace(api) as namespace, fresh_namespace(api, {"mcp": "yes"}) as team:
-        system = System(control_plane, api, namespace, team, logs.mktemp("logs"))
-        try:
-            yield system.start(values=values)
-        finally:
-            for body in api.list(CONNECTOR):
-                api.delete(CONNECTOR, body["metadata"]["name"], body["metadata"]["namespace"])
-            system.stop()
+    with new_system(control_plane, api, logs.mktemp("logs"), team_labels={"mcp": "yes"}) as system:
+        yield system.start(values=values)
+        for body in api.list(CONNECTOR):
+            api.delete(CONNECTOR, body["metadata"]["name"], body["metadata"]["namespace"])
 
 
 @pytest.fixture
@@ -59,19 +55,14 @@ def delete_crd(api: Api) -> None:
 def test_an_operator_that_starts_before_the_crd_waits_for_it(
     own_control_plane: ControlPlane, own_api: Api, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with fresh_namespace(own_api) as namespace, fresh_namespace(own_api) as team:
-        system = System(own_control_plane, own_api, namespace, team, tmp_path_factory.mktemp("logs"))
-        try:
-            system.start(values={})
-            wait_for(lambda: "MCPConnector does not exist" in system.operator.log(), describe="the operator says what is missing")
-            install_crds(own_api)
-            system.create("first")
-            system.wait_ready("first")
-            system.wait_served("first")
-            system.delete("first")
-            system.wait_served()
-        finally:
-            system.stop()
+    with started(own_control_plane, own_api, tmp_path_factory) as system:
+        wait_for(lambda: "MCPConnector does not exist" in system.operator.log(), describe="the operator says what is missing")
+        install_crds(own_api)
+        system.create("first")
+        system.wait_ready("first")
+        system.wait_served("first")
+        system.delete("first")
+        system.wait_served()
 
 
 def test_a_crd_deleted_while_running_removes_nothing_from_the_gateways(system: System) -> None:

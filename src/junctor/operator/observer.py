@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL
-from junctor.reconcile.publisher import ObjectEvent
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Body, Collection
+from junctor.reconcile.stored import ObjectEvent
 
 DELETED: Final = "DELETED"
 #: kopf lists a kind anew (events of type None) after a broken watch, and then never tells of deletions in between. A pause this long

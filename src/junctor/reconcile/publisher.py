@@ -7,7 +7,6 @@ between two steps leaves a map that readers can follow; the next pass finishes t
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
@@ -28,7 +27,8 @@ from junctor.api.connector_map import (
 )
 from junctor.planning.inputs import Published, origin_of
 from junctor.planning.plan import GatewayPlan
-from junctor.reconcile.ports import Conflict, MapObjects, PortError, StoredCredentials, StoredObject
+from junctor.reconcile.ports import Conflict, MapObjects, PortError, StoredObject
+from junctor.reconcile.stored import ObjectEvent, Stored, is_whole, light
 
 logger = logging.getLogger(__name__)
 
@@ -37,50 +37,6 @@ _PARALLEL_WRITES: Final = 8
 
 class Superseded(Exception):
     """Another operator with a higher epoch writes this map: this one has to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectEvent:
-    """A watch event about an object of a map, as far as it matters here."""
-
-    name: str
-    uid: str
-    version: int
-    deleted: bool
-
-
-@dataclass(slots=True)
-class Stored:
-    """What is stored, as far as it is known: filled by `load` and by own writes.
-
-    broken: shards that do not hold what their name says. gone: uids of what was deleted here; events about them may come later.
-    """
-
-    head: StoredObject | None = None
-    shards: dict[str, StoredObject] = field(default_factory=dict)
-    broken: dict[str, StoredObject] = field(default_factory=dict)
-    credentials: dict[int, StoredCredentials] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-
-    def explains(self, event: ObjectEvent, map_name: str) -> bool:
-        """Whether an event tells nothing new: it is the echo of an own write, or older than one."""
-        known: StoredObject | StoredCredentials | None
-        if event.uid in self.gone:
-            return True
-        if event.name == f"{map_name}-anchor":
-            return not event.deleted
-        if event.name == map_name:
-            known = self.head
-        elif event.name in self.shards:
-            known = self.shards[event.name]
-        else:
-            number = event.name.removeprefix(f"{map_name}-credentials-")
-            known = self.credentials.get(int(number)) if number.isdigit() else None
-        if known is None:
-            return event.deleted
-        if event.deleted:
-            return known.uid != event.uid
-        return event.version <= int(known.version)
 
 
 class MapPublisher:
@@ -162,8 +118,8 @@ class MapPublisher:
                 self._remember(head, shards)
             elif head.data.get(HEAD_KEY) != self.head.to_text():
                 self._follow(head, shards, self.head)
-        whole = {shard.name: _light(shard) for shard in shards if _is_whole(shard)}
-        broken = {shard.name: _light(shard) for shard in shards if shard.name not in whole}
+        whole = {shard.name: light(shard) for shard in shards if is_whole(shard)}
+        broken = {shard.name: light(shard) for shard in shards if shard.name not in whole}
         self._stored = Stored(head, whole, broken, {item.number: item for item in credentials}, self._stored.gone)
         self.loaded = True
 
@@ -320,7 +276,7 @@ class MapPublisher:
                     broken = self._stored.broken.pop(name)
                     self._stored.gone.add(broken.uid)
                     await self._objects.delete_shard(broken)
-                self._stored.shards[name] = _light(await self._objects.create_shard(name, text))
+                self._stored.shards[name] = light(await self._objects.create_shard(name, text))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -428,13 +384,3 @@ def _sequence_of(stored: StoredObject | None) -> int:
         return Head.parse(stored.data.get(HEAD_KEY, ""), stored.name).sequence
     except ConnectorMapError:
         return 0
-
-
-def _is_whole(shard: StoredObject) -> bool:
-    """Whether a shard holds what its name says: the name ends with the first 12 digits of the digest."""
-    return sha256(shard.data.get(SHARD_KEY, ""))[7:19] == shard.name.rsplit("-", 1)[-1]
-
-
-def _light(stored: StoredObject) -> StoredObject:
-    """A shard without its text: only the name and the preconditions are needed later."""
-    return StoredObject(stored.name, stored.uid, stored.version, stored.owned)

@@ -11,18 +11,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from junctor.api.configuration import GatewayConfiguration, OperatorConfiguration
+from junctor.api.configuration import OperatorConfiguration
 from junctor.api.names import API_VERSION, CONNECTOR_KIND
 from junctor.api.resources import ConnectorResource
 from junctor.planning.inputs import Inputs
-from junctor.planning.plan import GatewayPlan, Hold, Planner
+from junctor.planning.plan import GatewayPlan, Planner
+from junctor.reconcile.gateway_state import GatewayState
 from junctor.reconcile.pacing import Pacer
 from junctor.reconcile.ports import Cluster, MapObjects, PortError, Signal, StatusSink, Unavailable
-from junctor.reconcile.publisher import MapPublisher, ObjectEvent
-from junctor.reconcile.reporter import GatewayView, Reporter
+from junctor.reconcile.publisher import MapPublisher
+from junctor.reconcile.reporter import Reporter
 from junctor.reconcile.signaller import Signaller
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
+from junctor.reconcile.stored import ObjectEvent
 
 logger = logging.getLogger(__name__)
 
@@ -33,56 +35,10 @@ CLEAN_UP_SECONDS: Final = 60.0
 _FIRST_RETRY: Final = 0.5
 _LAST_RETRY: Final = 10.0
 _SURVEY_SECONDS: Final = 2.0
-#: Seconds after a publication in which pods that have not answered are not reported: normally all answer sooner.
-SETTLE_SECONDS: Final = 0.5
 #: Acknowledgements of one revision come within milliseconds of each other: one report speaks of them all.
 _REPORT_SECONDS: Final = 0.005
 #: Requests for a full LIST come in bursts: one LIST answers them all.
 _BURST_SECONDS: Final = 0.5
-
-
-@dataclass(slots=True)
-class _Gateway:
-    """Everything about one gateway."""
-
-    configuration: GatewayConfiguration
-    planner: Planner
-    publisher: MapPublisher
-    signaller: Signaller
-    plan: GatewayPlan | None = None
-    published_at: float = 0.0
-    held: Hold | None = None
-    surveyed: bool = False
-
-    def settles_in(self, now: float) -> float:
-        """Seconds that the pods still have to acknowledge before a report says that they did not."""
-        if self.signaller.all_acknowledged(self.publisher.sequence):
-            return 0.0
-        return self.published_at + SETTLE_SECONDS - now
-
-    @property
-    def may_clean_up(self) -> bool:
-        """Whether something is old and nobody reads it any more."""
-        acknowledged = self.signaller.all_acknowledged(self.publisher.sequence)
-        return acknowledged and self.plan is not None and self.publisher.needs_clean_up(self.plan)
-
-    def view(self) -> GatewayView:
-        """The gateway as the reporter needs it."""
-        if self.plan is None:
-            raise RuntimeError(f"gateway {self.configuration.name} has no plan yet")
-        publisher = self.publisher
-        pods = self.signaller.progress()
-        entries = publisher.published.entries
-        return GatewayView(
-            name=self.configuration.name,
-            plan=self.plan,
-            entries=entries,
-            sequence=publisher.sequence,
-            pods=pods,
-            removed=publisher.removed,
-            failure=publisher.failure,
-            baseline=publisher.baseline,
-        )
 
 
 @dataclass(slots=True)
@@ -115,7 +71,7 @@ class Reconciler:
         self._clock = clock
         self._queue = StatusQueue(sink)
         self._gateways = [
-            _Gateway(
+            GatewayState(
                 gateway,
                 Planner(gateway),
                 MapPublisher(gateway, maps[gateway.name], checkpoint=checkpoint),
@@ -287,7 +243,7 @@ class Reconciler:
         self.snapshot.deleted.clear()
         return self.snapshot.inputs()
 
-    async def _reconcile(self, gateway: _Gateway, inputs: Inputs) -> bool:
+    async def _reconcile(self, gateway: GatewayState, inputs: Inputs) -> bool:
         """One gateway's part of a pass; False when it has to be tried again."""
         now = self._clock()
         publisher = gateway.publisher
@@ -327,7 +283,7 @@ class Reconciler:
             self._wake_in(f"plan {gateway.configuration.name}", max(0.0, plan.wake_at - now))
         return True
 
-    async def _clean_up(self, gateway: _Gateway, plan: GatewayPlan) -> None:
+    async def _clean_up(self, gateway: GatewayState, plan: GatewayPlan) -> None:
         if not gateway.publisher.needs_clean_up(plan):
             return
         waited = self._clock() - gateway.published_at
@@ -353,7 +309,7 @@ class Reconciler:
         if any(gateway.may_clean_up for gateway in self._gateways):
             self._tidy()
 
-    def _note_hold(self, gateway: _Gateway, plan: GatewayPlan) -> None:
+    def _note_hold(self, gateway: GatewayState, plan: GatewayPlan) -> None:
         if plan.held is None or gateway.held is not None:
             gateway.held = plan.held
             return
@@ -397,7 +353,7 @@ class Reconciler:
         self._timers[name] = asyncio.get_running_loop().call_later(seconds, action)
 
 
-def _check_memory(gateway: _Gateway, inputs: Inputs) -> None:
+def _check_memory(gateway: GatewayState, inputs: Inputs) -> None:
     """Publish nothing when it is known neither which connectors there are nor which were published: that is not an empty map."""
     publisher = gateway.publisher
     if not inputs.connectors_known and (publisher.forgotten or (publisher.head is None and gateway.signaller.highest > 0)):

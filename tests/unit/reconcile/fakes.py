@@ -18,7 +18,7 @@ from junctor.api.connector_map import (
 )
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import Acknowledgement, Conflict, Pod, PodUnreachable, StoredCredentials, StoredObject
-from junctor.reconcile.publisher import ObjectEvent
+from junctor.reconcile.stored import ObjectEvent
 from tests.unit.planning import KEY
 
 MAP = "junctor-connectors"

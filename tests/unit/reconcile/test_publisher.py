@@ -12,7 +12,8 @@ from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, Head, credential_obje
 from junctor.planning.inputs import Inputs, Published
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.ports import Conflict, PortError, Unavailable
-from junctor.reconcile.publisher import ForeignMap, MapPublisher, ObjectEvent, Superseded
+from junctor.reconcile.publisher import ForeignMap, MapPublisher, Superseded
+from junctor.reconcile.stored import ObjectEvent
 from tests.unit.planning import KEY, bearer, connector, gateway, secret
 from tests.unit.reconcile.fakes import INSTALLATION, MAP, Objects, Reader, head_of
 

@@ -1,0 +1,57 @@
+"""Everything that the loop keeps for one gateway."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from junctor.api.configuration import GatewayConfiguration
+from junctor.planning.plan import GatewayPlan, Hold, Planner
+from junctor.reconcile.publisher import MapPublisher
+from junctor.reconcile.reporter import GatewayView
+from junctor.reconcile.signaller import Signaller
+
+#: Seconds after a publication in which pods that have not answered are not reported: normally all answer sooner.
+SETTLE_SECONDS: Final = 0.5
+
+
+@dataclass(slots=True)
+class GatewayState:
+    """The loop's parts for one gateway, and how far it is. published_at: on the loop's clock."""
+
+    configuration: GatewayConfiguration
+    planner: Planner
+    publisher: MapPublisher
+    signaller: Signaller
+    plan: GatewayPlan | None = None
+    published_at: float = 0.0
+    held: Hold | None = None
+    surveyed: bool = False
+
+    def settles_in(self, now: float) -> float:
+        """Seconds that the pods still have to acknowledge before a report says that they did not."""
+        if self.signaller.all_acknowledged(self.publisher.sequence):
+            return 0.0
+        return self.published_at + SETTLE_SECONDS - now
+
+    @property
+    def may_clean_up(self) -> bool:
+        """Whether something is old and nobody reads it any more."""
+        acknowledged = self.signaller.all_acknowledged(self.publisher.sequence)
+        return acknowledged and self.plan is not None and self.publisher.needs_clean_up(self.plan)
+
+    def view(self) -> GatewayView:
+        """The gateway as the reporter needs it."""
+        if self.plan is None:
+            raise RuntimeError(f"gateway {self.configuration.name} has no plan yet")
+        publisher = self.publisher
+        pods = self.signaller.progress()
+        entries = publisher.published.entries
+        return GatewayView(
+            name=self.configuration.name,
+            plan=self.plan,
+            entries=entries,
+            sequence=publisher.sequence,
+            pods=pods,
+            removed=publisher.removed,
+            failure=publisher.failure,
+            baseline=publisher.baseline,
+        )

@@ -1,0 +1,30 @@
+"""Systems for the cluster tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.api import Api
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.system import System, new_system
+
+
+@pytest.fixture(scope="module")
+def module_system(control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """An operator and two gateways for all tests of a module."""
+    with new_system(control_plane, api, tmp_path_factory.mktemp("logs")) as system:
+        yield system.start()
+
+
+@pytest.fixture
+def shared_system(module_system: System) -> Iterator[System]:
+    """The module's system; the connectors that a test leaves are deleted after it."""
+    yield module_system
+    module_system.delete_all()
+
+
+@pytest.fixture
+def own_system(control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system for one test, not started yet."""
+    with new_system(control_plane, api, tmp_path_factory.mktemp("logs")) as system:
+        yield system
