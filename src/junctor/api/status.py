@@ -1,6 +1,6 @@
 """What the operator reports in `status` of an MCPConnector."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -40,6 +40,3 @@ class MCPConnectorStatus(ApiModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = None
-
-    #: Fields of later issues (server, toolCount) enter with the code that writes them.
-    rules: ClassVar = ()
