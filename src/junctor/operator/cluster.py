@@ -6,7 +6,7 @@ from typing import Any
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.names import CONNECTOR_CRD, CONNECTOR_PLURAL, CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL, GROUP, VERSION
-from junctor.kube.client import KubernetesApi, KubernetesError, NotFound, object_path
+from junctor.kube.client import KubernetesApi, KubernetesError, NotFound, Unavailable, object_path
 from junctor.operator.map_objects import port_errors
 from junctor.reconcile.snapshot import Collection, Listing, Snapshot
 
@@ -47,7 +47,8 @@ class KubernetesCluster:
             # tells whether this LIST can be believed.
             if not await self._is_defined():
                 raise NotFound(404, f"CRD {CONNECTOR_CRD} is being removed")
-            listing.finish(version)
+            if not listing.finish(version):
+                raise _restored()
         except NotFound:
             self._complain("the kind MCPConnector does not exist (CRD %s): published connectors stay as they are", CONNECTOR_CRD)
             self._snapshot.connectors_defined = False
@@ -61,7 +62,8 @@ class KubernetesCluster:
     async def _list(self, collection: Collection[Any], paths: Sequence[str], label_selector: str = "") -> bool:
         try:
             listing, version = await self._read(collection, paths, label_selector)
-            listing.finish(version)
+            if not listing.finish(version):
+                raise _restored()
         except KubernetesError as error:
             self._complain("%s cannot be listed, their last known state stays: %s", paths[0], error)
             return False
@@ -89,3 +91,7 @@ class KubernetesCluster:
         except NotFound:
             return False
         return not crd["metadata"].get("deletionTimestamp")
+
+
+def _restored() -> Unavailable:
+    return Unavailable(0, "the API server's versions went back, as after a restore; listing again")

@@ -66,14 +66,18 @@ class Collection(Generic[T]):
         """Begin to take a whole LIST, page by page."""
         return Listing(self)
 
-    def _finish(self, present: set[str], listed: int) -> None:
-        for uid in [uid for uid, own in self._versions.items() if uid not in present and own <= listed]:
-            del self._versions[uid]
+    def _finish(self, present: set[str], listed: int) -> bool:
+        if listed < self._listed:
+            self._versions, self._gone, self._names, self._listed = {}, {}, {}, -1
+            return False
+        for uid in [uid for uid in (*self._versions, *self.items) if uid not in present and self._versions.get(uid, -1) <= listed]:
+            self._versions.pop(uid, None)
             self.items.pop(uid, None)
         self._gone = {uid: own for uid, own in self._gone.items() if own > listed}
         self._names = {name: uid for name, uid in self._names.items() if uid in self._versions}
-        self._listed = max(self._listed, listed)
+        self._listed = listed
         self.synced = True
+        return True
 
     def _take(self, uid: str, body: Body) -> bool:
         before = self.items.get(uid)
@@ -97,9 +101,12 @@ class Listing(Generic[T]):
             self._present.add(body["metadata"]["uid"])
             self._collection._observe(body)
 
-    def finish(self, version: str) -> None:
-        """The LIST, of this resourceVersion, is whole: what it does not hold is gone, unless an event newer than the LIST told of it."""
-        self._collection._finish(self._present, int(version or 0))
+    def finish(self, version: str) -> bool:
+        """The LIST, of this resourceVersion, is whole: what it does not hold is gone, unless an event newer than the LIST told of it.
+
+        False when the LIST is older than one before it: the API server was restored from a backup, versions begin anew, LIST again.
+        """
+        return self._collection._finish(self._present, int(version or 0))
 
 
 def _identity(body: Body) -> tuple[str, int]:

@@ -21,10 +21,10 @@ def snapshot(*gateways: dict[str, Any]) -> Snapshot:
     return made
 
 
-def listed(collection: Collection[Any], version: int, *items: dict[str, Any]) -> None:
+def listed(collection: Collection[Any], version: int, *items: dict[str, Any]) -> bool:
     listing = collection.listing()
     listing.add(items)
-    listing.finish(str(version))
+    return listing.finish(str(version))
 
 
 # --- events -------------------------------------------------------------------------------------------------------------------------
@@ -359,3 +359,18 @@ def test_pod_replaced_under_its_name_is_one_pod() -> None:
     made.pods.observe(pod_body("gw-0", 5, uid="first"))
     made.pods.observe(pod_body("gw-0", 9, uid="second"))
     assert [item.uid for item in made.pods_of("default")] == ["second"]
+
+
+# --- a restored API server --------------------------------------------------------------------------------------------------------------
+
+
+def test_versions_that_went_back_are_believed_by_the_second_list() -> None:
+    """After a restore of etcd the same objects come back with lower versions, and what was made since the backup is gone."""
+    collection = bodies()
+    assert listed(collection, 900, connector_body("kept", 800, url="new"), connector_body("made-since", 850))
+    restored = connector_body("kept", 400, url="old")
+    assert not listed(collection, 500, restored)
+    assert set(collection.items) == {"uid-kept", "uid-made-since"}
+    assert listed(collection, 501, restored)
+    assert collection.items == {"uid-kept": "old"}
+    assert collection.observe(connector_body("next", 502))
