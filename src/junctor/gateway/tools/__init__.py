@@ -1,0 +1,1 @@
+"""Tools of one request: what the model sees and who executes it."""

@@ -1,0 +1,116 @@
+"""What the tool loop needs of a model server: one round of generation as a stream of plain events.
+
+UpstreamError           the model server could not be used, or said no
+    status              what the caller is told: 4xx as the model server said it, 502 when it broke, 503 when it cannot be reached
+    code, param         as far as the model server named them
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTool:
+    """A function that the model may call. name: at most 64 of [A-Za-z0-9_-]."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] = field(repr=False)
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """A function call that the model made. arguments: the JSON text as the model wrote it, perhaps malformed."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of the conversation.
+
+    content: text, or chat-completions content parts (text, image_url, input_audio). calls: of an assistant message. call_id: of a tool
+    message. reasoning: of an assistant message, sent back between rounds.
+    """
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | Sequence[Mapping[str, Any]] | None = None
+    calls: Sequence[ModelCall] = ()
+    call_id: str | None = None
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One round. tool_choice: auto, none, required, or the name of a function. options: temperature, top_p, response_format, ... as they
+    are sent."""
+
+    model: str
+    messages: Sequence[ChatMessage]
+    tools: Sequence[FunctionTool] = ()
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
+    max_output_tokens: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of the model's reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundUsage:
+    """Tokens of one round."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnd:
+    """The round is over. calls: whole, in model order. finish_reason: stop, length, content_filter, tool_calls, or what was said."""
+
+    finish_reason: str
+    calls: Sequence[ModelCall] = ()
+    usage: RoundUsage = RoundUsage()
+    model: str = ""
+
+
+ModelEvent = TextDelta | ReasoningDelta | RoundEnd
+
+
+class UpstreamError(Exception):
+    """A round that did not work. The message is fit for the caller; it holds neither keys nor addresses."""
+
+    def __init__(self, message: str, *, status: int = 502, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+
+
+class Upstream(Protocol):
+    """A model server."""
+
+    def round(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Generate: deltas as they come, then exactly one RoundEnd. Raises UpstreamError, before or after the first delta.
+
+        Closing the iterator ends the generation at once.
+        """
+        ...
