@@ -66,6 +66,8 @@ async def load_configuration(kubeconfig: Path | None = None, *, pool_size: int =
     """Credentials of the service account inside a pod, of `kubeconfig` or $KUBECONFIG or ~/.kube/config elsewhere."""
     configuration = Configuration()
     configuration.connection_pool_maxsize = pool_size
+    # Otherwise every request looks for a netrc file, in a thread: 0.7 ms each. A proxy of the kubeconfig is still used.
+    configuration.client_session_kwargs = {"trust_env": False}
     try:
         if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG"):
             kubernetes_config.load_incluster_config(client_configuration=configuration)
