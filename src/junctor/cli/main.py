@@ -57,8 +57,9 @@ def junctor() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 done, 1 it did not work, 2 wrong usage, 130 interrupted. Errors are one line on stderr."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        code = junctor.main(arguments, prog_name="junctor", standalone_mode=False)
+        code = junctor.main(given or ["--help"], prog_name="junctor", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "junctor"
         click.echo(f"{command}: {_sentence(error)}; see {command} --help", err=True)

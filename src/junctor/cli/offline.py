@@ -153,7 +153,9 @@ def configuration_of(config: Path | None, namespace: str = "junctor", map_name: 
         )
     try:
         return parse_configuration(config.read_text(encoding="utf-8"), str(config))
-    except (ConfigurationError, OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{config}: is not UTF-8 text") from error
+    except (ConfigurationError, OSError) as error:
         raise click.UsageError(str(error)) from error
 
 

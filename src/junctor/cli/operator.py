@@ -1,5 +1,7 @@
 """`junctor operator`: the control plane."""
 
+import re
+import socket
 import sys
 from pathlib import Path
 
@@ -7,6 +9,27 @@ import click
 
 from junctor.api.configuration import ConfigurationError, parse_configuration
 from junctor.cli.options import kubeconfig_option, log_options
+
+
+def _namespaces(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """What can be no namespace would be looked at like an empty one, and its connectors go."""
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+            raise click.BadParameter(f"{name!r} is no name of a namespace")
+    return names
+
+
+def _check_health_address(host: str, port: int) -> None:
+    """kopf would end with a traceback when it cannot listen."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will: ports of ended connections are free
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        message = f"cannot listen on {host} port {port}: {error}; choose another with --health-host or --health-port"
+        raise click.ClickException(message) from error
 
 
 @click.command(
@@ -26,6 +49,7 @@ from junctor.cli.options import kubeconfig_option, log_options
     "--namespace",
     "namespaces",
     multiple=True,
+    callback=_namespaces,
     envvar="JUNCTOR_NAMESPACE",
     show_envvar=True,
     help="Look for connectors only here; may be given several times. Default: all namespaces.",
@@ -58,10 +82,14 @@ def operator(config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...],
 
     try:
         configuration = parse_configuration(config.read_text(encoding="utf-8"), str(config))
-    except (ConfigurationError, OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{config}: is not UTF-8 text") from error
+    except (ConfigurationError, OSError) as error:
         raise click.UsageError(str(error)) from error
     if namespaces and configuration.needs_namespaces:
         raise click.UsageError("namespaceSelector reads the labels of all namespaces, so it cannot be used with --namespace; remove one")
+    if health_port:
+        _check_health_address(health_host, health_port)
     settings = OperatorSettings(configuration, kubeconfig, namespaces, health_host, health_port)
     try:
         uvloop.run(run_operator(settings))

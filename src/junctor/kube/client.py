@@ -75,9 +75,11 @@ async def load_configuration(kubeconfig: Path | None = None, *, pool_size: int =
             await kubernetes_config.load_kube_config(
                 config_file=str(kubeconfig) if kubeconfig else None, client_configuration=configuration
             )
-    except (kubernetes_config.ConfigException, OSError) as error:
+    except Exception as error:  # the library raises whatever comes of reading a file that is no kubeconfig
         looked = str(kubeconfig) if kubeconfig else "the pod's service account, $KUBECONFIG and ~/.kube/config"
-        raise CredentialsError(f"no usable Kubernetes credentials in {looked}: {error}") from error
+        told = isinstance(error, (kubernetes_config.ConfigException, OSError))
+        why = " ".join(str(error).split()) if told else "it is not a kubeconfig file"
+        raise CredentialsError(f"no usable Kubernetes credentials in {looked}: {why}") from error
     return configuration
 
 

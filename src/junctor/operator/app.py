@@ -92,23 +92,23 @@ async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: async
     register(registry, settings.configuration, watch_definitions=everywhere)
     tasks: list[asyncio.Task[None]] = []
 
-    @kopf.on.login(registry=registry)
+    @kopf.on.login(registry=registry, id="login")
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await _connection(settings.kubeconfig)
 
-    @kopf.on.startup(registry=registry)
+    @kopf.on.startup(registry=registry, id="start")
     async def start(**_: Any) -> None:
         task = asyncio.create_task(reconciler.run(), name="reconciler")
         task.add_done_callback(lambda _: stop.set())
         tasks.append(task)
 
-    @kopf.on.cleanup(registry=registry)
+    @kopf.on.cleanup(registry=registry, id="end")
     async def end(**_: Any) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    @kopf.on.probe(registry=registry)
+    @kopf.on.probe(registry=registry, id="seconds_since_pass")
     async def seconds_since_pass(**_: Any) -> float | None:
         if reconciler.seconds_in_pass > _STUCK_SECONDS:
             raise kopf.PermanentError(f"a pass has been going on for {reconciler.seconds_in_pass:.0f} s")

@@ -1,8 +1,10 @@
 """The command line as a user meets it: help, errors, exit codes."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -39,6 +41,10 @@ def test_example_names_the_command(name: str) -> None:
     assert f"junctor {name}" in run(name, "--help").stdout
 
 
+def test_without_a_command_it_is_the_help() -> None:
+    assert run() == run("--help")
+
+
 def test_version_is_the_package_s() -> None:
     assert run("--version").stdout == f"junctor {__version__}\n"
     assert run("version").stdout.startswith(f"junctor: {__version__}\n")
@@ -57,6 +63,7 @@ def test_version_is_the_package_s() -> None:
         ("standalone", "--manifests", "does-not-exist"),
         ("gateway",),
         ("operator",),
+        ("operator", "--config", "examples/operator.yaml", "--namespace", "a b"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...]) -> None:
@@ -85,6 +92,33 @@ def test_command_that_did_not_work_is_one_line_and_exit_code_1() -> None:
     result = run("status", "--management", "http://127.0.0.1:9")
     assert (result.code, len(result.stderr.splitlines())) == (1, 1)
     assert "junctor: no standalone answers at http://127.0.0.1:9" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("validate", "-"), ("render", "-"), ("operator",)], ids=lambda command: str(command[0]))
+def test_configuration_that_is_not_text_is_named(tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = tmp_path / "operator.yaml"
+    file.write_bytes(b"\xff\xfe")
+    result = run(*command, "--config", str(file))
+    assert (result.code, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert f"{file}: is not UTF-8 text" in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"[1, 2]", b"\xff\xfe", b"a: [", b"current-context: a\ncontexts: 5\n"])
+@pytest.mark.parametrize("command", ["operator --config examples/operator.yaml --health-port 0", "gateway --map configmap:a/b --port 0"])
+def test_kubeconfig_that_is_none_is_named(tmp_path: Path, content: bytes, command: str) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_bytes(content)
+    result = run(*command.split(), "--kubeconfig", str(file))
+    assert (result.code, len(result.stderr.splitlines())) == (1, 1), result.stderr
+    assert f"no usable Kubernetes credentials in {file}" in result.stderr
+
+
+def test_health_port_that_is_taken_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = run("operator", "--config", "examples/operator.yaml", "--health-host", "127.0.0.1", "--health-port", port)
+    assert (result.code, len(result.stderr.splitlines())) == (1, 1)
+    assert f"cannot listen on 127.0.0.1 port {port}" in result.stderr
 
 
 @pytest.mark.parametrize(("command", "absent"), [("gateway", ["kopf", "kubernetes"]), ("validate", ["kopf", "uvicorn", "kubernetes"])])
