@@ -13,7 +13,6 @@ entry on each line, which `kubectl get -o yaml` shows as it is.
 import hashlib
 import hmac
 import json
-import math
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,9 +29,8 @@ ENTRY_LIMIT: Final = 64 * 1024
 #: A Secret may hold 1 MiB of base64 and metadata; values are raw here (3/4 of it), so this leaves room for keys and metadata.
 CREDENTIALS_LIMIT: Final = 900 * 1024 * 3 // 4
 CREDENTIAL_OBJECTS: Final = 16
-#: The smallest size that a layout aims at for its shards, and what a shard adds to the head.
-_SMALLEST_TARGET: Final = 16 * 1024
-_REF_BYTES: Final = 130
+#: Layouts aim at this size and are made anew when a shard outgrows SHARD_LIMIT or the mean falls below a quarter of it.
+_SHARD_TARGET: Final = 64 * 1024
 _MAX_BUCKETS: Final = 65536
 READ_ATTEMPTS: Final = 5
 #: `sha256:`, 64 hex digits and a line end.
@@ -248,11 +246,11 @@ class Layout:
 
     @classmethod
     def build(cls, map_name: str, entries: Iterable[Entry]) -> Self:
-        """Lay out entries in the smallest power of two of buckets whose shards are about as large as they should be."""
+        """Lay out entries in the smallest power of two of buckets whose shards stay near the target size."""
         pending = list(entries)
         size = sum(_size(entry) for entry in pending)
         buckets = 1
-        while buckets < _MAX_BUCKETS and size > buckets * _target(size):
+        while buckets < _MAX_BUCKETS and size > buckets * _SHARD_TARGET:
             buckets *= 2
         while True:
             sorted_in: dict[int, list[Entry]] = {}
@@ -286,9 +284,9 @@ class Layout:
         return Layout.build(self.map_name, layout.entries().values())
 
     def _fits(self) -> bool:
-        sizes = [len(shard.text.encode()) for shard in self.shards.values()]
-        mean, target = sum(sizes) / self.buckets, _target(sum(sizes))
-        return max(sizes, default=0) <= SHARD_LIMIT and mean <= 2 * target and (self.buckets == 1 or mean >= target / 4)
+        total = sum(len(shard.text) for shard in self.shards.values())
+        largest = max((len(shard.text.encode()) for shard in self.shards.values()), default=0)
+        return largest <= SHARD_LIMIT and (self.buckets == 1 or total >= self.buckets * _SHARD_TARGET // 4)
 
     def entries(self) -> dict[str, Entry]:
         """Every entry by id."""
@@ -297,15 +295,6 @@ class Layout:
     def refs(self) -> tuple[ShardRef, ...]:
         """The shards as the head names them."""
         return tuple(self.shards[bucket].ref for bucket in sorted(self.shards))
-
-
-def _target(total: int) -> int:
-    """The shard size to aim at for a map of `total` bytes.
-
-    After a change every reader fetches one shard and the head. The head grows with the number of shards, so both together are smallest
-    when a shard is as large as the head. A layout is made anew when its mean leaves a quarter to twice of this.
-    """
-    return min(SHARD_LIMIT // 2, max(_SMALLEST_TARGET, math.isqrt(total * _REF_BYTES)))
 
 
 def _size(entry: Entry) -> int:
