@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from junctor.api.conditions import ConditionType, Finding, Reason
+from junctor.api.conditions import ConditionType, Finding, Reason, pending_conditions
 from junctor.api.resources import ConnectorResource
 from junctor.planning.plan import Verdict
 from junctor.planning.statuses import GatewayFindings, PodProgress, Progress, StatusUpdate, findings_of, programmed, ready, status_of
@@ -256,6 +256,13 @@ def test_first_status_is_a_transition_of_each_condition_that_is_known() -> None:
     of = accepted()
     update = status(of.resource, findings(of))
     assert [item.type for item in update.transitions] == [ConditionType.ACCEPTED, ConditionType.RESOLVED_REFS, ConditionType.PROGRAMMED]
+
+
+def test_condition_that_stays_unknown_has_the_time_of_the_first_look() -> None:
+    of = accepted()
+    update = status(of.resource, findings(of), current={"conditions": pending_conditions()})
+    assert condition(update, "Ready")["reason"] == "NoGatewayPods"
+    assert {item["lastTransitionTime"] for item in update.status["conditions"]} == {NOW}
 
 
 def test_message_that_changes_without_the_status_is_written_and_is_no_transition() -> None:

@@ -229,7 +229,8 @@ def _all(kind: ConditionType, gateways: Sequence[GatewayFindings]) -> Finding:
 
 
 def _condition(kind: ConditionType, finding: Finding, before: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
-    changed = before.get("status") != finding.status
+    # What the API server filled in before anybody looked has no time of its own.
+    changed = before.get("status") != finding.status or before.get("reason") == Reason.PENDING
     return {
         "type": str(kind),
         "status": finding.status,
