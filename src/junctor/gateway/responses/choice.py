@@ -1,0 +1,136 @@
+"""tool_choice: which tools the model is offered in the first round and later, and whether it has to call one."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from junctor.gateway.responses.declarations import Declaration, FunctionDeclaration, McpDeclaration
+from junctor.gateway.responses.refusals import Strict, checked, refuse
+from junctor.gateway.tools.registry import ServerTool, ToolRegistry
+from junctor.gateway.upstream.ports import FunctionTool
+
+_MODES: Final = ("none", "auto", "required")
+
+
+class _Function(Strict):
+    type: Literal["function"]
+    name: str
+
+
+class _Server(Strict):
+    type: Literal["mcp"]
+    server_label: str
+    name: str | None = None
+
+
+class _Allowed(Strict):
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[Any], Field(min_length=1)]
+
+
+Target = _Function | _Server
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """forced: the only tools of the first round, None for all. allowed: the only tools of the whole response, None for all."""
+
+    echo: str | dict[str, Any]
+    mode: Literal["none", "auto", "required"]
+    forced: Target | None = None
+    allowed: Sequence[Target] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The tools of one round. tool_choice: as the model server's port has it."""
+
+    tools: Sequence[FunctionTool] = ()
+    tool_choice: str = "auto"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What the model may call in this round."""
+        return frozenset(tool.name for tool in self.tools)
+
+
+def tool_choice(value: Any, tools: Sequence[Declaration]) -> ToolChoice:
+    """Read tool_choice. Raises BadRequest, also for labels and functions that the request does not declare."""
+    match value:
+        case None:
+            return ToolChoice("auto", "auto")
+        case "none" | "auto" | "required" as mode:
+            if mode == "required" and not tools:
+                refuse("tool_choice 'required' needs tools", "tool_choice")
+            return ToolChoice(mode, mode)
+        case {"type": "allowed_tools"}:
+            allowed = checked(_Allowed, value, "tool_choice")
+            targets = [_target(target, tools, f"tool_choice.tools[{position}]") for position, target in enumerate(allowed.tools)]
+            return ToolChoice(dict(value), allowed.mode, allowed=targets)
+        case {"type": "function"} | {"type": "mcp"}:
+            return ToolChoice(dict(value), "required", forced=_target(value, tools, "tool_choice"))
+        case {"type": kind}:
+            return refuse(f"tool_choice of type {str(kind)[:100]!r} is not supported", "tool_choice", "unsupported_parameter")
+        case _:
+            return refuse(f"tool_choice must be one of {', '.join(_MODES)}, or an object with a type", "tool_choice")
+
+
+def _target(value: Any, tools: Sequence[Declaration], place: str) -> Target:
+    match value:
+        case {"type": "function"}:
+            function = checked(_Function, value, place)
+            if function.name not in {tool.name for tool in tools if isinstance(tool, FunctionDeclaration)}:
+                refuse(f"tool_choice names the function {function.name[:100]!r}, which tools do not hold", "tool_choice")
+            return function
+        case {"type": "mcp"}:
+            server = checked(_Server, value, place)
+            if server.server_label not in {tool.server_label for tool in tools if isinstance(tool, McpDeclaration)}:
+                refuse(f"tool_choice names the server {server.server_label[:100]!r}, which tools do not hold", "tool_choice")
+            return server
+        case _:
+            return refuse("tool_choice may name tools of type 'function' and 'mcp'", "tool_choice")
+
+
+def check_names(choice: ToolChoice, registry: ToolRegistry) -> None:
+    """Refuse a choice of a tool that its server does not have, or that the request may not use."""
+    for target in (choice.forced, *(choice.allowed or ())):
+        if isinstance(target, _Server) and not _chosen([target], registry):
+            missing = f"no tool {target.name[:200]!r}" if target.name is not None else "no tools"
+            refuse(f"tool_choice: server {target.server_label!r} has {missing} for this request", "tool_choice")
+
+
+def offer(choice: ToolChoice, registry: ToolRegistry, *, first: bool, servers: bool = True) -> Offer:
+    """What one round offers. first: a choice is forced only there, or it would be made forever. servers: whether MCP calls are left."""
+    if choice.mode == "none":
+        return Offer((), "none")
+    names = {tool.visible for tool in registry.tools} | {tool.name for tool in registry.functions}
+    if choice.allowed is not None:
+        names = _chosen(choice.allowed, registry)
+    if first and choice.forced is not None:
+        names &= _chosen([choice.forced], registry)
+    tools = [tool.function for tool in registry.tools if servers and tool.visible in names]
+    tools += [tool for tool in registry.functions if tool.name in names]
+    if not tools:
+        return Offer()
+    if not first or choice.mode == "auto":
+        return Offer(tools)
+    single = choice.forced is not None and (isinstance(choice.forced, _Function) or choice.forced.name is not None)
+    # The port has no other way to tell a function named "auto" from the word; the only function on offer is forced by "required" too.
+    return Offer(tools, tools[0].name if single and tools[0].name not in _MODES else "required")
+
+
+def _chosen(targets: Collection[Target], registry: ToolRegistry) -> set[str]:
+    found: set[str] = set()
+    for target in targets:
+        if isinstance(target, _Function):
+            found.add(target.name)
+        else:
+            found.update(tool.visible for tool in registry.tools_of(target.server_label) if _is(tool, target))
+    return found
+
+
+def _is(tool: ServerTool, target: _Server) -> bool:
+    return target.name is None or tool.spec.name == target.name

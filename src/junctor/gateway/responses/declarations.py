@@ -1,0 +1,192 @@
+"""The `tools` of a request: functions of the caller and MCP servers, read and checked without asking anybody."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from junctor.gateway.responses.refusals import Strict, checked, refuse
+from junctor.gateway.responses.shown import shown_url
+from junctor.gateway.tools.policy import RequestedApproval, ToolFilter
+from junctor.gateway.upstream.ports import FunctionTool
+
+_MOST_TOOLS: Final = 128
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", re.ASCII)
+_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e\t]*", re.ASCII)
+
+Callers = list[Literal["direct", "programmatic"]]
+
+
+class FilterField(Strict):
+    """A filter of tools as callers write it."""
+
+    tool_names: list[str] | None = None
+    read_only: bool | None = None
+
+    def read(self) -> ToolFilter:
+        """The filter."""
+        return ToolFilter(None if self.tool_names is None else frozenset(self.tool_names), self.read_only)
+
+
+class ApprovalField(Strict):
+    """The object form of require_approval."""
+
+    always: FilterField | None = None
+    never: FilterField | None = None
+
+
+class FunctionDeclaration(Strict):
+    """A function that the caller executes."""
+
+    type: Literal["function"]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    defer_loading: bool | None = None
+    allowed_callers: Callers | None = None
+
+    def read(self) -> FunctionTool:
+        """As model servers take it."""
+        parameters = self.parameters or {"type": "object", "properties": {}}
+        return FunctionTool(self.name, self.description or "", parameters, self.strict)
+
+    def echo(self) -> dict[str, Any]:
+        """As the response shows it: absent fields are null."""
+        return self.model_dump(include={"type", "name", "description", "parameters", "strict"})
+
+
+class McpDeclaration(Strict):
+    """An MCP server that the model may use. Its representation never holds credentials."""
+
+    type: Literal["mcp"]
+    server_label: Annotated[str, Field(min_length=1, max_length=256)]
+    connector_id: str | None = None
+    server_url: Annotated[str | None, Field(repr=False)] = None
+    authorization: Annotated[str | None, Field(repr=False)] = None
+    headers: Annotated[dict[str, str] | None, Field(repr=False)] = None
+    server_description: str | None = None
+    # Any of them is read by `_filter` and `_approval`: a union would name its members in the messages.
+    allowed_tools: Any = None
+    require_approval: Any = None
+    defer_loading: bool | None = None
+    allowed_callers: Callers | None = None
+
+    @property
+    def allowed(self) -> ToolFilter:
+        """The filter of tools."""
+        return _filter(self.allowed_tools, "allowed_tools")
+
+    @property
+    def approval(self) -> RequestedApproval:
+        """What the caller wants to be asked about; everything when it says nothing."""
+        return _approval(self.require_approval, "require_approval")
+
+    def echo(self) -> dict[str, Any]:
+        """As the response shows it: neither authorization nor headers, nor what a URL may hide."""
+        target = {"connector_id": self.connector_id} if self.connector_id is not None else {"server_url": shown_url(self.server_url or "")}
+        return {
+            "type": "mcp",
+            "server_label": self.server_label,
+            "server_description": self.server_description,
+            **target,
+            "headers": None,
+            "allowed_tools": self.allowed_tools,
+            "require_approval": "always" if self.require_approval is None else self.require_approval,
+        }
+
+
+Declaration = FunctionDeclaration | McpDeclaration
+
+
+def declarations(tools: Sequence[object] | None) -> list[Declaration]:
+    """The tools of a request, in its order. Raises BadRequest that names the field."""
+    if tools and len(tools) > _MOST_TOOLS:
+        refuse(f"there are {len(tools)} tools; at most {_MOST_TOOLS} are possible", "tools")
+    found: list[Declaration] = []
+    labels: set[str] = set()
+    names: set[str] = set()
+    for position, tool in enumerate(tools or ()):
+        place = f"tools[{position}]"
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if kind == "function":
+            function = checked(FunctionDeclaration, tool, place)
+            if function.name in names:
+                refuse(f"two functions have the name {function.name!r}", f"{place}.name")
+            names.add(function.name)
+            found.append(function)
+        elif kind == "mcp":
+            server = _server(tool, place)
+            if server.server_label.casefold() in labels:
+                refuse(f"two MCP servers have the label {server.server_label!r}", f"{place}.server_label")
+            labels.add(server.server_label.casefold())
+            found.append(server)
+        elif not isinstance(tool, dict):
+            refuse(f"{place} must be an object", place, "invalid_type")
+        elif kind is None:
+            refuse(f"Missing required parameter: '{place}.type'.", f"{place}.type", "missing_required_parameter")
+        else:
+            refuse(
+                f"tools of type {str(kind)[:100]!r} are not supported; use 'function' or 'mcp'", f"{place}.type", "unsupported_parameter"
+            )
+        _check_callers(found[-1], place)
+    return found
+
+
+def _server(tool: object, place: str) -> McpDeclaration:
+    if isinstance(tool, dict) and tool.get("tunnel_id") is not None:
+        refuse("tunnel_id is not supported; use connector_id or server_url", f"{place}.tunnel_id", "unsupported_parameter")
+    known = {key: value for key, value in tool.items() if key != "tunnel_id"} if isinstance(tool, dict) else tool
+    server = checked(McpDeclaration, known, place)
+    if server.connector_id is None and server.server_url is None:
+        refuse("one of connector_id and server_url must be given", f"{place}.connector_id", "missing_required_parameter")
+    if server.connector_id is not None and server.server_url is not None:
+        refuse("connector_id and server_url exclude each other; give one of them", f"{place}.server_url")
+    _filter(server.allowed_tools, f"{place}.allowed_tools")
+    _approval(server.require_approval, f"{place}.require_approval")
+    _check_headers(server, place)
+    return server
+
+
+def _check_headers(server: McpDeclaration, place: str) -> None:
+    if server.authorization is not None and not (server.authorization.strip() and _HEADER_VALUE.fullmatch(server.authorization)):
+        refuse("authorization must be a token: visible ASCII characters, without 'Bearer'", f"{place}.authorization")
+    seen: set[str] = set()
+    for name, value in (server.headers or {}).items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value) or name.lower() in seen:
+            refuse("headers must have distinct valid names, and values of visible ASCII characters", f"{place}.headers")
+        seen.add(name.lower())
+    if server.authorization is not None and "authorization" in seen:
+        refuse("authorization is given twice, by itself and in headers; give one of them", f"{place}.headers")
+
+
+def _check_callers(tool: Declaration, place: str) -> None:
+    if tool.defer_loading:
+        refuse("defer_loading is not supported; tools are always loaded", f"{place}.defer_loading", "unsupported_parameter")
+    if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
+        refuse("only direct calls are supported; allowed_callers must hold 'direct'", f"{place}.allowed_callers", "unsupported_parameter")
+
+
+def _filter(value: object, place: str) -> ToolFilter:
+    if value is None:
+        return ToolFilter()
+    if isinstance(value, list):
+        if not all(isinstance(name, str) for name in value):
+            refuse(f"{place} must hold names of tools", place)
+        return ToolFilter(frozenset(value))
+    return checked(FilterField, value, place).read()
+
+
+def _approval(value: object, place: str) -> RequestedApproval:
+    match value:
+        case None | "always":
+            return RequestedApproval("always")
+        case "never":
+            return RequestedApproval("never")
+        case dict():
+            filters = checked(ApprovalField, value, place)
+            always, never = (chosen.read() if chosen else None for chosen in (filters.always, filters.never))
+            return RequestedApproval(None, always, never)
+        case _:
+            return refuse(f"{place} must be 'always', 'never' or an object with 'always' and 'never'", place)
