@@ -1,1 +1,29 @@
-"""MCP servers as the gateway uses them. The only package that imports the MCP SDK and httpx2."""
+"""MCP servers as the gateway uses them. The only package that imports the MCP SDK and httpx2, which the SDK demands."""
+
+from junctor.gateway.mcp.client import McpClient
+from junctor.gateway.mcp.errors import (
+    AuthorizationForbidden,
+    AuthorizationRequired,
+    CredentialUnusable,
+    EntryUnusable,
+    HeaderRefused,
+    McpRefused,
+)
+from junctor.gateway.mcp.handler import BoundMcpHandler, McpHandler, McpHandlerKind
+from junctor.gateway.mcp.pool import McpClientPool
+from junctor.gateway.mcp.target import Limits
+
+__all__ = [
+    "AuthorizationForbidden",
+    "AuthorizationRequired",
+    "BoundMcpHandler",
+    "CredentialUnusable",
+    "EntryUnusable",
+    "HeaderRefused",
+    "Limits",
+    "McpClient",
+    "McpClientPool",
+    "McpHandler",
+    "McpHandlerKind",
+    "McpRefused",
+]

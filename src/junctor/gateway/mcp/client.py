@@ -1,0 +1,219 @@
+"""One MCP server as one principal uses it: a session that is opened when needed and replaced when it dies, and a cached list of tools."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import anyio
+
+from junctor.gateway.mcp.outcome import failed, outcome_of
+from junctor.gateway.mcp.session import Era, Session, SessionFailed, SessionLost
+from junctor.gateway.mcp.target import Target
+from junctor.gateway.mcp.transport import HttpPools
+from junctor.gateway.tools.ports import ListingFailed, ToolFailure, ToolOutcome, ToolSpec
+
+LISTING_SECONDS: Final = 10.0
+#: So long a list of tools is used without asking the server again.
+LISTING_FRESH: Final = 300.0
+#: So long it is used when the server cannot be asked.
+LISTING_USABLE: Final = 600.0
+
+
+class McpClient:
+    """A ToolServer. slots: bounds the calls that run at once, over all clients of a connector. listen: ask for changes of the tool list."""
+
+    def __init__(
+        self,
+        target: Target,
+        pools: HttpPools,
+        *,
+        slots: asyncio.Semaphore | None = None,
+        listen: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._target = target
+        self._pools = pools
+        self._slots = slots or asyncio.Semaphore(target.limits.max_concurrent_calls)
+        self._listen = listen
+        self._clock = clock
+        self._session: Session | None = None
+        self._ending: set[Session] = set()
+        self._era: Era | None = None
+        self._tools: tuple[ToolSpec, ...] | None = None
+        self._tools_at = 0.0
+        self._tools_stale = False
+        self._changes = 0
+        self._listing: asyncio.Task[tuple[ToolSpec, ...]] | None = None
+        self._users = 0
+        self._retired = False
+        self.last_used = clock()
+
+    def __repr__(self) -> str:
+        return f"McpClient({self._target.name})"
+
+    # --- ToolServer -------------------------------------------------------------------------------------------------------------------
+
+    async def list_tools(self) -> Sequence[ToolSpec]:
+        """All tools, from the cache while that is fresh; those who ask at the same time share one request. Raises ListingFailed."""
+        self.last_used = self._clock()
+        if self._tools is not None and not self._tools_stale and self._clock() - self._tools_at < LISTING_FRESH:
+            return self._tools
+        if self._listing is None or self._listing.done():
+            self._listing = asyncio.create_task(self._list(), name=f"list tools of {self._target.name}")
+            self._listing.add_done_callback(_seen)
+        return await asyncio.shield(self._listing)
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolOutcome:
+        """Call a tool by the server's own name; the outcome says what became of it. Cancelling it cancels the call."""
+        limits = self._target.limits
+        slot = False
+        self._begin()
+        try:
+            # The session's own deadline of the call ends it with what is known by then; this one bounds the whole, the wait for a slot too.
+            with anyio.move_on_after(limits.call_timeout + 1.0):
+                await self._slots.acquire()
+                slot = True
+                result = await self._call(name, arguments)
+                return outcome_of(result, limits.max_result_bytes)
+            text = "the server did not answer in time" if slot else f"{limits.max_concurrent_calls} calls of this connector run already"
+            return failed(ToolFailure("http", text, 504))
+        except SessionFailed as error:
+            return failed(error.failure)
+        finally:
+            if slot:
+                self._slots.release()
+            self._finish()
+
+    # --- life -------------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call or a listing runs."""
+        return self._users > 0
+
+    @property
+    def has_session(self) -> bool:
+        """Whether a session is open or being opened."""
+        return self._session is not None and not self._session.dead
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was retired and nothing of it is left."""
+        return self._retired and not self._users and self._session is None and not self._ending
+
+    def forget_tools(self) -> None:
+        """Ask the server again at the next listing."""
+        self._changes += 1
+        self._tools_stale = True
+
+    def rest(self) -> None:
+        """End the session if nothing runs; the next use opens another."""
+        if not self._users:
+            self._discard(self._session)
+
+    def retire(self) -> None:
+        """End the session when nothing runs any more, and after each later use: a request that began with this client may finish."""
+        self._retired = True
+        self.rest()
+
+    async def aclose(self) -> None:
+        """End everything now, what runs included."""
+        self._retired = True
+        if self._listing is not None and not self._listing.done():
+            self._listing.cancel()
+            await asyncio.wait([self._listing])
+        self._discard(self._session)
+        for session in list(self._ending):
+            await session.finished()
+            self._ending.discard(session)
+
+    async def __aenter__(self) -> "McpClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    # --- inside -----------------------------------------------------------------------------------------------------------------------
+
+    async def _list(self) -> tuple[ToolSpec, ...]:
+        self._begin()
+        changes = self._changes
+        try:
+            with anyio.fail_after(LISTING_SECONDS):
+                tools = await self._list_once_more()
+        except (SessionFailed, TimeoutError) as error:
+            if self._tools is not None and self._clock() - self._tools_at < LISTING_USABLE:
+                return self._tools
+            if isinstance(error, SessionFailed):
+                status = error.failure.code if error.failure.kind == "http" else 502
+                raise ListingFailed(f"the tools of {self._target.name} could not be listed: {error.failure.message}", status) from None
+            message = f"the tools of {self._target.name} could not be listed within {LISTING_SECONDS:g} s"
+            raise ListingFailed(message, 504) from None
+        finally:
+            self._finish()
+        self._tools, self._tools_at = tools, self._clock()
+        # A change that was announced while the pages came may be on a page that came before it.
+        self._tools_stale = changes != self._changes
+        return tools
+
+    async def _list_once_more(self) -> tuple[ToolSpec, ...]:
+        reused = self.has_session
+        session = await self._open()
+        try:
+            return await session.list_tools()
+        except SessionFailed as error:
+            if not isinstance(error, SessionLost) and not session.dead and (not reused or error.failure.code == 504):
+                raise
+        # A list may be asked for twice. What is remembered of the server may be what was wrong.
+        self._discard(session)
+        self._era = None
+        return await (await self._open()).list_tools()
+
+    async def _call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        session = await self._open()
+        try:
+            return await session.call_tool(name, arguments)
+        except SessionLost:
+            # The one failure that says for certain that nothing was executed.
+            self._discard(session)
+        return await (await self._open()).call_tool(name, arguments)
+
+    async def _open(self) -> Session:
+        session = self._session
+        if session is None or session.dead:
+            self._discard(session)
+            session = self._session = Session(self._target, self._pools, self._era, self.forget_tools, listen=self._listen)
+        try:
+            await session.opened()
+        except SessionFailed:
+            self._era = None
+            self._discard(session)
+            raise
+        self._era = session.era
+        return session
+
+    def _discard(self, session: Session | None) -> None:
+        if session is None:
+            return
+        if session is self._session:
+            self._session = None
+        session.abandon()
+        self._ending.add(session)
+        session.when_finished(self._ending.discard)
+
+    def _begin(self) -> None:
+        self._users += 1
+        self.last_used = self._clock()
+
+    def _finish(self) -> None:
+        self._users -= 1
+        self.last_used = self._clock()
+        if self._retired:
+            self.rest()
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Nobody may be left to take a listing's failure: those who asked were cancelled."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,50 @@
+"""What the HTTP layer knows about one request of the SDK, which the SDK itself does not pass on.
+
+The SDK runs a request's POST in the context of the task that made the request, so a context variable ties the two together.
+"""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One call, one listing or one connect. limit: bytes that an answer may have on the wire.
+
+    status: of the last answer, 0 before there is one. json_rpc: the answer was a JSON-RPC error. unclear: some answer was an outage or a
+    refusal, which says nothing about what the server speaks. problem: what went wrong below HTTP, with the status to report for it.
+    session_lost: the server does not know the session; it refused the request before executing it.
+    """
+
+    limit: int
+    status: int = 0
+    json_rpc: bool = False
+    unclear: bool = False
+    problem: tuple[int, str] | None = None
+    session_lost: bool = False
+    over: bool = False
+    scope: anyio.CancelScope | None = field(default=None, repr=False)
+
+    def answered(self, status: int, *, json_rpc: bool = False, session_lost: bool = False) -> None:
+        """Note an answer."""
+        if not self.over:
+            self.status, self.json_rpc = status, json_rpc
+            self.session_lost = self.session_lost or session_lost
+            self.unclear = self.unclear or status in (401, 403, 429) or status >= 500
+
+    def broke(self, code: int, message: str) -> None:
+        """Note what went wrong; the first cause stays."""
+        if not self.over:
+            self.unclear = True
+            self.problem = self.problem or (code, message)
+
+    def abort(self) -> None:
+        """End the wait for an answer that cannot come."""
+        if self.scope is not None and not self.over:
+            self.scope.cancel()
+
+
+current: Final[ContextVar[Exchange | None]] = ContextVar("junctor_mcp_exchange", default=None)

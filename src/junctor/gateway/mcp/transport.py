@@ -1,0 +1,288 @@
+"""The HTTP transport under the SDK: one broken request stays one broken request, and no answer is larger than it may be.
+
+Without it, a refused connection, a time-out or a body cut short ends the whole session of the SDK, HTTP statuses are lost and JSON bodies
+have no limit.
+"""
+
+import asyncio
+import json
+import logging
+import socket
+import ssl
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, Final
+
+import httpx2
+
+from junctor.gateway.mcp.errors import EntryUnusable
+from junctor.gateway.mcp.exchange import Exchange, current
+from junctor.gateway.mcp.target import Target
+
+#: A listing may have so many bytes on the wire, and so may one event on a stream.
+LISTING_LIMIT: Final = 4 * 1024 * 1024
+#: Code of the JSON-RPC errors that stand for a failure below HTTP; nobody but this package sees it.
+SOFT_ERROR: Final = -32098
+#: The call's own deadline ends a call; HTTP's read time-out comes later and frees the connection.
+READ_GRACE: Final = 5.0
+_KEEPALIVE_SECONDS: Final = 60.0
+_IDLE_POOLS: Final = 128
+_HOP_HEADERS: Final = (b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"set-cookie")
+_SDK_LOGS: Final = {
+    "mcp.client": logging.CRITICAL,
+    "client": logging.CRITICAL,
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.WARNING,
+}
+
+
+@lru_cache(maxsize=256)
+def ssl_context(ca_bundle: str | None = None) -> ssl.SSLContext:
+    """The TLS settings for a CA bundle (PEM), None for the system's authorities: one object, shared, because making one takes 20 ms."""
+    try:
+        return ssl.create_default_context(cadata=ca_bundle)
+    except (ssl.SSLError, ValueError) as error:
+        raise EntryUnusable("the CA bundle holds no certificate that can be read") from error
+
+
+class HttpPools:
+    """Connections by origin and CA bundle, shared by all sessions. A pool that no session uses is kept for a while."""
+
+    def __init__(self) -> None:
+        self._used: dict[tuple[str | None, str], tuple[httpx2.AsyncHTTPTransport, list[int]]] = {}
+        self._idle: OrderedDict[tuple[str | None, str], httpx2.AsyncHTTPTransport] = OrderedDict()
+        # The SDK logs session ids, URLs with their queries, and a traceback for whatever a server does wrong.
+        for name, level in _SDK_LOGS.items():
+            logging.getLogger(name).setLevel(level)
+
+    def acquire(self, target: Target) -> httpx2.AsyncBaseTransport:
+        """The pool for a target; to be given back with `release`."""
+        key = (target.ca_bundle, _origin(httpx2.URL(target.url)))
+        if key not in self._used:
+            self._used[key] = (self._idle.pop(key) if key in self._idle else _pool(target.ca_bundle), [0])
+        transport, users = self._used[key]
+        users[0] += 1
+        return transport
+
+    async def release(self, target: Target) -> None:
+        """Give back what `acquire` gave."""
+        key = (target.ca_bundle, _origin(httpx2.URL(target.url)))
+        transport, users = self._used[key]
+        users[0] -= 1
+        if users[0] == 0:
+            del self._used[key]
+            self._idle[key] = transport
+            while len(self._idle) > _IDLE_POOLS:
+                await self._idle.popitem(last=False)[1].aclose()
+
+    async def close(self) -> None:
+        """Close the connections that no session uses."""
+        while self._idle:
+            await self._idle.popitem()[1].aclose()
+
+
+def _pool(ca_bundle: str | None) -> httpx2.AsyncHTTPTransport:
+    return httpx2.AsyncHTTPTransport(
+        verify=ssl_context(ca_bundle),
+        trust_env=False,
+        # Every session keeps a stream open beside its calls; calls are bounded by maxConcurrentCalls, so waiting here would only hurt.
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEPALIVE_SECONDS),
+        socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+    )
+
+
+class SoftTransport(httpx2.AsyncBaseTransport):
+    """One session's view of a shared pool. Closing it leaves the pool open.
+
+    sse: the session speaks HTTP+SSE, where answers arrive on the GET stream. ended: told when that stream ends.
+    """
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, target: Target, *, sse: bool, ended: Callable[[], None]) -> None:
+        self._inner = inner
+        self._origin = _origin(httpx2.URL(target.url))
+        self._limits = target.limits
+        self._sse = sse
+        self._ended = ended
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request; a failure is an answer, except for the stream that HTTP+SSE begins with."""
+        exchange = current.get() or Exchange(LISTING_LIMIT)
+        if _origin(request.url) not in (self._origin, self._origin.replace("http://", "https://", 1)):
+            return _broken(request, exchange, 502, "the server leads to another origin, where requests are not sent")
+        listening = request.method == "GET" or request.headers.get("mcp-method") == "subscriptions/listen"
+        if listening:
+            # Nothing may happen on these for hours; TCP keep-alive notices a peer that is gone.
+            request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": None}
+        try:
+            response = await self._inner.handle_async_request(request)
+        except httpx2.TransportError as error:
+            code, message = describe(error)
+            if self._sse and request.method == "GET":
+                exchange.broke(code, message)
+                raise
+            return self._give_up(request, exchange, code, message)
+        kind = response.headers.get("content-type", "").lower().split(";")[0].strip()
+        if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+            await response.aclose()
+            return self._give_up(request, exchange, 502, "the server compressed its answer, which was not asked for")
+        if kind == "text/event-stream" and response.status_code == HTTPStatus.OK and (not self._sse or request.method == "GET"):
+            if not listening:
+                exchange.answered(response.status_code)
+            limit = LISTING_LIMIT if listening else exchange.limit
+            ended = self._ended if self._sse else None
+            events = _Events(response, limit, None if listening else exchange, self._total(listening), ended)
+            return _copy(request, response, stream=events)
+        return await self._read(request, response, exchange, kind)
+
+    def _total(self, listening: bool) -> float | None:
+        return None if listening else self._limits.call_timeout + READ_GRACE
+
+    async def _read(self, request: httpx2.Request, response: httpx2.Response, exchange: Exchange, kind: str) -> httpx2.Response:
+        body, size = [], 0
+        limit = exchange.limit
+        try:
+            async with asyncio.timeout(self._total(listening=False)):
+                async for chunk in response.stream:  # type: ignore[union-attr]  # an AsyncByteStream, as every async transport gives
+                    size += len(chunk)
+                    if size > limit:
+                        return self._give_up(request, exchange, 502, f"the server's answer has more than {limit} bytes")
+                    body.append(chunk)
+        except httpx2.TransportError as error:
+            return self._give_up(request, exchange, *describe(error))
+        except TimeoutError:
+            return self._give_up(request, exchange, 504, "the server did not finish its answer in time")
+        finally:
+            await response.aclose()
+        content = b"".join(body)
+        status = response.status_code
+        if request.method == "POST" or self._sse:
+            said = _json_rpc_error(content) if status >= HTTPStatus.BAD_REQUEST else None
+            exchange.answered(status, json_rpc=said is not None, session_lost=self._is_session_lost(request, status, said))
+            if self._sse and request.method == "POST":
+                # Answers come on the stream. The SDK would stop sending after an error status and let the caller wait.
+                if status >= HTTPStatus.MULTIPLE_CHOICES:
+                    exchange.abort()
+                return httpx2.Response(HTTPStatus.ACCEPTED, request=request)
+            if status == HTTPStatus.OK and kind != "application/json" and request.method == "POST":
+                return self._give_up(request, exchange, 502, f"the server answered with {kind[:80] or 'no content type'}, not with JSON")
+        return _copy(request, response, content=content)
+
+    def _is_session_lost(self, request: httpx2.Request, status: int, error: dict[str, Any] | None) -> bool:
+        if self._sse:
+            return status == HTTPStatus.NOT_FOUND and request.method == "POST"
+        if "mcp-session-id" not in request.headers or status not in (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST):
+            return False
+        # MCP says 404 for a session that is not known; some servers say 400 with these words.
+        return status == HTTPStatus.NOT_FOUND or "session" in str((error or {}).get("message", "")).lower()
+
+    def _give_up(self, request: httpx2.Request, exchange: Exchange, code: int, message: str) -> httpx2.Response:
+        response = _broken(request, exchange, code, message)
+        if self._sse and request.method == "POST":
+            exchange.abort()
+            return httpx2.Response(HTTPStatus.ACCEPTED, request=request)
+        return response
+
+
+class _Events(httpx2.AsyncByteStream):
+    """An event stream whose single events are bounded, and whose end is noticed. total: seconds."""
+
+    def __init__(
+        self,
+        response: httpx2.Response,
+        limit: int,
+        exchange: Exchange | None,
+        total: float | None,
+        ended: Callable[[], None] | None,
+    ) -> None:
+        self._response = response
+        self._limit = limit
+        self._exchange = exchange
+        self._total = total
+        self._ended = ended
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._total if self._total is not None else None
+        size, tail = 0, b""
+        try:
+            async for chunk in self._response.stream:  # type: ignore[union-attr]  # an AsyncByteStream, as every async transport gives
+                seen = tail + chunk
+                end = max(seen.rfind(b"\n\n"), seen.rfind(b"\r\n\r\n"), seen.rfind(b"\r\r"))
+                size = len(seen) - end if end >= 0 else size + len(chunk)
+                tail = seen[-3:]
+                if size > self._limit:
+                    raise httpx2.SSEError(self._note(502, f"the server sent an event of more than {self._limit} bytes"))
+                if until is not None and loop.time() > until:
+                    raise httpx2.SSEError(self._note(504, "the server did not finish its answer in time"))
+                yield chunk
+        except httpx2.TransportError as error:
+            self._note(*describe(error))
+            raise
+        finally:
+            if self._ended is not None:
+                self._ended()
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+    def _note(self, code: int, message: str) -> str:
+        if self._exchange is not None:
+            self._exchange.broke(code, message)
+        return message
+
+
+def describe(error: httpx2.TransportError) -> tuple[int, str]:
+    """A transport error as a status and a sentence; the library's own text may name addresses."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return 502, f"the server's certificate is not valid: {cause.verify_message}"
+        if isinstance(cause, socket.gaierror):
+            return 502, "the server's host name does not resolve"
+        if isinstance(cause, ConnectionRefusedError):
+            return 502, "the server refuses connections"
+        cause = cause.__cause__ or cause.__context__
+    match error:
+        case httpx2.ConnectTimeout():
+            return 504, "the server did not accept a connection in time"
+        case httpx2.TimeoutException():
+            return 504, "the server did not answer in time"
+        case httpx2.ConnectError():
+            return 502, "no connection to the server"
+        case _:
+            return 502, "the server broke the connection before its answer was complete"
+
+
+def _broken(request: httpx2.Request, exchange: Exchange, code: int, message: str) -> httpx2.Response:
+    """The answer that stands for a failure below HTTP. On a request of the SDK it fails that request only."""
+    if request.method == "POST":
+        exchange.broke(code, message)
+    try:
+        request_id = json.loads(request.content).get("id")
+    except (ValueError, AttributeError):
+        request_id = None
+    error = {"jsonrpc": "2.0", "id": request_id, "error": {"code": SOFT_ERROR, "message": message}}
+    return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=error, request=request)
+
+
+def _json_rpc_error(content: bytes) -> dict[str, Any] | None:
+    try:
+        error = json.loads(content)["error"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return error if isinstance(error, dict) and isinstance(error.get("code"), int) else None
+
+
+def _copy(
+    request: httpx2.Request, response: httpx2.Response, *, content: bytes | None = None, stream: httpx2.AsyncByteStream | None = None
+) -> httpx2.Response:
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _HOP_HEADERS]
+    return httpx2.Response(
+        response.status_code, headers=headers, content=content, stream=stream, request=request, extensions=response.extensions
+    )
+
+
+def _origin(url: httpx2.URL) -> str:
+    return f"{url.scheme}://{url.host}" if url.port is None else f"{url.scheme}://{url.host}:{url.port}"

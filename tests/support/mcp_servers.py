@@ -1,0 +1,277 @@
+"""MCP servers for tests, on real sockets: the reference server in Node, the Python SDK's in both eras, one that misbehaves by script."""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from mcp.server.mcpserver import Context, MCPServer
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_NPM = Path(__file__).parent / "npm"
+_START_SECONDS = 60.0
+
+
+# --- running an app on a socket -----------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
+    """Serve an ASGI app on the loopback in this event loop; gives `http://127.0.0.1:<port>`. Connections are cut at the end."""
+    config = uvicorn.Config(app, log_level="critical", ws="none", lifespan="on", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the test's process keeps its own
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    task = asyncio.create_task(server._serve([listener]))  # `serve` would take the signals
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
+            await asyncio.sleep(0.005)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = server.force_exit = True
+        for connection in list(server.server_state.connections):
+            if transport := getattr(connection, "transport", None):
+                transport.abort()
+        await task
+        for left in list(server.server_state.tasks):
+            left.cancel()
+        await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+        listener.close()
+
+
+def closed_port() -> int:
+    """A port of the loopback where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# --- the Python SDK's server --------------------------------------------------------------------------------------------------------
+
+
+def sdk_server() -> MCPServer:
+    """A server with a few tools: echo, add (structured), fails, slow, grow (adds a tool and says so)."""
+    server = MCPServer("junctor-test", log_level="CRITICAL")
+
+    @server.tool()
+    def echo(message: str) -> str:
+        """Say it again."""
+        return f"Echo: {message}"
+
+    @server.tool()
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    @server.tool()
+    def fails() -> str:
+        """Fail."""
+        raise ValueError("this tool always fails")
+
+    @server.tool()
+    async def slow(seconds: float) -> str:
+        """Take a while."""
+        await asyncio.sleep(seconds)
+        return "done"
+
+    @server.tool()
+    async def grow(ctx: Context[Any, Any]) -> str:
+        """Add a tool."""
+
+        def grown() -> str:
+            return "grown"
+
+        server.add_tool(grown, name="grown")
+        await ctx.session.send_tool_list_changed()
+        return "ok"
+
+    return server
+
+
+class LegacyOnly:
+    """Makes an MCP app one of the handshake era: it does not know server/discover. methods: what was asked, in order."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.methods: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        body = await Request(scope, receive).body()
+        method = str(json.loads(body).get("method"))
+        self.methods.append(method)
+        if method == "server/discover":
+            error = {"jsonrpc": "2.0", "id": json.loads(body).get("id"), "error": {"code": -32601, "message": "Method not found"}}
+            await JSONResponse(error)(scope, receive, send)
+            return
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, replay, send)
+
+
+# --- a server by script -------------------------------------------------------------------------------------------------------------
+
+Answer = Callable[[dict[str, Any]], Awaitable[Response]]
+
+
+def result(request: Mapping[str, Any], value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON-RPC result."""
+    return JSONResponse({"jsonrpc": "2.0", "id": request["id"], "result": value}, headers=dict(headers or {}))
+
+
+def error(request: Mapping[str, Any], code: int, message: str, status: int = 200) -> Response:
+    """A JSON-RPC error."""
+    return JSONResponse({"jsonrpc": "2.0", "id": request.get("id"), "error": {"code": code, "message": message}}, status_code=status)
+
+
+def text_result(request: Mapping[str, Any], text: str) -> Response:
+    """A tool's result: one text."""
+    return result(request, {"content": [{"type": "text", "text": text}]})
+
+
+ECHO_TOOL: Mapping[str, Any] = {"name": "echo", "description": "Say it again.", "inputSchema": {"type": "object"}}
+
+
+@dataclass
+class ScriptedServer:
+    """A server of the handshake era whose answers a test sets by method; what is not set is answered well.
+
+    requests: what it was asked, (method, headers, params). sessions: whether it gives out session ids, and the ones it knows.
+    """
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    with_sessions: bool = False
+    sessions: set[str] = field(default_factory=set)
+    requests: list[tuple[str, Mapping[str, str], Mapping[str, Any]]] = field(default_factory=list)
+
+    def app(self) -> ASGIApp:
+        """The app; MCP is at /mcp."""
+        return Starlette(routes=[Route("/mcp", self._serve, methods=["GET", "POST", "DELETE"])])
+
+    def asked(self, method: str) -> int:
+        """How often a method was asked."""
+        return sum(asked == method for asked, _, _ in self.requests)
+
+    async def _serve(self, http: Request) -> Response:
+        if http.method != "POST":
+            self.requests.append((http.method, dict(http.headers), {}))
+            return Response(status_code=405)
+        request = await http.json()
+        method = request.get("method", "")
+        self.requests.append((method, dict(http.headers), request.get("params") or {}))
+        if "id" not in request:
+            return Response(status_code=202)
+        if (
+            self.with_sessions
+            and method not in ("initialize", "server/discover")
+            and http.headers.get("mcp-session-id") not in self.sessions
+        ):
+            return error(request, -32600, "Session not found", 404)
+        if method in self.answers:
+            return await self.answers[method](request)
+        return self._well(request, method)
+
+    def _well(self, request: dict[str, Any], method: str) -> Response:
+        match method:
+            case "initialize":
+                headers = {}
+                if self.with_sessions:
+                    session = f"session-{len(self.requests)}"
+                    self.sessions.add(session)
+                    headers["mcp-session-id"] = session
+                value = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "scripted", "version": "1"}}
+                return result(request, value, headers)
+            case "tools/list":
+                return result(request, {"tools": [ECHO_TOOL]})
+            case "tools/call":
+                return text_result(request, "well")
+            case _:
+                return error(request, -32601, "Method not found")
+
+
+# --- the reference server in Node ---------------------------------------------------------------------------------------------------
+
+
+def everything_command() -> list[str]:
+    """The command of @modelcontextprotocol/server-everything; installed on first use, in a cache, by one process at a time."""
+    lock_file = (_NPM / "package-lock.json").read_bytes()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(os.environ.get("JUNCTOR_CACHE") or Path(base) / "junctor")
+    cache.mkdir(parents=True, exist_ok=True)
+    directory = cache / f"npm-{hashlib.sha256(lock_file).hexdigest()[:16]}"
+    command = directory / "node_modules" / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        raise RuntimeError("the tests need Node 20 or newer with npm, for the MCP reference server")
+    if not directory.exists():
+        with (cache / "npm.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not directory.exists():
+                _install(npm, directory)
+    return [node, str(command)]
+
+
+def _install(npm: str, directory: Path) -> None:
+    print("installing the MCP reference server with npm, once", file=sys.stderr, flush=True)
+    building = directory.with_suffix(".building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(_NPM / name, building)
+    subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=building, check=True, stdout=sys.stderr, timeout=600)
+    building.rename(directory)
+
+
+@asynccontextmanager
+async def everything(mode: str = "streamableHttp", port: int = 0) -> AsyncIterator[str]:
+    """Run the reference server over `streamableHttp` or `sse`; gives its MCP URL."""
+    port = port or closed_port()
+    process = await asyncio.create_subprocess_exec(
+        *everything_command(),
+        mode,
+        env={**os.environ, "PORT": str(port)},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(_START_SECONDS), httpx.AsyncClient() as http:
+            while process.returncode is None:
+                with contextlib.suppress(httpx.TransportError):
+                    await http.get(f"http://127.0.0.1:{port}/nothing")
+                    break
+                await asyncio.sleep(0.05)
+        if process.returncode is not None:
+            raise RuntimeError(f"the MCP reference server ended with {process.returncode}")
+        yield f"http://127.0.0.1:{port}/{'sse' if mode == 'sse' else 'mcp'}"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

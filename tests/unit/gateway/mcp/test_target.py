@@ -1,0 +1,113 @@
+import pytest
+
+from junctor.gateway.mcp.errors import (
+    AuthorizationForbidden,
+    AuthorizationRequired,
+    CredentialUnusable,
+    EntryUnusable,
+    HeaderRefused,
+    McpRefused,
+)
+from junctor.gateway.mcp.target import Limits, target_of_entry, target_of_params
+from junctor.gateway.mcp.transport import ssl_context
+from tests.unit.gateway.maps import bearer, content
+
+KEY = "3f7a000000000000.1b2c000000000000"
+SECRET = "s3cr3t-value"
+
+
+def test_headers_and_bearer_of_the_entry_are_sent() -> None:
+    entry = content("a", headers=[{"name": "X-Team", "value": "red"}, {"name": "X-Key", "credential": KEY}], auth=bearer(KEY))
+    target = target_of_entry(entry, {KEY: b"s3cr3t-value\n"}, None, {"X-Trace": "1"})
+    assert target.headers == {"x-team": "red", "x-key": SECRET, "authorization": f"Bearer {SECRET}", "x-trace": "1"}
+
+
+def test_the_callers_authorization_replaces_that_of_the_entry() -> None:
+    target = target_of_entry(content("a", auth=bearer(KEY)), {}, "mine", {})
+    assert target.headers["authorization"] == "Bearer mine"
+
+
+def test_require_refuses_requests_without_authorization_and_names_the_rule() -> None:
+    with pytest.raises(AuthorizationRequired, match="callerAuthorization: Require"):
+        target_of_entry(content("a", callerAuthorization="Require"), {}, None, {})
+
+
+@pytest.mark.parametrize("rule", ["Forbid", "SomethingNewer"])
+def test_forbid_and_rules_that_are_not_known_refuse_the_callers_authorization(rule: str) -> None:
+    with pytest.raises(AuthorizationForbidden, match=f"callerAuthorization: {rule}"):
+        target_of_entry(content("a", callerAuthorization=rule), {}, "mine", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Authorization", "use `authorization`"),
+        ("Host", "set by the gateway"),
+        ("Mcp-Session-Id", "set by the gateway"),
+        ("mcp-anything", "set by the gateway"),
+        ("Accept-Encoding", "set by the gateway"),
+        ("Cookie", "set by the gateway"),
+        ("x-team", "set by the connector"),
+        ("bad name", "not a valid name"),
+    ],
+)
+def test_callers_do_not_set_reserved_or_spec_set_headers(name: str, says: str) -> None:
+    with pytest.raises(HeaderRefused, match=says):
+        target_of_entry(content("a", headers=[{"name": "X-Team", "value": "red"}]), {}, None, {name: "v"})
+
+
+@pytest.mark.parametrize("value", ["a\r\nb", "\x00", "€"])
+def test_values_that_are_no_header_values_are_refused_without_repeating_them(value: str) -> None:
+    with pytest.raises(HeaderRefused) as caught:
+        target_of_params("https://x.example.com", None, {"X-A": SECRET + value})
+    assert SECRET not in str(caught.value)
+    with pytest.raises(HeaderRefused):
+        target_of_params("https://x.example.com", SECRET + value, {})
+
+
+@pytest.mark.parametrize("held", [{}, {KEY: b"two\nlines"}, {KEY: b"  \n"}])
+def test_a_credential_that_is_missing_or_no_header_value_is_refused(held: dict[str, bytes]) -> None:
+    with pytest.raises(CredentialUnusable) as caught:
+        target_of_entry(content("a", auth=bearer(KEY)), held, None, {})
+    assert "lines" not in str(caught.value).removesuffix("more than one line; correct its Secret")
+
+
+@pytest.mark.parametrize("url", ["ftp://x.example.com", "https://", "https://user:pw@x.example.com/", "nonsense"])
+def test_urls_that_cannot_be_called_are_refused(url: str) -> None:
+    with pytest.raises(EntryUnusable) as caught:
+        target_of_params(url, None, {})
+    assert "pw" not in str(caught.value)
+
+
+def test_limits_transport_and_ca_bundle_come_from_the_entry() -> None:
+    limits = {"connectTimeoutSeconds": 1, "callTimeoutSeconds": 2, "maxConcurrentCalls": 3, "maxResultBytes": 4}
+    target = target_of_entry(content("a", limits=limits, transport="SSE", tls={"caBundle": "PEM"}), {}, None, {})
+    assert (target.limits, target.transport, target.ca_bundle) == (Limits(1.0, 2.0, 3, 4), "SSE", "PEM")
+
+
+def test_a_transport_that_is_not_known_fails_closed() -> None:
+    with pytest.raises(McpRefused, match="transport"):
+        target_of_entry(content("a", transport="Carrier"), {}, None, {})
+
+
+def test_nothing_of_a_credential_is_in_a_repr() -> None:
+    target = target_of_entry(content("a", headers=[{"name": "X-Key", "credential": KEY}]), {KEY: SECRET.encode()}, SECRET, {})
+    assert SECRET not in repr(target)
+    assert SECRET not in target.identity
+
+
+def test_the_identity_differs_by_credential_and_not_by_the_order_of_headers() -> None:
+    one, other = (target_of_params("https://x.example.com", token, {}).identity for token in ("a", "b"))
+    assert one != other
+    headers = {"X-A": "1", "X-B": "2"}
+    swapped = dict(reversed(headers.items()))
+    assert (
+        target_of_params("https://x.example.com", None, headers).identity
+        == target_of_params("https://x.example.com", None, swapped).identity
+    )
+
+
+def test_a_tls_context_is_made_once_for_each_bundle() -> None:
+    assert ssl_context() is ssl_context()
+    with pytest.raises(EntryUnusable, match="CA bundle"):
+        ssl_context("nonsense")
