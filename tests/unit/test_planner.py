@@ -423,3 +423,21 @@ def test_the_grace_of_a_missing_reference_does_not_start_anew_with_the_operator(
         restarted = Planner(gateway())
         looked = inputs(resource, unresolved_for=lambda uid, seconds=missing_for: seconds)
         assert verdict(restarted.plan(looked, story.published, 5.0), resource).available is available
+
+
+def test_losing_everything_at_the_start_is_held_whatever_the_number() -> None:
+    """As after a restart with a wrong --namespace."""
+    story = Story()
+    story.plan(connector("a"), connector("b"))
+    restarted = Planner(gateway())
+    held = restarted.plan(inputs(), story.published, 100.0)
+    assert ids(held.entries) == ["a", "b"]
+    assert held.held is not None
+    assert held.wake_at == 100.0 + HOLD_SECONDS
+    assert not restarted.plan(inputs(), story.published, 100.0 + HOLD_SECONDS).entries
+
+
+def test_losing_the_only_connectors_later_is_followed_at_once() -> None:
+    story = Story()
+    story.plan(connector("a"), connector("b"))
+    assert not story.plan().entries

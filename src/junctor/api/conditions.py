@@ -80,11 +80,11 @@ REASONS: Final[dict[Reason, tuple[str, str]]] = {
     ),
     Reason.ID_CONFLICT: (
         "Another resource already owns the id: the one that is published, else the older one.",
-        "Choose another id, or delete the resource that the message names; this one then heals by itself.",
+        "Delete the resource that the message names, and this one heals by itself; or delete this one and create it anew with another id.",
     ),
     Reason.ID_NOT_PERMITTED: (
         "An idPolicies entry of the gateway reserves this id for other namespaces.",
-        "Choose another id, or ask the platform team to add the namespace.",
+        "Ask the platform team to add the namespace, or delete the resource and create it anew with another id.",
     ),
     Reason.ID_IMMUTABLE: (
         "The resource was changed so that its id on this gateway would change. The gateway keeps serving what was published before.",

@@ -36,7 +36,8 @@ _URL_PATTERN = (
     r"([/?#]([^\x00-\x20\x7f%]|%[0-9A-Fa-f]{2})*)?$"
 )
 _USERINFO_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@"
-_CONTROL_PATTERN = r"[\x00-\x08\x0a-\x1f\x7f]"
+#: RFC 9110 section 5.5 limits new field values to US-ASCII.
+_HEADER_VALUE_PATTERN = r"^[\x20-\x7e\t]*$"
 
 
 def is_connector_id(value: str) -> bool:
@@ -106,10 +107,10 @@ class Header(ApiModel):
             check=lambda self: self.name.lower() != "authorization" or self.value is None,
         ),
         Rule(
-            cel=f"!has(self.value) || !self.value.matches({_cel(_CONTROL_PATTERN)})",
-            message="a header value must not hold line breaks or other control characters; remove them",
+            cel=f"!has(self.value) || self.value.matches({_cel(_HEADER_VALUE_PATTERN)})",
+            message="a header value may hold printable ASCII characters only; remove line breaks and other characters",
             field="value",
-            check=lambda self: self.value is None or re.search(_CONTROL_PATTERN, self.value) is None,
+            check=lambda self: self.value is None or re.fullmatch(_HEADER_VALUE_PATTERN[1:-1], self.value) is not None,
         ),
         Rule(
             cel="!has(self.value) || self.value.size() <= 4096",

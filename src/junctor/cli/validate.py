@@ -49,6 +49,9 @@ def validate(paths: tuple[str, ...], config: Path | None, strict_references: boo
     problems = in_order([*collected.problems, *found])
     errors = sum(problem.severity == "error" for problem in problems)
     _print(problems, errors, len(collected.objects), collected.files, output)
+    if not collected.objects and not problems:
+        # As kubectl apply does: the output of a failed command in a pipe must not pass.
+        raise click.ClickException("no objects passed to validate")
     if errors:
         sys.exit(1)
 

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import kopf
 
@@ -23,6 +24,8 @@ from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: A pass that takes longer is stuck, and the liveness endpoint says so.
 _STUCK_SECONDS = 300.0
@@ -61,16 +64,35 @@ async def run_operator(
     ways = signals(configuration)
     try:
         maps = {gateway.name: ConfigMapObjects(api, gateway) for gateway in configuration.gateways}
-        key = await _installation_key(maps[configuration.gateways[0].name])
+        stop = stop or asyncio.Event()
+        key = await _unless_stopped(_installation_key(maps[configuration.gateways[0].name]), stop)
+        if key is None:
+            return
         for objects in maps.values():
             objects.use_key(key)
         snapshot = Snapshot(configuration, key)
         cluster = KubernetesCluster(api, configuration, snapshot, settings.namespaces)
         reconciler = Reconciler(configuration, snapshot, cluster, maps, ways, KubernetesStatusSink(api), checkpoint=checkpoint)
-        await _watch(settings, reconciler, stop or asyncio.Event())
+        await _watch(settings, reconciler, stop)
     finally:
         await asyncio.gather(*(way.close() for way in ways.values()))
         await api.close()
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """The result of `work`, None when SIGTERM, SIGINT or `stop` comes first: kopf looks after signals only once it runs."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        task.cancel()
+        stopping.cancel()
 
 
 async def _installation_key(objects: ConfigMapObjects) -> bytes:

@@ -74,7 +74,7 @@ def accept_id_policy(resource: ConnectorResource, gateway: GatewayConfiguration)
             namespaces = ", ".join(policy.namespaces) or "nobody"
             return refused(
                 Reason.ID_NOT_PERMITTED,
-                f"ids like {policy.pattern!r} are reserved for {namespaces}; choose another id than {connector_id!r}",
+                f"ids like {policy.pattern!r} are reserved for {namespaces}; create the resource anew with another than {connector_id!r}",
             )
     return None
 

@@ -18,5 +18,6 @@ def lost_to(winner: ConnectorResource, connector_id: str, incumbent: Origin | No
     why = "which is already published" if incumbent is not None and incumbent.uid == winner.uid else "which is older"
     return refused(
         Reason.ID_CONFLICT,
-        f"the id {connector_id!r} belongs to {winner}, {why}; choose another id, or delete that resource and this one takes over",
+        f"the id {connector_id!r} belongs to {winner}, {why}; delete that resource and this one takes over, "
+        "or create this one anew with another id",
     )

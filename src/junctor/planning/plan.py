@@ -22,7 +22,8 @@ from junctor.planning.inputs import CredentialVersion, Inputs, Origin, Published
 from junctor.planning.ownership import lost_to, owner
 from junctor.planning.references import RESOLVED, hash_of, resolve
 
-#: Losing this many connectors at once, and more than half, without having seen their deletion, is held back for HOLD_SECONDS.
+#: Losing this many connectors at once, and more than half, without having seen their deletion, is held back for HOLD_SECONDS. So is the
+#: loss of all (two or more) at the start of the operator.
 HOLD_AT_LEAST: Final = 20
 HOLD_SECONDS: Final = 60.0
 
@@ -90,6 +91,7 @@ class Planner:
     _memo: dict[str, _Memo] = field(default_factory=dict)
     _missing_since: dict[str, float] = field(default_factory=dict)
     _loss_since: float | None = None
+    _starting: bool = True
 
     def plan(self, inputs: Inputs, published: Published, now: float) -> GatewayPlan:
         """Make the plan. now: seconds of a monotonic clock."""
@@ -252,8 +254,11 @@ class Planner:
         if not inputs.connectors_known:
             kept.extend(lost)
             return Hold(len(lost), total, float("inf")) if lost else None
-        if len(lost) < HOLD_AT_LEAST or 2 * len(lost) <= total:
-            self._loss_since = None
+        much = len(lost) >= HOLD_AT_LEAST and 2 * len(lost) > total
+        # At the start the loss of all is more likely a wrong --namespace or selector than a deletion that nobody watched.
+        everything = self._starting and len(lost) == total > 1
+        if not much and not everything:
+            self._loss_since, self._starting = None, False
             return None
         if self._loss_since is None:
             self._loss_since = now

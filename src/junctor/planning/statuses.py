@@ -102,7 +102,7 @@ def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool
         return Finding("False", Reason.UNRESOLVED_REFS, verdict.resolved.message)
     since = progress.entries[verdict.id].since
     if not progress.pods:
-        return Finding("Unknown", Reason.NO_GATEWAY_PODS, f"gateway {progress.gateway} has no ready pod")
+        return Finding("Unknown", Reason.NO_GATEWAY_PODS, "the gateway has no ready pod")
     count = len(progress.pods)
     return _served(verdict, progress, since, was_ready, "do not serve this generation yet") or Finding(
         "True", Reason.READY, f"served by {count} of {count} pods"
