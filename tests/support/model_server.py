@@ -15,7 +15,7 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from types import TracebackType
@@ -56,7 +56,9 @@ class ModelServer:
     def __init__(self, scripts: Scripts | None = None, *, key: str | None = None) -> None:
         self.scripts: dict[str, Sequence[Round]] = dict(scripts or {})
         self.requests: list[Recorded] = []
-        self._app = model_app(self.scripts, key=key, requests=self.requests)
+        #: Set when a request has come.
+        self.received = threading.Event()
+        self._app = model_app(self.scripts, key=key, record=self._record)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = _server(self._app)
@@ -72,15 +74,19 @@ class ModelServer:
         self._thread.join()
         self._socket.close()
 
+    def _record(self, request: Recorded) -> None:
+        self.requests.append(request)
+        self.received.set()
+
     @property
     def bodies(self) -> list[dict[str, Any]]:
         """The bodies of all chat completions requests."""
         return [request.body for request in self.requests if request.path == "/v1/chat/completions"]
 
 
-def model_app(scripts: Scripts, *, key: str | None = None, requests: list[Recorded] | None = None) -> Starlette:
-    """The ASGI app. key: what clients must send; None: anything. requests: filled as they come."""
-    handlers = _Handlers(scripts, key, requests if requests is not None else [])
+def model_app(scripts: Scripts, *, key: str | None = None, record: Callable[[Recorded], None] = lambda _: None) -> Starlette:
+    """The ASGI app. key: what clients must send; None: anything. record: gets each request as it comes."""
+    handlers = _Handlers(scripts, key, record)
     return Starlette(
         routes=[
             Route("/v1/models", handlers.models, methods=["GET"]),
@@ -95,10 +101,10 @@ def _server(app: Starlette) -> uvicorn.Server:
 
 
 class _Handlers:
-    def __init__(self, scripts: Scripts, key: str | None, requests: list[Recorded]) -> None:
+    def __init__(self, scripts: Scripts, key: str | None, record: Callable[[Recorded], None]) -> None:
         self._scripts = scripts
         self._key = key
-        self._requests = requests
+        self._record_request = record
         self._ids = count(1)
 
     async def models(self, request: Request) -> Response:
@@ -160,7 +166,7 @@ class _Handlers:
 
     def _record(self, request: Request, body: dict[str, Any]) -> Recorded:
         recorded = Recorded(request.url.path, dict(request.headers), body)
-        self._requests.append(recorded)
+        self._record_request(recorded)
         return recorded
 
     def _unauthorized(self, request: Request) -> Response | None:

@@ -1,9 +1,11 @@
 """A model server that speaks OpenAI's chat completions: vLLM and nearly all others."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
@@ -14,6 +16,8 @@ from junctor.gateway.upstream.errors import stream_error
 from junctor.gateway.upstream.keys import no_key
 from junctor.gateway.upstream.ports import ModelEvent, ModelRequest, UpstreamError
 from junctor.gateway.upstream.sse import MAX_EVENT, MAX_STREAM, EventReader, StreamTooLarge
+
+_DRAIN_SECONDS: Final = 0.2
 
 
 class ChatCompletionsUpstream:
@@ -64,6 +68,7 @@ class ChatCompletionsUpstream:
                         if data == "[DONE]":
                             if not turn.began:
                                 raise UpstreamError("the model server ended its answer before it began", code="server_error")
+                            await _drain(chunks)
                             return
                         yield data
             for data in reader.finish():
@@ -84,6 +89,14 @@ async def _chunks(response: httpx.Response, turn: ChatTurn) -> AsyncGenerator[by
     except httpx.TransportError:
         if not turn.finished:
             raise
+
+
+async def _drain(chunks: AsyncGenerator[bytes, None]) -> None:
+    """Read the end of the body after [DONE]: only then can the connection be used again."""
+    with contextlib.suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in chunks:
+                pass
 
 
 def _encoded(request: ModelRequest) -> bytes:
