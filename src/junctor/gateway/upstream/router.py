@@ -64,7 +64,9 @@ class UpstreamRouter:
             elif isinstance(listing, BaseException):
                 raise listing
             else:
-                found |= {model["id"]: model for model in listing if self._route(model["id"]) is route and model["id"] not in found}
+                for model in listing:
+                    if self._route(model["id"]) is route:
+                        found.setdefault(model["id"], model)
         if len(failures) == len(self._routes):
             raise failures[0]
         return list(found.values())
