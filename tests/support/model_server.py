@@ -188,13 +188,16 @@ class _Played(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         playing = asyncio.create_task(self._stream(send) if self._body.get("stream") else self._whole(scope, receive, send))
         gone = asyncio.create_task(_gone(receive))
-        await asyncio.wait((playing, gone), return_when=asyncio.FIRST_COMPLETED)
-        self._recorded.cut = not playing.done()
-        playing.cancel()
-        gone.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await playing
-        self._recorded.ended.set()
+        try:
+            await asyncio.wait((playing, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._recorded.cut = not playing.done()
+            playing.cancel()
+            gone.cancel()
+            await asyncio.gather(playing, gone, return_exceptions=True)
+            self._recorded.ended.set()
+        if not self._recorded.cut:
+            playing.result()
 
     async def _whole(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._pause(0)

@@ -48,7 +48,7 @@ class ChatCompletionsUpstream:
         async with self.endpoint.send("POST", "/chat/completions", content=_encoded(request)) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise UpstreamError("the model server did not answer with a stream", code="server_error")
-            secrets = self.endpoint.secrets()
+            secrets = self.endpoint.secrets(response.request)
             async with aclosing(self._events(response, turn)) as events:
                 async for data in events:
                     chunk = _decoded(data)

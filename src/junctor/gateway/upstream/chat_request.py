@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from junctor.gateway.upstream.ports import ChatMessage, FunctionTool, ModelCall, ModelRequest
 from junctor.gateway.upstream.schemas import normalised
+
+#: Decided here alone.
+_OWN: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 
 
 def chat_body(request: ModelRequest) -> dict[str, Any]:
     """The body, ready for JSON. What the request says of itself wins over its options."""
     body: dict[str, Any] = {
-        **request.options,
+        **{name: value for name, value in request.options.items() if name not in _OWN},
         "model": request.model,
         "messages": [_message(message) for message in request.messages],
         "stream": True,

@@ -16,14 +16,17 @@ from junctor.gateway.upstream.ports import UpstreamError
 Key = Callable[[], str | None]
 
 _MAX_ERROR: Final = 64 * 1024
+#: Shorter values of headers are names, and words of messages.
+_SECRET_LENGTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. connect: until connected. silence: without a byte, before the first or between two. listing: for the list of models."""
+    """Seconds. connect: until connected. silence: without a byte, before the first or between two; an answer that is not
+    streamed is silent until it is whole. listing: for the list of models."""
 
     connect: float = 5.0
-    silence: float = 300.0
+    silence: float = 600.0
     listing: float = 10.0
 
 
@@ -85,7 +88,8 @@ class Endpoint:
                 method, self.base + path, content=content, headers=sent, timeout=timeout, follow_redirects=False
             ) as response:
                 if not response.is_success:
-                    raise await _refused(response, key)
+                    body = await read_body(response, _MAX_ERROR)
+                    raise refusal(response.status_code, body or b"", secrets=self.secrets(response.request))
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             raise UpstreamError("the model server cannot be reached", status=503, code="server_error") from error
@@ -94,10 +98,10 @@ class Endpoint:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise UpstreamError("the connection to the model server broke", code="server_error") from error
 
-    def secrets(self) -> tuple[str, ...]:
-        """What must not be repeated from the model server's answers."""
-        key = self.key()
-        return (key,) if key else ()
+    def secrets(self, request: httpx.Request) -> tuple[str, ...]:
+        """What was sent in `request` and must not be repeated from its answer: the key, and configured headers that are long enough."""
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return tuple(secret for secret in (key, *self.headers.values()) if len(secret) >= _SECRET_LENGTH)
 
 
 async def read_body(response: httpx.Response, limit: int) -> bytes | None:
@@ -108,8 +112,3 @@ async def read_body(response: httpx.Response, limit: int) -> bytes | None:
         if len(body) > limit:
             return None
     return bytes(body)
-
-
-async def _refused(response: httpx.Response, key: str | None) -> UpstreamError:
-    body = await read_body(response, _MAX_ERROR)
-    return refusal(response.status_code, body or b"", secrets=(key,) if key else ())

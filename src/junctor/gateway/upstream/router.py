@@ -4,7 +4,7 @@ import asyncio
 import fnmatch
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ class UpstreamRouter:
             raise UpstreamError(message, status=404, code="model_not_found", param="model")
         return route.upstream
 
-    def round(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    def round(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """As `ports.Upstream` says. Raises UpstreamError at once for a model that no route matches."""
         return self.find(request.model).round(request)
 

@@ -1,6 +1,7 @@
 """Rounds on a model server, over real connections where the connection matters."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -174,16 +175,30 @@ async def test_refusals(
     assert "10.0.0.7" not in str(error)
 
 
+async def test_secrets_that_the_server_repeats_are_not_told() -> None:
+    def repeat(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            400, json={"error": {"message": f"bad request: {request.headers['authorization']} {request.headers['api-key']}"}}
+        )
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(repeat))
+    upstream = ChatCompletionsUpstream("http://model", client=client, key=lambda: "sk-gateway", headers={"api-key": "another-key"})
+    _, error = await failure(upstream, ask("m"))
+    assert str(error) == "bad request: Bearer *** ***"
+
+
 async def test_refused_key_is_the_gateways_fault(server: ModelServer, client: httpx.AsyncClient) -> None:
     _, error = await failure(ChatCompletionsUpstream(server.url, client=client, key=lambda: "sk-wrong"), ask("text"))
     assert error.status == 502
     assert "gateway's key" in str(error)
 
 
-async def test_server_that_is_not_there_is_503(client: httpx.AsyncClient, server: ModelServer) -> None:
-    with ModelServer() as other:
-        gone = other.url
-    _, error = await failure(ChatCompletionsUpstream(gone, client=client), ask("text"))
+async def test_server_that_is_not_there_is_503(client: httpx.AsyncClient) -> None:
+    # Bound, but not listening: nobody else gets the port.
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        upstream = ChatCompletionsUpstream(f"http://127.0.0.1:{unused.getsockname()[1]}", client=client)
+        _, error = await failure(upstream, ask("text"))
     assert (error.status, str(error)) == (503, "the model server cannot be reached")
 
 

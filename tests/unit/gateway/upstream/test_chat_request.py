@@ -47,7 +47,8 @@ def test_strict_is_sent_only_when_wanted(strict: bool | None, sent: bool) -> Non
 
 
 def test_options_are_sent_but_do_not_win() -> None:
-    made = body(options={"temperature": 0.5, "stream": False, "model": "other"}, max_output_tokens=9)
+    made = body(options={"temperature": 0.5, "stream": False, "model": "other", "tools": []}, max_output_tokens=9)
+    assert "tools" not in made
     assert (made["temperature"], made["stream"], made["model"], made["max_completion_tokens"]) == (0.5, True, "m", 9)
 
 

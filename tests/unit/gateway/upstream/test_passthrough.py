@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -134,10 +135,12 @@ async def test_refused_key_is_not_the_callers_401(server: ModelServer) -> None:
 
 
 async def test_server_that_is_not_there_is_503() -> None:
-    with ModelServer() as other:
-        gone = other.url
-    async with open_client() as client:
-        assert (await post(app(gone, client), model="text")).status_code == 503
+    # Bound, but not listening: nobody else gets the port.
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with open_client() as client:
+            answer = await post(app(f"http://127.0.0.1:{unused.getsockname()[1]}", client), model="text")
+    assert answer.status_code == 503
 
 
 @pytest.mark.parametrize("model", ["drops", "late-error"])
