@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -71,6 +72,7 @@ def closed_port() -> int:
 def sdk_server() -> MCPServer:
     """A server with a few tools: echo, add (structured), fails, slow, grow (adds a tool and says so)."""
     server = MCPServer("junctor-test", log_level="CRITICAL")
+    numbers = itertools.count()
 
     @server.tool()
     def echo(message: str) -> str:
@@ -100,8 +102,9 @@ def sdk_server() -> MCPServer:
         def grown() -> str:
             return "grown"
 
-        server.add_tool(grown, name="grown")
-        await ctx.session.send_tool_list_changed()
+        server.add_tool(grown, name=f"grown{next(numbers)}")
+        await ctx.session.send_tool_list_changed()  # handshake era: on the session's stream
+        await ctx.notify_tools_changed()  # later: to those who listen
         return "ok"
 
     return server

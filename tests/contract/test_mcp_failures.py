@@ -1,0 +1,364 @@
+"""What a misbehaving MCP server does to a request: a clear failure of that request, and nothing else."""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from junctor.gateway.mcp import Limits, McpClient, McpClientPool
+from junctor.gateway.tools.ports import ListingFailed, ToolFailure
+from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, closed_port, error, result, serving, text_result
+
+SECRET = "s3cr3t-value"
+QUICK = Limits(connect_timeout=0.3, call_timeout=0.3)
+
+
+@asynccontextmanager
+async def talking(server: ScriptedServer, limits: Limits | None = None) -> AsyncIterator[McpClient]:
+    async with serving(server.app()) as url, closing(McpClientPool()) as pool:
+        yield pool.from_params(f"{url}/mcp", SECRET, limits=limits)
+
+
+@asynccontextmanager
+async def closing(pool: McpClientPool) -> AsyncIterator[McpClientPool]:
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def answering(status: int, body: str = "", **headers: str) -> Callable[[dict[str, Any]], Awaitable[Response]]:
+    async def answer(_: dict[str, Any]) -> Response:
+        return Response(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    return answer
+
+
+async def hang(_: dict[str, Any]) -> Response:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def fails(client: McpClient, arguments: dict[str, Any] | None = None) -> ToolFailure:
+    outcome = await client.call_tool("echo", arguments or {})
+    assert outcome.output is None
+    assert outcome.failure is not None
+    assert outcome.for_model
+    assert SECRET not in repr(outcome)
+    return outcome.failure
+
+
+async def works(client: McpClient) -> bool:
+    return (await client.call_tool("echo", {})).output == "well"
+
+
+async def test_a_refused_connection() -> None:
+    async with closing(McpClientPool()) as pool:
+        client = pool.from_params(f"http://127.0.0.1:{closed_port()}/mcp")
+        with pytest.raises(ListingFailed, match="refuses connections") as caught:
+            await client.list_tools()
+        assert caught.value.status == 502
+        assert await fails(client) == ToolFailure("http", "the server refuses connections", 502)
+
+
+@pytest.mark.parametrize("status", [401, 403, 405, 413, 429, 500, 503])
+async def test_the_http_status_of_a_refusal_is_kept(status: int) -> None:
+    server = ScriptedServer({"tools/list": answering(status), "tools/call": answering(status)})
+    async with talking(server) as client:
+        with pytest.raises(ListingFailed, match=f"HTTP {status}") as caught:
+            await client.list_tools()
+        assert caught.value.status == status
+        assert (await fails(client)) == ToolFailure("http", f"the server answered HTTP {status}", status)
+        server.answers.clear()
+        assert await works(client)
+        assert server.asked("initialize") == 1
+
+
+@pytest.mark.parametrize("status", [401, 500])
+async def test_a_refusal_of_the_handshake_gives_its_status(status: int) -> None:
+    server = ScriptedServer(dict.fromkeys(("server/discover", "initialize"), answering(status)))
+    async with talking(server) as client:
+        with pytest.raises(ListingFailed) as caught:
+            await client.list_tools()
+        assert caught.value.status == status
+        assert (await fails(client)).code == status
+
+
+async def test_a_json_rpc_error_is_a_protocol_failure_with_its_code() -> None:
+    async def refuse(request: dict[str, Any]) -> Response:
+        return error(request, -32602, "no such thing", 400)
+
+    async with talking(ScriptedServer({"tools/call": refuse})) as client:
+        assert await fails(client) == ToolFailure("protocol", "no such thing", -32602)
+
+
+async def test_a_server_that_never_answers_a_call_costs_that_call_only() -> None:
+    server = ScriptedServer({"tools/call": hang})
+    async with talking(server, QUICK) as client:
+        assert await fails(client) == ToolFailure("http", "the server did not answer in time", 504)
+        server.answers.clear()
+        assert await works(client)
+        assert server.asked("initialize") == 1
+
+
+async def test_a_server_that_never_answers_the_handshake_is_given_up_at_the_connect_deadline() -> None:
+    async with talking(ScriptedServer(dict.fromkeys(("server/discover", "initialize"), hang)), QUICK) as client:
+        with pytest.raises(ListingFailed) as caught:
+            await client.list_tools()
+        assert caught.value.status == 504
+        assert (await fails(client)).code == 504
+
+
+async def test_a_json_body_of_5_mb_is_cut_off_and_the_session_lives() -> None:
+    async def huge(request: dict[str, Any]) -> Response:
+        return text_result(request, "x" * 5_000_000)
+
+    server = ScriptedServer({"tools/call": huge})
+    async with talking(server) as client:
+        failure = await fails(client)
+        assert (failure.kind, failure.code) == ("http", 502)
+        assert "more than" in failure.message
+        server.answers.clear()
+        assert await works(client)
+
+
+async def test_a_listing_of_5_mb_is_cut_off() -> None:
+    async def huge(request: dict[str, Any]) -> Response:
+        return result(request, {"tools": [{**ECHO_TOOL, "description": "x" * 5_000_000}]})
+
+    async with talking(ScriptedServer({"tools/list": huge})) as client:
+        with pytest.raises(ListingFailed, match="more than"):
+            await client.list_tools()
+
+
+@pytest.mark.parametrize("size", [2_000_000, 6_000_000])
+async def test_an_event_of_2_mb_is_refused_and_the_session_lives(size: int) -> None:
+    async def huge(request: dict[str, Any]) -> Response:
+        async def events() -> AsyncIterator[bytes]:
+            yield b"data: " + text_result(request, "x" * size).body + b"\n\n"
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    server = ScriptedServer({"tools/call": huge})
+    async with talking(server) as client:
+        failure = await fails(client)
+        assert "more than" in (failure.message or failure.content[0]["text"])
+        server.answers.clear()
+        assert await works(client)
+
+
+async def test_a_result_above_the_limit_of_the_connector_is_refused_with_both_numbers() -> None:
+    async def large(request: dict[str, Any]) -> Response:
+        return text_result(request, "x" * 2000)
+
+    async with talking(ScriptedServer({"tools/call": large}), Limits(max_result_bytes=1000)) as client:
+        failure = await fails(client)
+        assert "2000 bytes, more than the 1000" in failure.content[0]["text"]
+
+
+async def test_a_cursor_that_comes_back_ends_the_listing() -> None:
+    async def loop(request: dict[str, Any]) -> Response:
+        return result(request, {"tools": [ECHO_TOOL], "nextCursor": "again"})
+
+    async with talking(ScriptedServer({"tools/list": loop})) as client:
+        with pytest.raises(ListingFailed, match="cursor came twice"):
+            await client.list_tools()
+
+
+async def test_a_listing_without_end_stops_at_64_pages() -> None:
+    pages = iter(range(1000))
+
+    async def endless(request: dict[str, Any]) -> Response:
+        return result(request, {"tools": [ECHO_TOOL], "nextCursor": str(next(pages))})
+
+    async with talking(ScriptedServer({"tools/list": endless})) as client:
+        with pytest.raises(ListingFailed, match="more than 64 pages"):
+            await client.list_tools()
+
+
+async def test_more_than_2000_tools_are_refused() -> None:
+    async def many(request: dict[str, Any]) -> Response:
+        return result(request, {"tools": [{**ECHO_TOOL, "name": f"tool{n}"} for n in range(2001)]})
+
+    async with talking(ScriptedServer({"tools/list": many})) as client:
+        with pytest.raises(ListingFailed, match="more than 2000 tools"):
+            await client.list_tools()
+
+
+async def test_every_page_is_read_and_the_empty_string_is_a_cursor() -> None:
+    async def pages(request: dict[str, Any]) -> Response:
+        match (request.get("params") or {}).get("cursor"):
+            case None:
+                return result(request, {"tools": [{**ECHO_TOOL, "name": "one"}], "nextCursor": ""})
+            case "":
+                return result(request, {"tools": [{**ECHO_TOOL, "name": "two"}], "nextCursor": "x"})
+            case _:
+                return result(request, {"tools": [{**ECHO_TOOL, "name": "three", "annotations": {"readOnlyHint": True}}]})
+
+    async with talking(ScriptedServer({"tools/list": pages})) as client:
+        assert [(tool.name, tool.read_only) for tool in await client.list_tools()] == [("one", None), ("two", None), ("three", True)]
+
+
+@pytest.mark.parametrize("schema", [{}, {"type": 7}, None])
+async def test_a_tool_whose_schema_is_none_makes_the_server_not_conformant(schema: object) -> None:
+    async def bad(request: dict[str, Any]) -> Response:
+        return result(request, {"tools": [ECHO_TOOL, {**ECHO_TOOL, "name": "bad", "inputSchema": schema}]})
+
+    server = ScriptedServer({"tools/list": bad})
+    async with talking(server) as client:
+        with pytest.raises(ListingFailed, match="does not conform to MCP"):
+            await client.list_tools()
+        assert await works(client)
+        assert server.asked("initialize") == 1
+
+
+async def test_content_of_a_type_that_mcp_does_not_know_is_a_failed_call() -> None:
+    async def odd(request: dict[str, Any]) -> Response:
+        return result(request, {"content": [{"type": "smell"}]})
+
+    async with talking(ScriptedServer({"tools/call": odd})) as client:
+        failure = await fails(client)
+        assert failure.kind == "protocol"
+        assert "does not conform" in failure.message
+
+
+@pytest.mark.parametrize("body", ["\udcff", "{", "[]", "null", '{"jsonrpc": "2.0"}'])
+async def test_a_body_that_is_no_utf_8_or_no_json_rpc_is_a_failed_call(body: str) -> None:
+    async def broken(_: dict[str, Any]) -> Response:
+        return Response(body.encode(errors="surrogateescape"), media_type="application/json")
+
+    server = ScriptedServer({"tools/call": broken})
+    async with talking(server) as client:
+        assert await fails(client) == ToolFailure("protocol", "the server's answer is not valid JSON-RPC", -32700)
+        server.answers.clear()
+        assert await works(client)
+
+
+async def test_another_content_type_is_a_failed_call() -> None:
+    server = ScriptedServer({"tools/call": answering(200, "<html>", content_type="text/html")})
+    async with talking(server) as client:
+        assert "text/html" in (await fails(client)).message
+
+
+async def test_a_compressed_answer_that_was_not_asked_for_is_refused() -> None:
+    server = ScriptedServer({"tools/call": answering(200, "{}", content_type="application/json", content_encoding="gzip")})
+    async with talking(server) as client:
+        assert "compressed" in (await fails(client)).message
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+async def test_a_connection_cut_within_an_answer_costs_that_call_only_and_it_is_not_repeated(kind: str) -> None:
+    async def cut(_: dict[str, Any]) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b'{"jsonrpc": ' if kind == "application/json" else b": hello\n\n"
+            raise ConnectionError
+
+        return StreamingResponse(body(), media_type=kind)
+
+    server = ScriptedServer({"tools/call": cut}, with_sessions=True)
+    async with talking(server) as client:
+        failure = await fails(client)
+        assert (failure.kind, failure.code) == ("http", 502)
+        assert server.asked("tools/call") == 1
+        server.answers.clear()
+        assert await works(client)
+        assert server.asked("initialize") == 1
+
+
+async def test_a_redirect_to_another_origin_is_not_followed_and_gets_no_credential() -> None:
+    seen: list[Request] = []
+
+    async def elsewhere(request: Request) -> Response:
+        seen.append(request)
+        return Response()
+
+    async with serving(Starlette(routes=[Route("/mcp", elsewhere, methods=["POST", "GET"])])) as other:
+
+        async def redirect(_: dict[str, Any]) -> Response:
+            return RedirectResponse(f"{other}/mcp?token=x", 307)
+
+        async with talking(ScriptedServer({"tools/call": redirect})) as client:
+            failure = await fails(client)
+    assert failure.code == 502
+    assert "redirects" in failure.message
+    assert not seen
+
+
+async def test_cookies_of_a_server_are_not_carried_from_one_client_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
+
+    async def with_cookie(request: dict[str, Any]) -> Response:
+        return result(request, {"tools": [ECHO_TOOL]}, {"set-cookie": "who=one"})
+
+    server = ScriptedServer({"tools/list": with_cookie})
+    async with serving(server.app()) as url, closing(McpClientPool()) as pool:
+        for token in ("one", "two"):
+            async with pool.from_params(f"{url}/mcp", token) as client:
+                await client.list_tools()
+                assert await works(client)
+    assert not any("cookie" in headers for _, headers, _ in server.requests)
+
+
+async def test_credentials_are_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = ScriptedServer({"tools/call": answering(500, SECRET)}, with_sessions=True)
+    async with talking(server) as client:
+        await client.list_tools()
+        await fails(client)
+        assert SECRET not in repr(client)
+    ours = [record.getMessage() for record in caplog.records if record.name.split(".")[0] in ("junctor", "mcp", "httpx2", "httpcore2")]
+    assert not any(SECRET in message or "session-" in message for message in ours)
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def test_hundreds_of_failures_leave_no_descriptor_and_no_task() -> None:
+    async def cut(_: dict[str, Any]) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"{"
+            raise ConnectionError
+
+        return StreamingResponse(body(), media_type="application/json")
+
+    released = asyncio.Event()
+
+    async def late(_: dict[str, Any]) -> Response:
+        await released.wait()
+        return Response()
+
+    server = ScriptedServer()
+    ways = [late, cut, answering(401), answering(500), answering(200, "{", content_type="application/json")]
+    limits = Limits(connect_timeout=0.1, call_timeout=0.1)
+    async with serving(server.app()) as url:
+        before = (_descriptors(), len(asyncio.all_tasks()))
+        pool = McpClientPool()
+        for number in range(200):
+            server.answers = {("initialize", "tools/call")[number % 2]: ways[number % len(ways)]}
+            target = f"{url}/mcp" if number % 7 else f"http://127.0.0.1:{closed_port()}/mcp"
+            client = pool.from_params(target, limits=limits)
+            await fails(client)
+        await pool.close()
+        released.set()
+        async with asyncio.timeout(30):
+            while (_descriptors(), len(asyncio.all_tasks())) != before:  # noqa: ASYNC110  # nothing tells when a socket is gone
+                await asyncio.sleep(0.02)
+
+
+async def test_a_result_is_read_as_json_whatever_the_order_of_its_fields() -> None:
+    async def upside_down(request: dict[str, Any]) -> Response:
+        value = {"result": {"content": [{"text": "well", "type": "text"}]}, "id": request["id"], "jsonrpc": "2.0"}
+        return Response(json.dumps(value), media_type="application/json; charset=utf-8")
+
+    async with talking(ScriptedServer({"tools/call": upside_down})) as client:
+        assert await works(client)
