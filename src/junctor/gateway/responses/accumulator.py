@@ -1,0 +1,235 @@
+"""One response as it comes into being: its output, and the events that tell of it, numbered without gaps."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from junctor.gateway.errors import ApiError
+from junctor.gateway.responses import events
+from junctor.gateway.responses.events import Event, Item
+from junctor.gateway.tools.ports import ToolOutcome
+from junctor.gateway.upstream.ports import ModelCall, RoundUsage
+
+NewId = Callable[[str], str]
+
+
+def new_id(prefix: str) -> str:
+    """An id like resp_5f0c..."""
+    return f"{prefix}_{uuid.uuid4().hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartedCall:
+    """An mcp_call that was announced and has not ended. index: its place in the output."""
+
+    index: int
+    item: Item
+
+
+@dataclass(slots=True)
+class _Open:
+    """The text item that deltas go to."""
+
+    kind: str
+    index: int
+    item: Item
+    pieces: list[str]
+    phase: str | None = None
+
+
+class ResponseAccumulator:
+    """Each method returns the events that say what it did, in order. Places in the output are given in the order of calls.
+
+    echo: the fields of the response that repeat the request. now: seconds since 1970.
+    """
+
+    def __init__(self, echo: Mapping[str, Any], *, new_id: NewId = new_id, now: Callable[[], float] = time.time) -> None:
+        self._echo = echo
+        self._new_id = new_id
+        self._now = now
+        self._sequence = 0
+        self._output: list[Item] = []
+        self._open: _Open | None = None
+        self._input_tokens = 0
+        self._cached_tokens = 0
+        self._reasoning_tokens = 0
+        self.output_tokens = 0
+        self._ended: dict[str, Any] = {}
+        self._created_at = int(now())
+        self.id = new_id("resp")
+
+    def response(self) -> dict[str, Any]:
+        """The response of now, complete for strict readers."""
+        return {
+            "id": self.id,
+            "object": "response",
+            "created_at": self._created_at,
+            "status": "in_progress",
+            "completed_at": None,
+            "error": None,
+            "incomplete_details": None,
+            **self._echo,
+            "output": list(self._output) if self.ended else [],
+            "usage": self._usage() if self.ended else None,
+            **self._ended,
+        }
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event was given."""
+        return bool(self._ended)
+
+    def begin(self) -> list[Event]:
+        """The first two events."""
+        response = self.response()
+        return self._number({"type": "response.created", "response": response}, {"type": "response.in_progress", "response": response})
+
+    def list_tools(self, label: str, tools: Sequence[Mapping[str, Any]]) -> list[Event]:
+        """A server's tools."""
+        empty = events.list_tools_item(self._new_id("mcpl"), label, [])
+        item = empty | {"tools": list(tools)}
+        index = self._place(item)
+        return self._number(
+            events.added(empty, index),
+            events.item_event("mcp_list_tools.in_progress", item, index),
+            events.item_event("mcp_list_tools.completed", item, index),
+            events.done(item, index),
+        )
+
+    def text(self, delta: str, phase: str | None = None) -> list[Event]:
+        """A piece of the answer. phase: of the message that it begins, or continues."""
+        return self._delta("message", delta, phase)
+
+    def reasoning(self, delta: str) -> list[Event]:
+        """A piece of reasoning."""
+        return self._delta("reasoning", delta, None)
+
+    def close(self, *, complete: bool = True) -> list[Event]:
+        """End the open text item, if there is one. complete: false when the model was cut off."""
+        if self._open is None:
+            return []
+        opened, self._open = self._open, None
+        text, status = "".join(opened.pieces), "completed" if complete else "incomplete"
+        if opened.kind == "message":
+            item = events.message_item(opened.item["id"], status, text, opened.phase)
+            ends = [
+                events.item_event("output_text.done", item, opened.index, content_index=0, text=text, logprobs=[]),
+                events.item_event("content_part.done", item, opened.index, content_index=0, part=item["content"][0]),
+            ]
+        else:
+            item = events.reasoning_item(opened.item["id"], status, text)
+            ends = [
+                events.item_event("reasoning_text.done", item, opened.index, content_index=0, text=text),
+                events.item_event("content_part.done", item, opened.index, content_index=0, part=item["content"][0]),
+            ]
+        self._output[opened.index] = item
+        return self._number(*ends, events.done(item, opened.index))
+
+    def start_call(self, label: str, name: str, arguments: str) -> tuple[StartedCall, list[Event]]:
+        """Announce a call of an MCP server's tool."""
+        item = events.mcp_call_item(self._new_id("mcp"), label, name, arguments)
+        index = self._place(item)
+        return StartedCall(index, item), self._number(
+            events.added(item | {"arguments": ""}, index),
+            events.item_event("mcp_call.in_progress", item, index),
+            events.item_event("mcp_call_arguments.delta", item, index, delta=arguments),
+            events.item_event("mcp_call_arguments.done", item, index, arguments=arguments),
+        )
+
+    def end_call(self, call: StartedCall, outcome: ToolOutcome) -> list[Event]:
+        """The call ended."""
+        item = events.with_outcome(call.item, outcome)
+        self._output[call.index] = item
+        kind = "mcp_call.failed" if outcome.failure is not None else "mcp_call.completed"
+        return self._number(events.item_event(kind, item, call.index), events.done(item, call.index))
+
+    def request_approval(self, label: str, name: str, arguments: str) -> list[Event]:
+        """A call that a human has to approve."""
+        item = events.approval_request_item(self._new_id("mcpr"), label, name, arguments)
+        index = self._place(item)
+        return self._number(events.added(item, index), events.done(item, index))
+
+    def function_call(self, call: ModelCall) -> list[Event]:
+        """A call of the caller's own function."""
+        item = events.function_call_item(self._new_id("fc"), call.call_id, call.name, call.arguments, "completed")
+        index = self._place(item)
+        return self._number(
+            events.added(item | {"arguments": "", "status": "in_progress"}, index),
+            events.item_event("function_call_arguments.delta", item, index, delta=call.arguments),
+            events.item_event("function_call_arguments.done", item, index, name=call.name, arguments=call.arguments),
+            events.done(item, index),
+        )
+
+    def add_usage(self, usage: RoundUsage) -> None:
+        """Tokens of a round."""
+        self._input_tokens += usage.input_tokens
+        self._cached_tokens += usage.cached_tokens
+        self._reasoning_tokens += usage.reasoning_tokens
+        self.output_tokens += usage.output_tokens
+
+    def complete(self) -> list[Event]:
+        """The last event: all is well."""
+        return self._end("completed", completed_at=int(self._now()))
+
+    def incomplete(self, reason: str) -> list[Event]:
+        """The last event: cut off. reason: max_output_tokens or content_filter."""
+        return self._end("incomplete", incomplete_details={"reason": reason})
+
+    def fail(self, error: ApiError) -> list[Event]:
+        """The last two events. What was begun ends as incomplete."""
+        closed = self.close(complete=False)
+        for index, item in enumerate(self._output):
+            if item["type"] == "mcp_call" and item["status"] == "in_progress":
+                self._output[index] = item | {"status": "incomplete"}
+        return closed + self._number(events.error_event(error)) + self._end("failed", error=events.response_error(error))
+
+    def _delta(self, kind: str, delta: str, phase: str | None) -> list[Event]:
+        found: list[Event] = []
+        opened = self._open
+        if opened is None or opened.kind != kind or opened.phase != phase:
+            found += self.close()
+            opened, begun = self._begin_text(kind, phase)
+            found += begun
+        opened.pieces.append(delta)
+        if kind == "message":
+            event = events.item_event("output_text.delta", opened.item, opened.index, content_index=0, delta=delta, logprobs=[])
+        else:
+            event = events.item_event("reasoning_text.delta", opened.item, opened.index, content_index=0, delta=delta)
+        return found + self._number(event)
+
+    def _begin_text(self, kind: str, phase: str | None) -> tuple[_Open, list[Event]]:
+        if kind == "message":
+            item = events.message_item(self._new_id("msg"), "in_progress", phase=phase)
+            part = events.text_part("")
+        else:
+            item = events.reasoning_item(self._new_id("rs"), "in_progress")
+            part = events.reasoning_part("")
+        index = self._place(item)
+        opened = self._open = _Open(kind, index, item, [], phase)
+        begun = events.item_event("content_part.added", item, index, content_index=0, part=part)
+        return opened, self._number(events.added(item, index), begun)
+
+    def _place(self, item: Item) -> int:
+        self._output.append(item)
+        return len(self._output) - 1
+
+    def _end(self, status: str, **fields: Any) -> list[Event]:
+        self._ended = {"status": status, **fields}
+        return self._number({"type": f"response.{status}", "response": self.response()})
+
+    def _number(self, *found: Event) -> list[Event]:
+        for event in found:
+            event["sequence_number"] = self._sequence
+            self._sequence += 1
+        return list(found)
+
+    def _usage(self) -> dict[str, Any]:
+        return {
+            "input_tokens": self._input_tokens,
+            "input_tokens_details": {"cached_tokens": self._cached_tokens, "cache_write_tokens": 0},
+            "output_tokens": self.output_tokens,
+            "output_tokens_details": {"reasoning_tokens": self._reasoning_tokens},
+            "total_tokens": self._input_tokens + self.output_tokens,
+        }

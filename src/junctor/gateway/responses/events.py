@@ -1,0 +1,125 @@
+"""Events of a response's stream as OpenAI's clients read them. Numbers are given by whoever emits them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from junctor.gateway.errors import ApiError
+from junctor.gateway.tools.ports import ToolOutcome, ToolSpec
+
+Event = dict[str, Any]
+Item = dict[str, Any]
+
+DONE: Final = b"data: [DONE]\n\n"
+#: A comment, which every client skips; unknown events break strict ones.
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+
+def encode(event: Mapping[str, Any]) -> bytes:
+    """One frame of server-sent events."""
+    data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {event['type']}\ndata: {data}\n\n".encode(errors="replace")
+
+
+def item_event(kind: str, item: Item, index: int, **fields: Any) -> Event:
+    """An event of an item that is known by id."""
+    return {"type": f"response.{kind}", "item_id": item["id"], "output_index": index, **fields}
+
+
+def added(item: Item, index: int) -> Event:
+    """response.output_item.added."""
+    return {"type": "response.output_item.added", "output_index": index, "item": dict(item)}
+
+
+def done(item: Item, index: int) -> Event:
+    """response.output_item.done."""
+    return {"type": "response.output_item.done", "output_index": index, "item": dict(item)}
+
+
+def error_event(error: ApiError) -> Event:
+    """Both shapes in one: the flat one of OpenAI's types, and the nested one that its servers send and its client raises from."""
+    fields = {"message": error.message, "param": error.param, "code": error.code}
+    return {"type": "error", **fields, "error": {"type": error.type, **fields}}
+
+
+def response_error(error: ApiError) -> dict[str, str]:
+    """The `error` of a failed response, whose codes are a closed list."""
+    code = {429: "rate_limit_exceeded", 400: "invalid_prompt", 413: "invalid_prompt", 422: "invalid_prompt"}.get(
+        error.status, "server_error"
+    )
+    return {"code": code, "message": error.message}
+
+
+def text_part(text: str) -> dict[str, Any]:
+    """The content of a message."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def reasoning_part(text: str) -> dict[str, Any]:
+    """The content of a reasoning item."""
+    return {"type": "reasoning_text", "text": text}
+
+
+def message_item(item_id: str, status: str, text: str | None = None, phase: str | None = None) -> Item:
+    """An assistant's message. phase: commentary, final_answer, or None for not said."""
+    item = {
+        "id": item_id,
+        "type": "message",
+        "role": "assistant",
+        "status": status,
+        "content": [] if text is None else [text_part(text)],
+    }
+    return item | ({"phase": phase} if phase else {})
+
+
+def reasoning_item(item_id: str, status: str, text: str | None = None) -> Item:
+    """Reasoning in full; there are no summaries."""
+    content = [] if text is None else [reasoning_part(text)]
+    return {"id": item_id, "type": "reasoning", "status": status, "summary": [], "content": content, "encrypted_content": None}
+
+
+def function_call_item(item_id: str, call_id: str, name: str, arguments: str, status: str) -> Item:
+    """A call for the caller to execute."""
+    return {"id": item_id, "type": "function_call", "status": status, "call_id": call_id, "name": name, "arguments": arguments}
+
+
+def list_tools_item(item_id: str, label: str, tools: Sequence[Mapping[str, Any]]) -> Item:
+    """The tools of a server that the model sees."""
+    return {"id": item_id, "type": "mcp_list_tools", "server_label": label, "tools": list(tools), "error": None}
+
+
+def listed_tool(tool: ToolSpec) -> dict[str, Any]:
+    """A tool in such a list, with the server's own name and schema."""
+    return {
+        "name": tool.name,
+        "description": tool.description or None,
+        "input_schema": dict(tool.input_schema),
+        "annotations": {"read_only": tool.read_only is True},
+    }
+
+
+def mcp_call_item(item_id: str, label: str, name: str, arguments: str) -> Item:
+    """A call that has begun."""
+    return {
+        "id": item_id,
+        "type": "mcp_call",
+        "server_label": label,
+        "name": name,
+        "arguments": arguments,
+        "status": "in_progress",
+        "output": None,
+        "error": None,
+        "approval_request_id": None,
+    }
+
+
+def with_outcome(item: Item, outcome: ToolOutcome) -> Item:
+    """The call as it ended."""
+    if outcome.failure is not None:
+        return item | {"status": "failed", "output": None, "error": outcome.failure.to_json()}
+    return item | {"status": "completed", "output": outcome.output or "", "error": None}
+
+
+def approval_request_item(item_id: str, label: str, name: str, arguments: str) -> Item:
+    """A call that waits for a human."""
+    return {"id": item_id, "type": "mcp_approval_request", "server_label": label, "name": name, "arguments": arguments}

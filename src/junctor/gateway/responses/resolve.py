@@ -1,0 +1,112 @@
+"""Which servers a request means. Looks up and binds; asks no server anything."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from junctor.gateway.errors import ApiError, BadRequest
+from junctor.gateway.responses.declarations import McpDeclaration
+from junctor.gateway.responses.listing import DeclaredServer
+from junctor.gateway.responses.refusals import ListingRefused, refuse
+from junctor.gateway.responses.request import CreateRequest
+from junctor.gateway.tools.policy import ConnectorPolicy, ToolPolicy
+from junctor.gateway.tools.ports import ListingFailed, ToolServer
+from junctor.gateway.upstream.ports import Upstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponsesPorts:
+    """What responses need of the rest of the gateway.
+
+    upstream: the model server of a model, None when there is none.
+    connector: the content of a connector's entry, None when there is none. What cannot be used now has `available` false and a `reason`.
+    near_ids: ids of connectors that look like the one that was asked for.
+    connector_server: the server of an entry's content, with the caller's authorization (None: it brought none) and headers.
+    url_server: the same for a URL of the caller; None: callers may not name URLs. What it refuses, it refuses with an ApiError.
+    """
+
+    upstream: Callable[[str], Upstream | None]
+    connector: Callable[[str], Mapping[str, Any] | None]
+    near_ids: Callable[[str], Awaitable[Sequence[str]]]
+    connector_server: Callable[[Mapping[str, Any], str | None, Mapping[str, str]], ToolServer]
+    url_server: Callable[[str, str | None, Mapping[str, str]], ToolServer] | None = None
+
+
+def model_server(ports: ResponsesPorts, model: str) -> Upstream:
+    """The model server. Raises ApiError 404, as OpenAI does."""
+    found = ports.upstream(model)
+    if found is None:
+        raise ApiError(
+            f"The model '{model[:200]}' does not exist here; GET /v1/models lists those that do",
+            status=HTTPStatus.NOT_FOUND,
+            param="model",
+            code="model_not_found",
+        )
+    return found
+
+
+async def declared_servers(ports: ResponsesPorts, request: CreateRequest) -> list[DeclaredServer]:
+    """The servers of a request. Raises BadRequest that names the field, ListingRefused for a connector that cannot be used now."""
+    return [await _declared(ports, tool, f"tools[{position}]") for position, tool in request.servers]
+
+
+async def _declared(ports: ResponsesPorts, tool: McpDeclaration, place: str) -> DeclaredServer:
+    authorization, headers = _credentials(tool)
+    if tool.connector_id is None:
+        server = _url_server(ports, tool.server_url or "", authorization, headers, f"{place}.server_url")
+        return DeclaredServer(tool.server_label, server, ToolPolicy(ConnectorPolicy(), tool.allowed, tool.approval), _about(tool))
+    content = ports.connector(tool.connector_id)
+    if content is None:
+        return refuse(await _unknown(ports, tool.connector_id), f"{place}.connector_id")
+    if content.get("available") is not True:
+        reason = str(content.get("reason") or "Unavailable")
+        raise ListingRefused(tool.server_label, ListingFailed(f"Connector {tool.connector_id!r} cannot be used now: {reason}.", 424))
+    _check_authorization(content, authorization, tool.connector_id, f"{place}.authorization")
+    policy = ToolPolicy(ConnectorPolicy.of(content), tool.allowed, tool.approval)
+    try:
+        server = ports.connector_server(content, authorization, headers)
+    except BadRequest as refusal:
+        refusal.param = refusal.param or place
+        raise
+    return DeclaredServer(tool.server_label, server, policy, _about(tool) or str(content.get("description") or ""))
+
+
+def _credentials(tool: McpDeclaration) -> tuple[str | None, dict[str, str]]:
+    """Authorization and the other headers. An Authorization among the headers counts as authorization when it is a bearer token."""
+    headers = dict(tool.headers or {})
+    if tool.authorization is not None:
+        return tool.authorization.strip(), headers
+    for name, value in headers.items():
+        scheme, _, token = value.strip().partition(" ")
+        if name.lower() == "authorization" and scheme.lower() == "bearer" and token.strip():
+            return token.strip(), {other: kept for other, kept in headers.items() if other != name}
+    return None, headers
+
+
+def _url_server(ports: ResponsesPorts, url: str, authorization: str | None, headers: Mapping[str, str], param: str) -> ToolServer:
+    if ports.url_server is None:
+        return refuse("server_url is disabled here; use connector_id (GET /v1/connectors lists them)", param, "unsupported_parameter")
+    try:
+        return ports.url_server(url, authorization, headers)
+    except ApiError as refusal:
+        refusal.param = refusal.param or param
+        raise
+
+
+def _check_authorization(content: Mapping[str, Any], authorization: str | None, connector_id: str, param: str) -> None:
+    match content.get("callerAuthorization"):
+        case "Require" if authorization is None:
+            refuse(f"connector {connector_id!r} needs the caller's authorization", param, "missing_required_parameter")
+        case "Forbid" if authorization is not None:
+            refuse(f"connector {connector_id!r} takes no authorization from callers; leave it out", param)
+
+
+async def _unknown(ports: ResponsesPorts, connector_id: str) -> str:
+    near = await ports.near_ids(connector_id)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; GET /v1/connectors lists those that there are"
+    return f"there is no connector {connector_id[:200]!r}{hint}"
+
+
+def _about(tool: McpDeclaration) -> str:
+    return tool.server_description or ""
