@@ -10,7 +10,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from junctor.gateway.boundary import Boundary
-from junctor.gateway.errors import openai_body
+from junctor.gateway.errors import BadRequest, openai_body
 from junctor.gateway.responses.endpoint import responses_routes
 from junctor.gateway.responses.loop import LoopLimits
 from junctor.gateway.responses.resolve import ResponsesPorts
@@ -69,6 +69,7 @@ class Gateway:
         url_server: FakeServer | None = None,
         limits: LoopLimits | None = None,
         keep_alive: float = 15.0,
+        refuses_urls: bool = False,
     ) -> None:
         self.upstream = upstream
         self.connectors = connectors or {}
@@ -82,6 +83,7 @@ class Gateway:
             url_server=self._url_server if url_server else None,
         )
         self._by_url = url_server
+        self._refuses_urls = refuses_urls
         self.app: ASGIApp = Boundary(
             Router(responses_routes(ports, limits=limits, keep_alive=keep_alive)), body_limit=1 << 20, render=openai_body
         )
@@ -109,6 +111,8 @@ class Gateway:
 
     def _url_server(self, url: str, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
         assert self._by_url
+        if self._refuses_urls:
+            raise BadRequest("this host is not allowed")
         self.bound.append((url, authorization, headers))
         return self._by_url
 
