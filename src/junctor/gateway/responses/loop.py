@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -261,5 +261,5 @@ async def _closing(events: AsyncIterator[ModelEvent]) -> AsyncIterator[AsyncIter
     try:
         yield events
     finally:
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
+        if close := getattr(events, "aclose", None):
+            await close()

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from junctor.gateway.tools.names import assign_names, visible_name
 from junctor.gateway.tools.policy import ToolPolicy
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolServer, ToolSpec
+from junctor.gateway.tools.schemas import model_schema
 from junctor.gateway.upstream.ports import FunctionTool
 
 _DESCRIPTION_LENGTH: Final = 500
@@ -57,7 +58,7 @@ class ToolRegistry:
         for (label, _), spec in permitted.items():
             server = by_label[label]
             visible = names[label, spec.name]
-            function = FunctionTool(visible, _description(spec, server), _parameters(spec.input_schema))
+            function = FunctionTool(visible, _description(spec, server), model_schema(spec.input_schema, visible))
             tools[visible] = ServerTool(visible, label, spec, server.policy.needs_approval(spec), function)
         return cls(by_label, tools, by_name)
 
@@ -117,8 +118,3 @@ def _no_constant(name: str) -> None:
 def _description(tool: ToolSpec, server: ListedServer) -> str:
     about = server.description.strip()[:_DESCRIPTION_LENGTH]
     return "\n\n".join(text for text in (tool.description.strip(), f"Server {server.label}: {about}" if about else "") if text)
-
-
-def _parameters(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema as model servers want it: of an object, with properties."""
-    return {**schema, "type": "object", "properties": schema.get("properties") or {}}
