@@ -12,6 +12,11 @@ from junctor.gateway.tools.policy import RequestedApproval, ToolFilter
 from junctor.gateway.upstream.ports import FunctionTool
 
 _MOST_TOOLS: Final = 128
+#: The only values of connector_id that the types of OpenAI's clients take in a response.
+_OPENAI_CONNECTORS: Final = frozenset(
+    f"connector_{name}"
+    for name in ("dropbox", "gmail", "googlecalendar", "googledrive", "microsoftteams", "outlookcalendar", "outlookemail", "sharepoint")
+)
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", re.ASCII)
 _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e\t]*", re.ASCII)
 
@@ -84,8 +89,17 @@ class McpDeclaration(Strict):
         return _approval(self.require_approval, "require_approval")
 
     def echo(self) -> dict[str, Any]:
-        """As the response shows it: neither authorization nor headers, nor what a URL may hide."""
-        target = {"connector_id": self.connector_id} if self.connector_id is not None else {"server_url": shown_url(self.server_url or "")}
+        """As the response shows it: neither authorization nor headers, nor what a URL may hide.
+
+        An id that OpenAI's types do not know stands in a field of its own, `connector`: strict clients refuse it as connector_id, and
+        others warn.
+        """
+        if self.connector_id is None:
+            target = {"server_url": shown_url(self.server_url or "")}
+        elif self.connector_id in _OPENAI_CONNECTORS:
+            target = {"connector_id": self.connector_id}
+        else:
+            target = {"connector": self.connector_id}
         return {
             "type": "mcp",
             "server_label": self.server_label,
@@ -152,6 +166,8 @@ def _server(tool: object, place: str) -> McpDeclaration:
 def _check_headers(server: McpDeclaration, place: str) -> None:
     if server.authorization is not None and not (server.authorization.strip() and _HEADER_VALUE.fullmatch(server.authorization)):
         refuse("authorization must be a token: visible ASCII characters, without 'Bearer'", f"{place}.authorization")
+    if (server.authorization or "").strip().lower().startswith("bearer "):
+        refuse("authorization must be the token alone; 'Bearer' is put before it here", f"{place}.authorization")
     seen: set[str] = set()
     for name, value in (server.headers or {}).items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value) or name.lower() in seen:

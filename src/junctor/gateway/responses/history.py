@@ -177,4 +177,6 @@ class _Turns:
 def _result(call: _McpCall) -> str:
     if call.error is not None:
         return tool_error_text(call.error)
-    return call.output or ""
+    if call.output is None:
+        return "Error: the outcome of this call is unknown"
+    return call.output

@@ -18,7 +18,7 @@ from junctor.gateway.tools.ports import ToolServer
 from junctor.gateway.upstream.ports import ModelCall, ModelEvent, ModelRequest, RoundEnd, RoundUsage, TextDelta
 from tests.unit.gateway.tools.servers import FakeServer
 
-#: Of the ids that OpenAI's types know: others are fine for its clients, except in strict mode.
+#: One of the ids that OpenAI's types know.
 GMAIL = "connector_gmail"
 Step = ModelEvent | Exception | asyncio.Event
 USAGE = RoundUsage(10, 5, 2, 1)

@@ -87,6 +87,15 @@ async def test_the_strict_client_takes_an_echo_of_everything() -> None:
     ]
 
 
+@pytest.mark.parametrize("connector_id", [GMAIL, "connector_git", "mcp::internal::io.github.acme/files"])
+async def test_the_strict_client_takes_the_echo_of_any_connector(connector_id: str) -> None:
+    gateway = Gateway(FakeUpstream(), {connector_id: FakeServer(tool("read"))})
+    async with gateway.client.responses.stream(model="m", input="hi", tools=[mcp(connector_id=connector_id)]) as stream:
+        final = await stream.get_final_response()
+    echo = final.tools[0].to_dict()
+    assert echo.get("connector_id" if connector_id == GMAIL else "connector") == connector_id
+
+
 async def test_a_bearer_token_among_the_headers_is_authorization() -> None:
     gateway = Gateway(FakeUpstream(), {GMAIL: FakeServer()})
     assert (await post(gateway, tools=[mcp(headers={"Authorization": "Bearer t", "x": "y"})])).status_code == 200

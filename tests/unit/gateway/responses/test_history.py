@@ -92,6 +92,10 @@ USER = ChatMessage("user", "hi")
             ],
         ),
         (
+            [MCP_CALL | {"status": "incomplete"}],
+            [ChatMessage("assistant", None, (READ,)), ChatMessage("tool", "Error: the outcome of this call is unknown", call_id="mcp_1")],
+        ),
+        (
             [MCP_CALL | {"error": "old"}],
             [ChatMessage("assistant", None, (READ,)), ChatMessage("tool", "Error: old", call_id="mcp_1")],
         ),
