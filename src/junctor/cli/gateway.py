@@ -5,7 +5,16 @@ from typing import Literal
 
 import click
 
-from junctor.cli.options import callers_option, host_option, kubeconfig_option, log_options, management_port_option, port_option
+from junctor.cli.options import (
+    callers_option,
+    host_option,
+    kubeconfig_option,
+    log_options,
+    management_port_option,
+    port_option,
+    upstream_option,
+    upstreams_of,
+)
 
 EXAMPLE = """
 \b
@@ -38,6 +47,14 @@ Examples:
 )
 @management_port_option("Management port; 0: any.")
 @kubeconfig_option("Kubernetes credentials for a configmap: source. Absent: the pod's service account, $KUBECONFIG or ~/.kube/config.")
+@upstream_option
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="JUNCTOR_GATEWAY_CONFIG",
+    show_envvar=True,
+    help="A GatewayConfiguration file: model servers by model, with their keys. --upstream serves the models that it does not name.",
+)
 @callers_option
 @click.option(
     "--poll-seconds",
@@ -55,6 +72,8 @@ def gateway(
     management_host: str,
     management_port: int,
     kubeconfig: Path | None,
+    upstream: str | None,
+    config: Path | None,
     callers: Literal["none"] | None,
     poll_seconds: float,
 ) -> None:
@@ -80,6 +99,7 @@ def gateway(
         kubeconfig=kubeconfig,
         callers=callers,
         poll_seconds=poll_seconds,
+        upstreams=upstreams_of(config, upstream),
     )
 
     def started(listening: Listening) -> None:

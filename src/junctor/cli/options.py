@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from junctor.logs import configure_logging
+
+if TYPE_CHECKING:
+    from junctor.gateway.configuration import UpstreamConfiguration
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -20,6 +23,14 @@ callers_option = click.option(
     envvar="JUNCTOR_CALLERS",
     show_envvar=True,
     help="Who may call. none: everybody, unchecked. Must be given when --host is not a loopback address; on loopback everybody is let in.",
+)
+
+upstream_option = click.option(
+    "--upstream",
+    envvar="JUNCTOR_UPSTREAM",
+    show_envvar=True,
+    metavar="URL",
+    help="Model server for all models: vLLM or anything else with /v1/chat/completions. Without one there is no /v1/responses.",
 )
 
 
@@ -72,3 +83,18 @@ def log_options(default_format: Literal["json", "text"]) -> Decorator:
         help="Form of the logs.",
     )
     return lambda command: form(level(command))
+
+
+def upstreams_of(config: Path | None, upstream: str | None) -> "tuple[UpstreamConfiguration, ...]":
+    """The model servers of a configuration file, then the one for all other models. Raises click.UsageError."""
+    if config is None and upstream is None:
+        return ()
+    # Imported late: a gateway without model servers does without.
+    from junctor.api.configuration import ConfigurationError
+    from junctor.gateway.configuration import only_upstream, read_configuration
+
+    try:
+        named = read_configuration(config).upstreams if config is not None else ()
+        return (*named, only_upstream(upstream)) if upstream is not None else named
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error

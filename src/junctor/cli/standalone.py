@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from junctor.cli.options import callers_option, host_option, log_options, management_port_option, port_option
+from junctor.cli.options import callers_option, host_option, log_options, management_port_option, port_option, upstream_option, upstreams_of
 
 EXAMPLE = """
 \b
@@ -29,6 +29,7 @@ Examples:
 @host_option
 @port_option
 @management_port_option("Port on 127.0.0.1 for probes and `junctor status`; 0: any.")
+@upstream_option
 @callers_option
 @log_options("text")
 def standalone(
@@ -36,6 +37,7 @@ def standalone(
     host: str,
     port: int,
     management_port: int,
+    upstream: str | None,
     callers: Literal["none"] | None,
 ) -> None:
     """Run Junctor without Kubernetes, on a directory of the same manifests.
@@ -52,7 +54,7 @@ def standalone(
     from junctor.gateway.server import GatewayError, Listening
     from junctor.standalone.app import StandaloneSettings, serve_standalone
 
-    settings = StandaloneSettings(manifests, host, port, management_port, callers)
+    settings = StandaloneSettings(manifests, host, port, management_port, callers, upstreams_of(None, upstream))
 
     def started(listening: Listening) -> None:
         addresses = {"url": listening.url, "managementUrl": listening.management_url}

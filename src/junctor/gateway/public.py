@@ -1,6 +1,6 @@
 """The public port's app: what applications use. So far the catalog of connectors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -18,12 +18,13 @@ BODY_LIMIT: Final = 10 * 1024 * 1024
 Served = Callable[[], ServedMap | None]
 
 
-def public_app(served: Served, *, body_limit: int = BODY_LIMIT) -> ASGIApp:
-    """GET /v1/connectors, /v1/connectors/{id}. served: gives the map of now; a request asks once. Errors are OpenAI's."""
+def public_app(served: Served, *, more: Sequence[Route] = (), body_limit: int = BODY_LIMIT) -> ASGIApp:
+    """GET /v1/connectors, /v1/connectors/{id}, and `more`. served: gives the map of now; a request asks once. Errors are OpenAI's."""
     handlers = _Handlers(served)
     routes = [
         Route("/v1/connectors", handlers.list, methods=["GET"]),
         Route("/v1/connectors/{rest:path}", handlers.connector, methods=["GET"]),
+        *more,
     ]
     return Boundary(Router(routes, redirect_slashes=False), body_limit=body_limit, render=openai_body)
 

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -25,6 +25,9 @@ from junctor.gateway.map_loader import MapLoader
 from junctor.gateway.public import public_app
 from junctor.gateway.served_map import ServedMap
 from junctor.gateway.sources import MapSource, open_source
+
+if TYPE_CHECKING:
+    from junctor.gateway.configuration import UpstreamConfiguration
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ class GatewaySettings:
     """What `junctor gateway` was told.
 
     map: where the connector map is, `configmap:NAMESPACE/NAME` or `file:PATH[#NAME]`. port, management_port: 0 for any free one.
-    callers: who may call; None: not said, which is enough only on loopback.
+    callers: who may call; None: not said, which is enough only on loopback. upstreams: model servers, for /v1/responses.
     """
 
     map: str
@@ -62,6 +65,7 @@ class GatewaySettings:
     kubeconfig: Path | None = None
     callers: Literal["none"] | None = None
     poll_seconds: float = 10.0
+    upstreams: "tuple[UpstreamConfiguration, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +100,22 @@ async def serve(
         raise
     with contextlib.closing(public_socket), contextlib.closing(management_socket):
         source = source or await open_source(settings.map, settings.kubeconfig)
-        loader = MapLoader(source, poll_seconds=settings.poll_seconds, swapped=_Settling())
+        settling, responding = _Settling(), None
+
+        def swapped(served: ServedMap) -> None:
+            settling(served)
+            if responding is not None:
+                responding.map_changed(served)
+
+        loader = MapLoader(source, poll_seconds=settings.poll_seconds, swapped=swapped)
+        if settings.upstreams:
+            # Imported late: a gateway that only lists connectors needs neither the MCP SDK nor the loop.
+            from junctor.gateway.responding import Responding
+
+            responding = Responding(loader.served, settings.upstreams)
         stopping = stop or asyncio.Event()
         with contextlib.nullcontext() if stop else _stop_on_signals(stopping):
-            public = _EmbeddedServer(_configuration(public_app(loader.served)))
+            public = _EmbeddedServer(_configuration(public_app(loader.served, more=responding.routes() if responding else ())))
             management = _EmbeddedServer(_configuration(manage(loader, management_app(loader, stopping=stopping.is_set))))
             loading = asyncio.create_task(loader.run(), name="map loader")
             listening = Listening(_url(public_socket), _url(management_socket))
@@ -108,6 +124,8 @@ async def serve(
             finally:
                 loading.cancel()
                 await asyncio.gather(loading, return_exceptions=True)
+                if responding is not None:
+                    await responding.close()
                 await source.close()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from starlette.types import ASGIApp
 
@@ -23,6 +23,9 @@ from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.objects import Key, ObjectStore
 from junctor.standalone.resources import resources_app
 
+if TYPE_CHECKING:
+    from junctor.gateway.configuration import UpstreamConfiguration
+
 logger = logging.getLogger(__name__)
 
 GATEWAY: Final = "default"
@@ -32,13 +35,14 @@ _FIRST_LOAD_PAUSE: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class StandaloneSettings:
-    """What `junctor standalone` was told. port, management_port: 0 for any free one. callers: as in GatewaySettings."""
+    """What `junctor standalone` was told. port, management_port: 0 for any free one. callers, upstreams: as in GatewaySettings."""
 
     manifests: Path
     host: str = "127.0.0.1"
     port: int = 8321
     management_port: int = 8322
     callers: Literal["none"] | None = None
+    upstreams: "tuple[UpstreamConfiguration, ...]" = ()
 
 
 async def serve_standalone(
@@ -121,6 +125,7 @@ def _gateway_settings(settings: StandaloneSettings, gateway: GatewayConfiguratio
         port=settings.port,
         management_port=settings.management_port,
         callers=settings.callers,
+        upstreams=settings.upstreams,
     )
 
 

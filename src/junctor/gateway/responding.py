@@ -1,0 +1,74 @@
+"""Puts /v1/responses together: the served map, the MCP servers and the model servers. Loaded only where there is a model server."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from starlette.routing import Route
+
+from junctor.gateway.catalog import near_ids
+from junctor.gateway.configuration import UpstreamConfiguration, upstream_router
+from junctor.gateway.errors import BadRequest
+from junctor.gateway.mcp import McpClientPool, McpRefused
+from junctor.gateway.passthrough import passthrough_routes
+from junctor.gateway.responses.endpoint import responses_routes
+from junctor.gateway.responses.resolve import ResponsesPorts
+from junctor.gateway.served_map import ServedMap
+from junctor.gateway.tools.ports import ToolServer
+from junctor.gateway.upstream.endpoint import open_client
+from junctor.gateway.upstream.ports import Upstream, UpstreamError
+
+
+class Responding:
+    """What a gateway with model servers has beside the catalog. served: gives the map of now."""
+
+    def __init__(self, served: Callable[[], ServedMap | None], upstreams: Sequence[UpstreamConfiguration]) -> None:
+        self._served = served
+        self._client = open_client()
+        self._router = upstream_router(upstreams, self._client)
+        self._pool = McpClientPool()
+
+    def routes(self) -> list[Route]:
+        """POST /v1/responses and what belongs to it; GET /v1/models, POST /v1/chat/completions."""
+        ports = ResponsesPorts(
+            upstream=self._upstream, connector=self._connector, near_ids=self._near_ids, connector_server=self._connector_server
+        )
+        return [*responses_routes(ports), *passthrough_routes(self._router)]
+
+    def map_changed(self, served: ServedMap) -> None:
+        """Another map is served: sessions of connectors that changed end."""
+        self._pool.entries_changed(served)
+
+    async def close(self) -> None:
+        """End all sessions and connections."""
+        await self._pool.close()
+        await self._client.aclose()
+
+    def _upstream(self, model: str) -> Upstream | None:
+        try:
+            return self._router.find(model)
+        except UpstreamError:
+            return None
+
+    def _connector(self, connector_id: str) -> Mapping[str, Any] | None:
+        served = self._served()
+        connector = served.get(connector_id) if served is not None else None
+        if served is None or connector is None:
+            return None
+        unavailable = served.unavailable(connector)
+        content = connector.entry.content
+        return content | {"available": False, "reason": unavailable} if unavailable else content
+
+    async def _near_ids(self, connector_id: str) -> Sequence[str]:
+        served = self._served()
+        return await near_ids(served, connector_id) if served is not None else ()
+
+    def _connector_server(self, content: Mapping[str, Any], authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
+        """The server of a connector that `_connector` gave in the same step of the loop, so the map is still the same."""
+        served = self._served()
+        connector = served.get(str(content["id"])) if served is not None else None
+        if served is None or connector is None:
+            raise RuntimeError(f"connector {content['id']} is not served any more")
+        try:
+            return self._pool.from_config(connector.entry, served.credentials, authorization=authorization, headers=headers)
+        except McpRefused as refused:
+            raise BadRequest(str(refused), code="invalid_value") from refused
