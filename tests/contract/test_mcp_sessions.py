@@ -4,15 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
-from starlette.responses import Response
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from junctor.api.connector_map import ConnectorMap, Entry
 from junctor.gateway.mcp import EntryUnusable, Limits, McpClient, McpClientPool
+from junctor.gateway.mcp.target import target_of_params
+from junctor.gateway.mcp.transport import KEEPALIVE_SECONDS, HttpPools
 from junctor.gateway.served_map import Connector, PreparedMap, ServedMap
 from junctor.gateway.tools.ports import ListingFailed, ToolFailure
 from tests.support.mcp_servers import (
@@ -24,6 +30,7 @@ from tests.support.mcp_servers import (
     everything,
     result,
     sdk_server,
+    self_signed,
     serving,
     text_result,
 )
@@ -227,6 +234,39 @@ async def test_the_probe_has_no_time_of_its_own_beyond_the_connect_deadline() ->
         limits = {"connectTimeoutSeconds": 0.2}
         outcome = await pool.from_config(entry(url, limits=limits), {}).call_tool("echo", {})
     assert outcome.failure == ToolFailure("http", "the server did not open a session within 0.2 s", 504)
+
+
+async def test_a_server_that_was_replaced_by_an_older_one_is_asked_anew_what_it_speaks() -> None:
+    port = closed_port()
+    async with pooling() as pool:
+        async with serving(sdk_app("modern"), port) as url:
+            client = pool.from_config(entry(url), {})
+            assert await said(client) == "Echo: hi"
+        old = ScriptedServer(with_sessions=True)
+        async with serving(old.app(), port):
+            assert (await client.call_tool("echo", {})).failure is not None
+            assert await said(client) == "well"
+
+
+async def test_a_list_that_fails_leaves_the_calls_of_others_alone() -> None:
+    released = asyncio.Event()
+
+    async def slowly(request: dict[str, Any]) -> Response:
+        await released.wait()
+        return text_result(request, "well")
+
+    async def gone(_: dict[str, Any]) -> Response:
+        return Response(status_code=405)
+
+    server = ScriptedServer({"tools/call": slowly, "tools/list": gone})
+    async with serving(server.app()) as url, pooling() as pool:
+        client = pool.from_config(entry(url), {})
+        call = asyncio.create_task(said(client))
+        await until(lambda: server.asked("tools/call") == 1)
+        with pytest.raises(ListingFailed):
+            await client.list_tools()
+        released.set()
+        assert await call == "well"
 
 
 # --- what may be repeated -----------------------------------------------------------------------------------------------------------
@@ -468,6 +508,66 @@ async def test_a_request_declared_server_leaves_nothing_when_it_is_closed() -> N
         assert pool.sessions == 0
         assert server.asked("DELETE") == 1
         assert all(headers["authorization"] == "Bearer token" for _, headers, _ in server.requests)
+
+
+async def test_tls_trusts_the_bundle_of_the_entry_and_nothing_else(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    async with serving(sdk_app("modern"), tls=(certificate, key)) as url, pooling() as pool:
+        trusted = pool.from_config(entry(url, tls={"caBundle": certificate.read_text()}), {})
+        assert await said(trusted) == "Echo: hi"
+        with pytest.raises(ListingFailed, match="certificate is not valid"):
+            await pool.from_config(entry(url, "b"), {}).list_tools()
+
+
+async def test_an_idle_stream_outlives_the_time_out_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("junctor.gateway.mcp.session.READ_GRACE", 0.0)
+    monkeypatch.setattr("junctor.gateway.mcp.transport.READ_GRACE", 0.0)
+    app = Counting(sdk_app("legacy"))
+    async with serving(app) as url, pooling() as pool:
+        client = pool.from_config(entry(url, limits={"callTimeoutSeconds": 0.2}), {})
+        assert len(await client.list_tools()) == 5
+        await until(lambda: "GET" in app.passed)
+        for _ in range(5):
+            assert (await client.call_tool("slow", {"seconds": 60})).failure is not None
+        await client.call_tool("grow", {})
+        async with asyncio.timeout(20):
+            while len(await client.list_tools()) == 5:  # noqa: ASYNC110  # the server's doing
+                await asyncio.sleep(0.01)
+    assert app.passed.count("GET") == 1
+
+
+async def test_connections_are_kept_longer_than_the_five_seconds_of_the_library() -> None:
+    pools = HttpPools()
+    target = target_of_params("http://127.0.0.1:1", None, {})
+    first = pools.acquire(target)
+    await pools.release(target)
+    assert pools.acquire(target) is first
+    assert KEEPALIVE_SECONDS > 5
+    await pools.release(target)
+    await pools.close()
+
+
+async def test_sse_that_names_an_endpoint_of_another_origin_gets_nothing() -> None:
+    seen: list[str] = []
+
+    async def elsewhere(request: Request) -> Response:
+        seen.append(request.method)
+        return Response()
+
+    async with serving(Starlette(routes=[Route("/x", elsewhere, methods=["POST"])])) as other:
+
+        async def stream(_: Request) -> Response:
+            async def events() -> AsyncIterator[str]:
+                yield f"event: endpoint\ndata: {other}/x\n\n"
+                await asyncio.Event().wait()
+
+            return StreamingResponse(events(), media_type="text/event-stream")
+
+        async with serving(Starlette(routes=[Route("/mcp", stream)])) as url, pooling() as pool:
+            client = pool.from_config(entry(url, transport="SSE", limits={"connectTimeoutSeconds": 1}), {})
+            with pytest.raises(ListingFailed):
+                await client.list_tools()
+    assert not seen
 
 
 async def test_a_ca_bundle_that_cannot_be_read_is_refused_before_anything_is_sent() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import anyio
+import mcp_types as types
 
 from junctor.gateway.mcp.outcome import failed, outcome_of
 from junctor.gateway.mcp.session import Era, Session, SessionFailed, SessionLost
@@ -18,6 +19,8 @@ LISTING_SECONDS: Final = 10.0
 LISTING_FRESH: Final = 300.0
 #: So long it is used when the server cannot be asked.
 LISTING_USABLE: Final = 600.0
+
+_NOT_UNDERSTOOD: Final = (types.UNSUPPORTED_PROTOCOL_VERSION, types.METHOD_NOT_FOUND, types.INVALID_REQUEST, types.PARSE_ERROR)
 
 
 class McpClient:
@@ -125,6 +128,7 @@ class McpClient:
             await asyncio.wait([self._listing])
         self._discard(self._session)
         for session in list(self._ending):
+            session.end()
             await session.finished()
             self._ending.discard(session)
 
@@ -163,7 +167,7 @@ class McpClient:
         try:
             return await session.list_tools()
         except SessionFailed as error:
-            if not isinstance(error, SessionLost) and not session.dead and (not reused or error.failure.code == 504):
+            if not isinstance(error, SessionLost) and not session.dead and not (reused and _doubts_era(session, error.failure)):
                 raise
         # A list may be asked for twice. What is remembered of the server may be what was wrong.
         self._discard(session)
@@ -177,6 +181,12 @@ class McpClient:
         except SessionLost:
             # The one failure that says for certain that nothing was executed.
             self._discard(session)
+        except SessionFailed as error:
+            if _doubts_era(session, error.failure):
+                # Not repeated; but the next session asks anew what the server speaks.
+                self._discard(session)
+                self._era = None
+            raise
         return await (await self._open()).call_tool(name, arguments)
 
     async def _open(self) -> Session:
@@ -211,6 +221,13 @@ class McpClient:
         self.last_used = self._clock()
         if self._retired:
             self.rest()
+
+
+def _doubts_era(session: Session, failure: ToolFailure) -> bool:
+    """Whether a failure is what an older server gives to a session that was pinned without asking it."""
+    if session.era is None or session.era.mode == "legacy":
+        return False
+    return (failure.code in _NOT_UNDERSTOOD) if failure.kind == "protocol" else (failure.code in (400, 404, 405))
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

@@ -74,6 +74,7 @@ class Session:
         self._connecting = Exchange(LISTING_LIMIT)
         self._error: Exception | None = None
         self._calls: set[Exchange] = set()
+        self._abandoned = False
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
         self._whole: anyio.CancelScope | None = None
@@ -89,7 +90,13 @@ class Session:
             raise SessionFailed(self._connect_failure())
 
     def abandon(self) -> None:
-        """End the session, within seconds whatever the server does, without waiting for it."""
+        """End the session as soon as nothing runs on it, without waiting for that."""
+        self._abandoned = True
+        if not self._calls:
+            self._end()
+
+    def end(self) -> None:
+        """End the session now, within seconds whatever the server does; what runs on it fails."""
         self._end()
 
     async def finished(self) -> None:
@@ -159,6 +166,8 @@ class Session:
             exchange.over = True
             self._calls.discard(exchange)
             current.reset(token)
+            if self._abandoned:
+                self.abandon()
         if exchange.scope.cancelled_caught:
             raise self._failed(exchange, None)
 

@@ -27,7 +27,8 @@ LISTING_LIMIT: Final = 4 * 1024 * 1024
 SOFT_ERROR: Final = -32098
 #: The call's own deadline ends a call; HTTP's read time-out comes later and frees the connection.
 READ_GRACE: Final = 5.0
-_KEEPALIVE_SECONDS: Final = 60.0
+#: The library's 5 s would connect anew for most calls.
+KEEPALIVE_SECONDS: Final = 60.0
 _IDLE_POOLS: Final = 128
 _HOP_HEADERS: Final = (b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"set-cookie")
 _SDK_LOGS: Final = {
@@ -88,7 +89,7 @@ def _pool(ca_bundle: str | None) -> httpx2.AsyncHTTPTransport:
         verify=ssl_context(ca_bundle),
         trust_env=False,
         # Every session keeps a stream open beside its calls; calls are bounded by maxConcurrentCalls, so waiting here would only hurt.
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEEPALIVE_SECONDS),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS),
         socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     )
 
