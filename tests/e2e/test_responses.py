@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI
@@ -88,6 +89,15 @@ async def test_chat_completions_and_models_are_passed_through(gateway: tuple[Asy
     assert "m" in [model.id async for model in client.models.list()]
     answer = await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
     assert answer.choices[0].message is not None
+
+
+async def test_the_tools_of_a_connector_are_listed(gateway: tuple[AsyncOpenAI, ModelServer, Process]) -> None:
+    client, _, _ = gateway
+    listed = await client.get("/connectors/connector_demo/tools", cast_to=httpx.Response)
+    tools = {tool["name"]: tool for tool in listed.json()["data"]}
+    assert tools["echo"]["input_schema"]["required"] == ["message"]
+    with pytest.raises(openai.NotFoundError):
+        await client.get("/connectors/nothing/tools", cast_to=httpx.Response)
 
 
 async def test_sigterm_ends_a_gateway_with_open_sessions(gateway: tuple[AsyncOpenAI, ModelServer, Process]) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.gateway.served_map import Connector, ServedMap
+from junctor.gateway.shown_url import shown_url
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
@@ -90,23 +90,13 @@ def item(served: ServedMap, connector: Connector) -> dict[str, Any]:
     if unavailable:
         shown["reason"] = unavailable
     return shown | {
-        "server_url": _shown_url(content.get("url")),
+        "server_url": shown_url(str(content.get("url"))) or None,
         "transport": content.get("transport"),
         "caller_authorization": content.get("callerAuthorization"),
         "tools": content.get("tools") or {},
         "approval": content.get("approval") or {},
         "origin": {key: origin.get(key) for key in ("kind", "namespace", "name")} if isinstance(origin, dict) else None,
     }
-
-
-def _shown_url(url: object) -> str | None:
-    try:
-        parts = urlsplit(str(url))
-    except ValueError:
-        return None
-    if not parts.scheme or not parts.netloc:
-        return None
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 async def near_ids(served: ServedMap, wanted: str, count: int = 3) -> list[str]:

@@ -2,6 +2,7 @@
 
 ApiError                an answer that is an error: status, message, and for OpenAI's clients type, param and code
 +-- BadRequest          400
++-- Unauthorized        401: no key of a caller that is known
 +-- NoSuchThing         404
 +-- NotServing          503: no map is served yet
 +-- BodyTooLarge        413
@@ -42,6 +43,17 @@ class BadRequest(ApiError):
     """The request is not valid."""
 
     status = 400
+
+
+class Unauthorized(ApiError):
+    """The request has no key or token that lets it in; the answer is the same whatever the reason."""
+
+    status = 401
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        message = "the API key is missing or not valid; send one that is as Authorization: Bearer KEY"
+        super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
 
 
 class NoSuchThing(ApiError):

@@ -1,6 +1,6 @@
 """The public port's app: what applications use. So far the catalog of connectors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -9,6 +9,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from junctor.gateway.boundary import Boundary, JSONResponse
+from junctor.gateway.callers import Callers, CallersGate, Everybody
 from junctor.gateway.catalog import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, is_possible_id, item, near_ids, page, split_path
 from junctor.gateway.errors import BadRequest, NoSuchThing, NotServing, openai_body
 from junctor.gateway.served_map import ServedMap
@@ -18,20 +19,36 @@ BODY_LIMIT: Final = 10 * 1024 * 1024
 Served = Callable[[], ServedMap | None]
 
 
-def public_app(served: Served, *, more: Sequence[Route] = (), body_limit: int = BODY_LIMIT) -> ASGIApp:
-    """GET /v1/connectors, /v1/connectors/{id}, and `more`. served: gives the map of now; a request asks once. Errors are OpenAI's."""
-    handlers = _Handlers(served)
+#: Lists the tools of a connector that is served.
+Tools = Callable[[str], Awaitable[dict[str, object]]]
+
+
+def public_app(
+    served: Served,
+    *,
+    more: Sequence[Route] = (),
+    tools: Tools | None = None,
+    callers: Callers | None = None,
+    body_limit: int = BODY_LIMIT,
+) -> ASGIApp:
+    """GET /v1/connectors, /v1/connectors/{id}, its /tools where `tools` lists them, and `more`. Errors are OpenAI's.
+
+    served: gives the map of now; a request asks once. callers: who is let in, everybody unless given; asked before anything else.
+    """
+    handlers = _Handlers(served, tools)
     routes = [
         Route("/v1/connectors", handlers.list, methods=["GET"]),
         Route("/v1/connectors/{rest:path}", handlers.connector, methods=["GET"]),
         *more,
     ]
-    return Boundary(Router(routes, redirect_slashes=False), body_limit=body_limit, render=openai_body)
+    gate = CallersGate(Router(routes, redirect_slashes=False), callers or Everybody())
+    return Boundary(gate, body_limit=body_limit, render=openai_body)
 
 
 class _Handlers:
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, tools: Tools | None) -> None:
         self._served = served
+        self._tools = tools
 
     async def list(self, request: Request) -> Response:
         """A page of connectors, or the one that `id` names."""
@@ -43,13 +60,15 @@ class _Handlers:
         return JSONResponse(await page(served, query))
 
     async def connector(self, request: Request) -> Response:
-        """One connector."""
+        """One connector, or its tools."""
         _parameters(request, ())
         connector_id, sub_resource = split_path(request.path_params["rest"])
         served = self._map()
         if not connector_id:
             raise NoSuchThing("there is nothing at /v1/connectors/; use /v1/connectors or /v1/connectors/{id}", code="unknown_url")
         shown = await _one(served, connector_id)
+        if sub_resource == "tools" and self._tools is not None:
+            return JSONResponse(await self._tools(connector_id))
         if sub_resource is not None:
             raise NoSuchThing(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
         return JSONResponse(shown)

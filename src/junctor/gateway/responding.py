@@ -11,9 +11,11 @@ from junctor.gateway.errors import BadRequest
 from junctor.gateway.mcp import McpClientPool, McpRefused
 from junctor.gateway.passthrough import passthrough_routes
 from junctor.gateway.responses.endpoint import responses_routes
+from junctor.gateway.responses.refusals import ListingRefused
 from junctor.gateway.responses.resolve import ResponsesPorts
 from junctor.gateway.served_map import ServedMap
-from junctor.gateway.tools.ports import ToolServer
+from junctor.gateway.tools.policy import ConnectorPolicy
+from junctor.gateway.tools.ports import ListingFailed, ToolServer
 from junctor.gateway.upstream.endpoint import open_client
 from junctor.gateway.upstream.ports import Upstream, UpstreamError
 
@@ -33,6 +35,30 @@ class Responding:
             upstream=self._upstream, connector=self._connector, near_ids=self._near_ids, connector_server=self._connector_server
         )
         return [*responses_routes(ports), *passthrough_routes(self._router)]
+
+    async def tools(self, connector_id: str) -> dict[str, object]:
+        """The tools of a connector as callers may use them. Raises ListingRefused."""
+        content = self._connector(connector_id)
+        if content is None or content.get("available") is not True:
+            reason = (content or {}).get("reason") or "it is not served any more"
+            raise ListingRefused(connector_id, ListingFailed(f"Connector {connector_id!r} cannot be used now: {reason}.", 424))
+        policy = ConnectorPolicy.of(content)
+        try:
+            listed = await self._connector_server(content, None, {}).list_tools()
+        except ListingFailed as failed:
+            raise ListingRefused(connector_id, failed) from failed
+        data = [
+            {
+                "object": "tool",
+                "name": tool.name,
+                "description": tool.description,
+                "input_schema": tool.input_schema,
+                "annotations": {"read_only": tool.read_only is True},
+            }
+            for tool in listed
+            if policy.permits(tool)
+        ]
+        return {"object": "list", "data": data, "has_more": False}
 
     def map_changed(self, served: ServedMap) -> None:
         """Another map is served: sessions of connectors that changed end."""

@@ -3,6 +3,7 @@
 GatewayError
 +-- ListenError         a port cannot be listened on
 +-- CallersRequired     the public address is reachable by others and nobody said who may call
++-- CallersUnusable     what was said about who may call cannot work
 """
 
 import asyncio
@@ -15,11 +16,12 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from junctor.gateway.callers import Callers, CallersError, open_callers
 from junctor.gateway.management import management_app
 from junctor.gateway.map_loader import MapLoader
 from junctor.gateway.public import public_app
@@ -28,6 +30,7 @@ from junctor.gateway.sources import MapSource, open_source
 
 if TYPE_CHECKING:
     from junctor.gateway.configuration import UpstreamConfiguration
+    from junctor.gateway.responding import Responding
 
 _log = logging.getLogger(__name__)
 
@@ -49,12 +52,17 @@ class CallersRequired(GatewayError):
     """Others could reach the gateway and nobody said that they may."""
 
 
+class CallersUnusable(GatewayError):
+    """What was said about who may call cannot work."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """What `junctor gateway` was told.
 
     map: where the connector map is, `configmap:NAMESPACE/NAME` or `file:PATH[#NAME]`. port, management_port: 0 for any free one.
-    callers: who may call; None: not said, which is enough only on loopback. upstreams: model servers, for /v1/responses.
+    callers: who may call, `apikeys:FILE`, `kubernetes` or `none`; None: not said, which is enough only on loopback, where everybody may.
+    upstreams: model servers, for /v1/responses.
     """
 
     map: str
@@ -63,7 +71,7 @@ class GatewaySettings:
     management_host: str = "127.0.0.1"
     management_port: int = 8322
     kubeconfig: Path | None = None
-    callers: Literal["none"] | None = None
+    callers: str | None = None
     poll_seconds: float = 10.0
     upstreams: "tuple[UpstreamConfiguration, ...]" = ()
 
@@ -98,7 +106,11 @@ async def serve(
     except GatewayError:
         public_socket.close()
         raise
-    with contextlib.closing(public_socket), contextlib.closing(management_socket):
+    async with contextlib.AsyncExitStack() as opened:
+        opened.enter_context(contextlib.closing(public_socket))
+        opened.enter_context(contextlib.closing(management_socket))
+        callers = await _open_callers(settings)
+        opened.push_async_callback(callers.close)
         source = source or await open_source(settings.map, settings.kubeconfig)
         settling, responding = _Settling(), None
 
@@ -115,7 +127,7 @@ async def serve(
             responding = Responding(loader.served, settings.upstreams)
         stopping = stop or asyncio.Event()
         with contextlib.nullcontext() if stop else _stop_on_signals(stopping):
-            public = _EmbeddedServer(_configuration(public_app(loader.served, more=responding.routes() if responding else ())))
+            public = _EmbeddedServer(_configuration(_public(loader, responding, callers)))
             management = _EmbeddedServer(_configuration(manage(loader, management_app(loader, stopping=stopping.is_set))))
             loading = asyncio.create_task(loader.run(), name="map loader")
             listening = Listening(_url(public_socket), _url(management_socket))
@@ -127,6 +139,12 @@ async def serve(
                 if responding is not None:
                     await responding.close()
                 await source.close()
+
+
+def _public(loader: MapLoader, responding: "Responding | None", callers: Callers) -> ASGIApp:
+    if responding is None:
+        return public_app(loader.served, callers=callers)
+    return public_app(loader.served, more=responding.routes(), tools=responding.tools, callers=callers)
 
 
 async def _run(
@@ -237,6 +255,13 @@ def _check_callers(settings: GatewaySettings, sock: socket.socket) -> None:
             f"--host {settings.host} can be reached by others, and --callers does not say who may call; "
             "write --callers none to let everybody in, or listen on 127.0.0.1"
         )
+
+
+async def _open_callers(settings: GatewaySettings) -> Callers:
+    try:
+        return await open_callers(settings.callers, settings.kubeconfig)
+    except CallersError as error:
+        raise CallersUnusable(str(error)) from error
 
 
 def _url(sock: socket.socket) -> str:

@@ -188,11 +188,15 @@ async def test_an_unreadable_source_is_a_reason_to_try_again() -> None:
         await MapLoader(source).reload(1)
 
 
-async def test_whatever_a_source_raises_the_old_map_stays(caplog: pytest.LogCaptureFixture) -> None:
+async def test_whatever_a_source_raises_the_old_map_stays(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     source = MemorySource()
     publish(source, 1, content("a"))
     loader = await loaded(source)
-    source.config_maps[MAP] = "[" * 200_000
+
+    async def broken() -> str | None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(source, "fetch_head", broken)
     with pytest.raises(NotAccepted):
         await loader.reload(2)
     assert serving(loader).sequence == 1

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from junctor.gateway.responses.refusals import Strict, checked, refuse
-from junctor.gateway.responses.shown import shown_url
+from junctor.gateway.shown_url import shown_url
 from junctor.gateway.tools.policy import RequestedApproval, ToolFilter
 from junctor.gateway.upstream.ports import FunctionTool
 
