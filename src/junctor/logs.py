@@ -44,3 +44,5 @@ def configure_logging(format: Format = "json", level: str = "INFO") -> None:  # 
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for chatty in ("httpx", "watchfiles"):  # a line for each request, with its URL, and for each change of a watched file
+        logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))

@@ -173,8 +173,7 @@ def _kopf_settings(everywhere: bool) -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.5
     settings.queueing.exit_timeout = 0.5
     select(settings)
-    for chatty in ("kopf.objects", "httpx"):  # a line for each event of each object, and for each signal to each pod
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for each event of each object otherwise
     return settings
 
 
