@@ -1,7 +1,6 @@
 """`junctor gateway`: one gateway process."""
 
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -21,6 +20,7 @@ EXAMPLE = """
 Examples:
   junctor gateway --map configmap:junctor/junctor-connectors
   junctor gateway --map file:map.yaml --port 8321
+  junctor gateway --map file:map.yaml --host 0.0.0.0 --callers apikeys:keys.yaml
   JUNCTOR_MAP=file:map.yaml junctor gateway
 """
 
@@ -46,7 +46,10 @@ Examples:
     help="Address of the management port: the operator's signals and the probes, nothing for callers.",
 )
 @management_port_option("Management port; 0: any.")
-@kubeconfig_option("Kubernetes credentials for a configmap: source. Absent: the pod's service account, $KUBECONFIG or ~/.kube/config.")
+@kubeconfig_option(
+    "Kubernetes credentials for a configmap: source and --callers kubernetes. "
+    "Absent: the pod's service account, $KUBECONFIG or ~/.kube/config."
+)
 @upstream_option
 @click.option(
     "--config",
@@ -55,7 +58,7 @@ Examples:
     show_envvar=True,
     help="A GatewayConfiguration file: model servers by model, with their keys. --upstream serves the models that it does not name.",
 )
-@callers_option
+@callers_option(kubernetes=True)
 @click.option(
     "--poll-seconds",
     default=10.0,
@@ -74,7 +77,7 @@ def gateway(
     kubeconfig: Path | None,
     upstream: str | None,
     config: Path | None,
-    callers: Literal["none"] | None,
+    callers: str | None,
     poll_seconds: float,
 ) -> None:
     """Serve the published connectors to applications.

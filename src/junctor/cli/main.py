@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "standalone": "Run on a directory of manifests, without Kubernetes.",
     "operator": "Run the control plane in a Kubernetes cluster.",
     "gateway": "Serve the published connectors to applications.",
+    "apikey": "Make an API key for a caller of a gateway.",
     "validate": "Check manifests as the API server and the operator would.",
     "render": "Print the connector map that manifests lead to.",
     "status": "Show what a running standalone serves, and what is wrong.",

@@ -17,13 +17,6 @@ host_option = click.option("--host", default="127.0.0.1", envvar="JUNCTOR_HOST",
 port_option = click.option(
     "--port", default=8321, type=click.IntRange(0, 65535), envvar="JUNCTOR_PORT", show_envvar=True, help="Public port; 0: any."
 )
-callers_option = click.option(
-    "--callers",
-    type=click.Choice(["none"]),
-    envvar="JUNCTOR_CALLERS",
-    show_envvar=True,
-    help="Who may call. none: everybody, unchecked. Must be given when --host is not a loopback address; on loopback everybody is let in.",
-)
 
 upstream_option = click.option(
     "--upstream",
@@ -32,6 +25,28 @@ upstream_option = click.option(
     metavar="URL",
     help="Model server for all models: vLLM or anything else with /v1/chat/completions. Without one there is no /v1/responses.",
 )
+
+
+def callers_option(*, kubernetes: bool) -> Decorator:
+    """--callers. kubernetes: whether there is a cluster to ask."""
+    tokens = "kubernetes: tokens of the cluster for the audience junctor, reviewed by its API server. " if kubernetes else ""
+    forms = "apikeys:FILE, kubernetes or none" if kubernetes else "apikeys:FILE or none"
+    possible = {"kubernetes", "none"} if kubernetes else {"none"}
+
+    def check(context: click.Context, parameter: click.Parameter, who: str | None) -> str | None:
+        if who is None or who in possible or who.removeprefix("apikeys:") not in ("", who):
+            return who
+        raise click.BadParameter(f"{who!r} does not say who may call; write {forms}")
+
+    return click.option(
+        "--callers",
+        envvar="JUNCTOR_CALLERS",
+        show_envvar=True,
+        metavar="WHO",
+        callback=check,
+        help="Who may call. apikeys:FILE: those with a key of `junctor apikey` in the file, which is read again when it changes. "
+        f"{tokens}none: everybody, unchecked. Must be given when --host is not a loopback address; on loopback everybody is let in.",
+    )
 
 
 def management_port_option(help_text: str) -> Decorator:

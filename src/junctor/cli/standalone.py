@@ -1,7 +1,6 @@
 """`junctor standalone`: loop and gateway on a directory of manifests."""
 
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -30,7 +29,7 @@ Examples:
 @port_option
 @management_port_option("Port on 127.0.0.1 for probes and `junctor status`; 0: any.")
 @upstream_option
-@callers_option
+@callers_option(kubernetes=False)
 @log_options("text")
 def standalone(
     manifests: Path,
@@ -38,7 +37,7 @@ def standalone(
     port: int,
     management_port: int,
     upstream: str | None,
-    callers: Literal["none"] | None,
+    callers: str | None,
 ) -> None:
     """Run Junctor without Kubernetes, on a directory of the same manifests.
 

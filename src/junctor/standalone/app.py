@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import ASGIApp
 
@@ -41,7 +41,7 @@ class StandaloneSettings:
     host: str = "127.0.0.1"
     port: int = 8321
     management_port: int = 8322
-    callers: Literal["none"] | None = None
+    callers: str | None = None
     upstreams: "tuple[UpstreamConfiguration, ...]" = ()
 
 
