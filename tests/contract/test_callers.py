@@ -5,17 +5,23 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
 import pytest
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from junctor.gateway.callers import open_callers
 from junctor.gateway.callers.key_file import entry_of
 from tests.cluster.api import Api
 from tests.cluster.controlplane import ControlPlane, free_port
-from tests.cluster.processes import Process, ProcessFailed, gateway
+from tests.cluster.processes import Process, ProcessFailed, gateway, junctor
+from tests.support.mcp_servers import serving
 from tests.support.model_server import ModelServer
 from tests.unit.gateway.maps import MAP, content, head_of, layout_of
 
@@ -23,9 +29,11 @@ KEY = "test-key-that-goes-nowhere"
 
 
 @contextmanager
-def running(directory: Path, *arguments: str | Path, kubeconfig: Path | None = None) -> Iterator[tuple[str, Process]]:
-    """A gateway that serves the connector `a`: the URL of its API, and its process."""
-    layout = layout_of(content("a"))
+def running(
+    directory: Path, *arguments: str | Path, kubeconfig: Path | None = None, server: str = "https://a.example.com/mcp"
+) -> Iterator[tuple[str, Process]]:
+    """A gateway that serves the connector `a` of an MCP server: the URL of its API, and its process."""
+    layout = layout_of(content("a", url=server))
     maps = {MAP: {"head.json": head_of(layout, 1).to_text()}} | {s.ref.name: {"connectors.json": s.text} for s in layout.shards.values()}
     documents = [json.dumps({"kind": "ConfigMap", "metadata": {"name": name}, "data": data}) for name, data in maps.items()]
     (directory / "map.yaml").write_text("\n---\n".join(documents))
@@ -71,6 +79,25 @@ def test_the_right_key_is_let_in_and_goes_nowhere(tmp_path: Path, key_file: Path
         assert KEY not in process.log()
 
 
+async def test_no_mcp_server_gets_the_key(tmp_path: Path, key_file: Path) -> None:
+    seen: list[str] = []
+
+    async def record(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(str(scope["headers"]))
+        await Response(status_code=500)(scope, receive, send)
+
+    async with serving(Starlette(routes=[Mount("/", record)])) as server:
+        options = ("--callers", f"apikeys:{key_file}", "--upstream", "http://127.0.0.1:9")
+        with running(tmp_path, *options, server=f"{server}/mcp") as (url, process):
+            async with AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0) as client:
+                tool: Any = {"type": "mcp", "server_label": "a", "connector_id": "a", "require_approval": "never"}
+                with pytest.raises(openai.APIStatusError) as failed:
+                    await client.responses.create(model="m", input="hi", tools=[tool])
+            assert failed.value.status_code == 424, process.tail()
+    assert seen
+    assert not [headers for headers in seen if KEY in headers or "authorization" in headers]
+
+
 def test_a_wrong_key_is_an_authentication_error_and_reaches_no_model_server(tmp_path: Path, key_file: Path) -> None:
     with ModelServer() as model, running(tmp_path, "--callers", f"apikeys:{key_file}", "--upstream", model.url) as (url, process):
         with client_of(url, "another-key") as client:
@@ -110,6 +137,22 @@ def test_callers_that_cannot_work_are_told_at_the_start(tmp_path: Path, who: str
         pass
     assert told in str(failed.value)
     assert "Traceback" not in str(failed.value)
+
+
+def test_standalone_knows_api_keys_too(tmp_path: Path, key_file: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    port, management = free_port(), free_port()
+    options = ("--manifests", tmp_path / "manifests", "--port", str(port), "--management-port", str(management))
+    with junctor("standalone", *options, "--callers", f"apikeys:{key_file}", name="standalone", log_file=tmp_path / "log") as process:
+        process.wait_until_ready(f"http://127.0.0.1:{management}/-/readyz")
+        assert [connectors(f"http://127.0.0.1:{port}/v1", key).status_code for key in (KEY, "wrong", None)] == [200, 401, 401]
+
+
+def test_standalone_has_no_cluster_to_ask(tmp_path: Path) -> None:
+    options = ("--manifests", tmp_path, "--callers", "kubernetes")
+    with junctor("standalone", *options, name="standalone", log_file=tmp_path / "log") as process:
+        assert process.wait() == 2
+        assert "write apikeys:FILE or none" in process.log()
 
 
 # --- Kubernetes tokens --------------------------------------------------------------------------------------------------------------------
