@@ -1,0 +1,276 @@
+"""The gateway against a bare script and agentic-server: one MCP call at concurrency 1 and 16, no tools, 200 streams, what is left."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import httpx
+import uvloop
+from mcp import Client
+
+from tests.bench.gateway_load import Direct, Responses, Work, client, p50, rate, times
+from tests.bench.gateway_peer import VERSION, PeerMissing, installed, peer
+from tests.bench.idle import rss_mib
+from tests.bench.system import percentile, result, say
+from tests.cluster.controlplane import free_port
+from tests.cluster.processes import Process, ProcessFailed, gateway
+from tests.support.mcp_servers import everything
+
+CONCURRENCY: Final = 16
+STREAMS: Final = 200
+STREAM_SECONDS: Final = 10.0
+#: Descriptors that may come and go by themselves.
+FDS_SLACK: Final = 8
+MANIFEST: Final = """
+apiVersion: junctor.dev/v1alpha1
+kind: MCPConnector
+metadata: {{name: {name}}}
+spec: {{connectorID: {name}, url: "{url}"}}
+"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Requests of one round, and in all."""
+
+    one: int
+    many: int
+    leak: int
+
+    @classmethod
+    def of(cls, *, quick: bool) -> "Sizes":
+        return cls(40, 160, 200) if quick else cls(200, 800, 1000)
+
+
+@dataclass(frozen=True)
+class Systems:
+    """What runs. peer: its URL, or None and why in `missing`."""
+
+    gateway: Process
+    url: str
+    management: str
+    upstream: str
+    everything: str
+    light: str
+    peer: str | None
+    missing: str
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Systems]:
+    """Start everything and stop it at the end."""
+    async with AsyncExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="junctor-bench-")))
+        say("starting the model server, the MCP servers and the gateways")
+
+        async def python(module: str) -> str:
+            port = free_port()
+            process = stack.enter_context(Process(module, [sys.executable, "-m", module, str(port)], log_file=work / f"{module}.log"))
+            return await _answering(process, f"http://127.0.0.1:{port}")
+
+        upstream = await python("tests.bench.gateway_upstream")
+        light = f"{await python('tests.bench.gateway_light_mcp')}/mcp"
+        all_kinds = await stack.enter_async_context(everything())
+        connector_map = work / "map.yaml"
+        manifests = "---".join(MANIFEST.format(name=name, url=url) for name, url in (("everything", all_kinds), ("light", light)))
+        connector_map.write_text(_rendered(manifests))
+        port, management_port = free_port(), free_port()
+        process = gateway(
+            f"file:{connector_map}", "--upstream", upstream, log_file=work / "log", port=port, management_port=management_port
+        )
+        stack.enter_context(process)
+        management = f"http://127.0.0.1:{management_port}"
+        process.wait_until_ready(f"{management}/-/readyz")
+        peer_url, missing = None, ""
+        try:
+            peer_port = free_port()
+            rival = stack.enter_context(peer(installed(), upstream, peer_port, work))
+            peer_url = await _answering(rival, f"http://127.0.0.1:{peer_port}")
+        except PeerMissing as error:
+            missing = f"skipped: {error}"
+            say(missing)
+        yield Systems(process, f"http://127.0.0.1:{port}", management, upstream, all_kinds, light, peer_url, missing)
+
+
+def _rendered(manifests: str) -> str:
+    command = [sys.executable, "-m", "junctor.cli.main", "render", "-"]
+    return subprocess.run(command, input=manifests, text=True, check=True, stdout=subprocess.PIPE).stdout
+
+
+async def _answering(process: Process, url: str) -> str:
+    """The URL, as soon as a server answers there, whatever it says."""
+    async with client() as http, asyncio.timeout(60):
+        while True:
+            if not process.running:
+                raise ProcessFailed(f"{process.name} ended with {process.returncode}\n{process.tail()}")
+            with contextlib.suppress(httpx.TransportError):
+                await http.get(url)
+                return url
+            await asyncio.sleep(0.05)
+
+
+class Rounds:
+    """Numbers of all rounds, by name; what is said of a name is its median."""
+
+    def __init__(self) -> None:
+        self._found: defaultdict[str, list[float]] = defaultdict(list)
+
+    def add(self, name: str, value: float) -> None:
+        """Keep and say a number."""
+        say(f"  {name}: {value:.2f}")
+        self._found[name].append(value)
+
+    def medians(self) -> dict[str, float]:
+        """The median of each."""
+        return {name: median(values) for name, values in self._found.items()}
+
+
+async def calls_one_by_one(systems: Systems, rounds: int, count: int) -> dict[str, float]:
+    """One echo call against server-everything at a time."""
+    found = Rounds()
+    async with AsyncExitStack() as stack:
+        works = await _works(stack, systems, "everything", systems.everything)
+        for work in works.values():
+            await times(work, 10)
+        for number in range(rounds):
+            say(f"one call at a time, round {number + 1}")
+            for name, work in works.items():
+                taken = await times(work, count)
+                found.add(f"{name}p50_ms_1", p50(taken))
+                found.add(f"{name}p99_ms_1", percentile(taken, 0.99))
+    return found.medians()
+
+
+async def calls_at_once(systems: Systems, rounds: int, count: int) -> dict[str, float]:
+    """One echo call against the light server, 16 at once."""
+    found = Rounds()
+    async with AsyncExitStack() as stack:
+        works = await _works(stack, systems, "light", systems.light)
+        for work in works.values():
+            await rate(work, 4 * CONCURRENCY, CONCURRENCY)
+        for number in range(rounds):
+            say(f"{CONCURRENCY} calls at once, round {number + 1}")
+            for name, work in works.items():
+                found.add(f"{name}rps_{CONCURRENCY}", await rate(work, count, CONCURRENCY))
+    return found.medians()
+
+
+async def _works(stack: AsyncExitStack, systems: Systems, connector: str, server_url: str) -> dict[str, Work]:
+    """One call by each system, by the prefix of its numbers."""
+    http = await stack.enter_async_context(client(systems.url))
+    upstream = await stack.enter_async_context(client(systems.upstream))
+    server = await stack.enter_async_context(Client(server_url))
+    works: dict[str, Work] = {
+        "": Responses(http, {"connector_id": connector}).call,
+        "direct_": (await Direct(upstream, server).prepare()).call,
+    }
+    if systems.peer is not None:
+        peer_http = await stack.enter_async_context(client(systems.peer))
+        works["peer_"] = Responses(peer_http, {"server_url": server_url}).call
+    return works
+
+
+async def no_tools(systems: Systems, rounds: int, count: int) -> dict[str, float]:
+    """What the gateway adds to the model server's own answer, whole and to the first piece of text."""
+    found = Rounds()
+    async with client(systems.url) as http, client(systems.upstream) as upstream:
+        through, direct = Responses(http, {}), Direct(upstream)
+        await times(through.plain, 10)
+        await times(direct.plain, 10)
+        for number in range(rounds):
+            say(f"no tools, round {number + 1}")
+            whole = [p50(await times(kind.plain, count)) for kind in (through, direct)]
+            first = [p50([await kind.first_delta(at) for at in range(count)]) for kind in (through, direct)]
+            found.add("plain_p50_ms_1", whole[0])
+            found.add("plain_overhead_ms_1", whole[0] - whole[1])
+            found.add("first_delta_p50_ms", first[0])
+            found.add("first_delta_overhead_ms", first[0] - first[1])
+    return found.medians()
+
+
+async def many_streams(systems: Systems) -> dict[str, float]:
+    """200 streams begun over 10 s, each with a tool call of 500 ms, while the management port is probed."""
+    say(f"{STREAMS} streams")
+    command = (sys.executable, "-m", "tests.bench.gateway_lag", f"{systems.management}/-/livez")
+    probe = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    async with client(systems.url) as http:
+        through = Responses(http, {"connector_id": "light"})
+
+        async def one(number: int) -> bool:
+            await asyncio.sleep(number * STREAM_SECONDS / STREAMS)
+            return await through.slow_stream(number)
+
+        correct = sum(await asyncio.gather(*map(one, range(STREAMS))))
+    output, _ = await probe.communicate(b"")  # the end of its input
+    lags = json.loads(output)
+    return {
+        "streams": STREAMS,
+        "streams_correct": correct,
+        "gateway_rss_mib": rss_mib(systems.gateway.pid),
+        "loop_lag_p50_ms": p50(lags),
+        "loop_lag_p99_ms": percentile(lags, 0.99),
+        "loop_lag_max_ms": max(lags),
+    }
+
+
+async def what_is_left(systems: Systems, count: int) -> dict[str, float]:
+    """Descriptors and threads of the gateway before and after many requests, both at rest after requests at the same concurrency."""
+    say(f"{count} requests, and what is left of them")
+    process = Path(f"/proc/{systems.gateway.pid}")
+    found: dict[str, float] = {}
+    for name, number in (("before", 4 * CONCURRENCY), ("after", count)):
+        async with client(systems.url) as http:
+            await rate(Responses(http, {"connector_id": "light"}).call, number, CONCURRENCY)
+        await asyncio.sleep(6)  # idle connections to the model server are closed by then
+        found[f"fds_{name}"] = len(list((process / "fd").iterdir()))
+        found[f"threads_{name}"] = len(list((process / "task").iterdir()))
+        found[f"rss_mib_{name}"] = rss_mib(systems.gateway.pid)
+    return found
+
+
+def bars(found: dict[str, Any]) -> dict[str, bool | None]:
+    """Whether each bar is met; None where there is nothing to compare with."""
+    rps, peer_rps = found[f"rps_{CONCURRENCY}"], found.get(f"peer_rps_{CONCURRENCY}")
+    return {
+        "p50_ms_1 <= direct + 5": found["p50_ms_1"] <= found["direct_p50_ms_1"] + 5,
+        "rps_16 >= 0.5 direct": rps >= 0.5 * found[f"direct_rps_{CONCURRENCY}"],
+        "rps_16 > peer": None if peer_rps is None else rps > peer_rps,
+        "plain_overhead_ms_1 <= 3": found["plain_overhead_ms_1"] <= 3,
+        "streams all correct": found["streams_correct"] == found["streams"],
+        f"fds_after <= before + {FDS_SLACK}": found["fds_after"] <= found["fds_before"] + FDS_SLACK,
+        "threads_after <= before": found["threads_after"] <= found["threads_before"],
+    }
+
+
+async def main(rounds: int, sizes: Sizes) -> None:
+    async with running() as systems:
+        try:
+            found: dict[str, Any] = {"benchmark": "gateway", "rounds": rounds, "peer": systems.missing or f"agentic-server {VERSION}"}
+            found |= await calls_one_by_one(systems, rounds, sizes.one)
+            found |= await calls_at_once(systems, rounds, sizes.many)
+            found |= await no_tools(systems, rounds, sizes.one)
+            found |= await many_streams(systems)
+            found |= await what_is_left(systems, sizes.leak)
+        except BaseException:
+            say(systems.gateway.tail())
+            raise
+    result(found | {"bars": bars(found)})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer requests")
+    parser.add_argument("--rounds", type=int, default=3, help="in which the systems take turns; medians are reported")
+    arguments = parser.parse_args()
+    uvloop.run(main(arguments.rounds, Sizes.of(quick=arguments.quick)))
