@@ -83,7 +83,7 @@ class Responses:
         response = await self._created(script(number))
         calls = [item for item in response["output"] if item["type"] == "mcp_call"]
         if len(calls) != 1 or calls[0]["error"] or f"message {number}" not in str(calls[0]["output"]):
-            raise WrongAnswer(f"request {number}: {response}")
+            raise WrongAnswer(f"request {number}: {[item for item in response['output'] if item['type'] != 'mcp_list_tools']}")
         _check_text(response, number)
 
     async def plain(self, number: int) -> None:
