@@ -15,8 +15,9 @@ DELETED: Final = "DELETED"
 #: before such an event separates a new listing from the one at the start.
 _LULL_SECONDS: Final = 10.0
 
-#: The API server serves watches of a changed CRD by the old schema for two request timeouts (of 60 s by default).
-_OLD_SCHEMA_SECONDS: Final = 130.0
+#: Seconds after which everything is listed again when a CRD changed. kopf looks for the kind when the CRD's events come and may find it not
+#: served yet; and the API server serves open watches by the old schema for two request timeouts (of 60 s by default).
+_AFTER_DEFINITION: Final = (1.0, 5.0, 20.0, 130.0)
 
 
 class Observer:
@@ -73,11 +74,12 @@ class Observer:
     def definition(self, kind: str | None) -> None:
         """A CRD was created, changed or deleted.
 
-        Open watches go on with the old schema, which prunes fields of a new one, until the API server ends them: LIST again after that.
+        Neither kopf nor its open watches follow that at once, so LISTs do: see _AFTER_DEFINITION.
         """
         if kind is not None:
             self._reconciler.request_refresh()
-            self._reconciler.request_refresh(_OLD_SCHEMA_SECONDS)
+            for seconds in _AFTER_DEFINITION:
+                self._reconciler.request_refresh(seconds)
 
     def _take(self, what: str, collection: Collection[Any], kind: str | None, body: Mapping[str, Any]) -> None:
         self._note_listing(what, kind)

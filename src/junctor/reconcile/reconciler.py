@@ -113,7 +113,7 @@ class Reconciler:
     def request_refresh(self, seconds: float = 0.0) -> None:
         """Events may have been lost: replace the snapshot by full LISTs soon, or after some seconds."""
         if seconds:
-            self._timer("refresh", seconds, self._refresh.set)
+            self._timer(f"refresh {seconds}", seconds, self._refresh.set)
         else:
             self._refresh.set()
 
