@@ -126,7 +126,7 @@ async def serve(
 
             responding = Responding(loader.served, settings.upstreams)
         stopping = stop or asyncio.Event()
-        with contextlib.nullcontext() if stop else _stop_on_signals(stopping):
+        with contextlib.nullcontext() if stop else stop_on_signals(stopping):
             public = _EmbeddedServer(_configuration(_public(loader, responding, callers)))
             management = _EmbeddedServer(_configuration(manage(loader, management_app(loader, stopping=stopping.is_set))))
             loading = asyncio.create_task(loader.run(), name="map loader")
@@ -270,7 +270,8 @@ def _url(sock: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def _stop_on_signals(stopping: asyncio.Event) -> Iterator[None]:
+def stop_on_signals(stopping: asyncio.Event) -> Iterator[None]:
+    """Set `stopping` at SIGTERM or SIGINT while the context lasts."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
     for number in signals:

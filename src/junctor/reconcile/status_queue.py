@@ -20,7 +20,7 @@ _EVENT_BACKLOG: Final = 10_000
 
 
 class StatusQueue:
-    """A queue by resource uid. `written` holds what was written last, until the snapshot shows it."""
+    """A queue by resource uid, and one of events."""
 
     def __init__(self, sink: StatusSink) -> None:
         self._sink = sink

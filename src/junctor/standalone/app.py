@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import logging
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp
 from junctor.api.configuration import GatewayConfiguration, OperatorConfiguration
 from junctor.api.names import GATEWAY_LABEL
 from junctor.gateway.map_loader import MapLoader, ReloadError
-from junctor.gateway.server import GatewaySettings, Listening, serve
+from junctor.gateway.server import GatewaySettings, Listening, serve, stop_on_signals
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
 from junctor.standalone.adapters import InProcessSignal, MemoryMapObjects, MemoryStatusSink, StoreCluster, StoreObserver
@@ -53,7 +52,7 @@ async def serve_standalone(
     Raises GatewayError when the ports cannot be listened on; what ends the loop ends the process and is raised.
     """
     stopping = stop or asyncio.Event()
-    with contextlib.nullcontext() if stop else _stop_on_signals(stopping):
+    with contextlib.nullcontext() if stop else stop_on_signals(stopping):
         configuration = _configuration(settings)
         gateway = configuration.gateways[0]
         objects = MemoryMapObjects(gateway.map)
@@ -141,16 +140,3 @@ def _pod() -> Mapping[str, Any]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-@contextlib.contextmanager
-def _stop_on_signals(stopping: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, stopping.set)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
