@@ -1,0 +1,89 @@
+"""A gateway process for many tests: `junctor standalone` with a scripted model server. Tests bring connectors and models of their own."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from openai import AsyncOpenAI
+from openai.types.responses import Response
+
+from tests.cluster.controlplane import free_port
+from tests.cluster.processes import Process, junctor
+from tests.support.model_server import ModelServer, Round
+
+_DEADLINE = 20.0
+
+
+class RunningGateway:
+    """url: of its API, with /v1. model: the model server behind it."""
+
+    def __init__(self, url: str, manifests: Path, model: ModelServer, process: Process) -> None:
+        self.url = url
+        self.model = model
+        self.process = process
+        self._manifests = manifests
+        self._numbers = itertools.count(1)
+
+    async def connector(self, server: str, **spec: Any) -> str:
+        """Declare the MCP server at `server`, a URL without path; the connector's id, once it is served. spec: more fields."""
+        name = f"connector-{next(self._numbers)}"
+        manifest = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"name": name}}
+        written = self._manifests / f"{name}.new"
+        written.write_text(json.dumps({**manifest, "spec": {"url": f"{server}/mcp", **spec}}))
+        written.rename(written.with_suffix(".yaml"))
+        connector_id = str(spec.get("connectorID", name))
+        async with asyncio.timeout(_DEADLINE), httpx.AsyncClient(trust_env=False) as http:
+            while (await http.get(f"{self.url}/connectors/{connector_id}")).status_code != httpx.codes.OK:  # noqa: ASYNC110  # the process tells nobody here
+                await asyncio.sleep(0.01)
+        return connector_id
+
+    def plays(self, *rounds: Round) -> str:
+        """A model that does what the rounds say, for one conversation; its name."""
+        name = f"model-{next(self._numbers)}"
+        self.model.scripts[name] = rounds
+        return name
+
+    def asked(self, model: str) -> list[dict[str, Any]]:
+        """The requests that the model server got for a model, in order."""
+        return [body for body in self.model.bodies if body["model"] == model]
+
+    def client(self, **options: Any) -> AsyncOpenAI:
+        """The openai client in its strict mode, without repetitions. options: of the client."""
+        return AsyncOpenAI(**{"base_url": self.url, "api_key": "none", "max_retries": 0, "_strict_response_validation": True, **options})
+
+
+@contextmanager
+def running_gateway(directory: Path, *options: str | Path) -> Iterator[RunningGateway]:
+    """Run `junctor standalone OPTIONS` with its files in `directory`."""
+    manifests = directory / "manifests"
+    manifests.mkdir()
+    port, management = free_port(), free_port()
+    where = ("--manifests", manifests, "--port", str(port), "--management-port", str(management))
+    with (
+        ModelServer() as model,
+        junctor("standalone", *where, "--upstream", model.url, *options, name="standalone", log_file=directory / "log") as process,
+    ):
+        process.wait_until_ready(f"http://127.0.0.1:{management}/-/readyz")
+        yield RunningGateway(f"http://127.0.0.1:{port}/v1", manifests, model, process)
+
+
+def mcp_tool(connector_id: str, server_label: str = "demo", **fields: Any) -> Any:
+    """The tool of a request; without approvals unless `fields` say so. Any: the client's own type lists OpenAI's connectors only."""
+    return {"type": "mcp", "server_label": server_label, "connector_id": connector_id, "require_approval": "never", **fields}
+
+
+async def respond(client: AsyncOpenAI, *, stream: bool, **request: Any) -> Response:
+    """Ask for a response, streamed or not. Asserts that a stream is numbered without gaps and ends well."""
+    if not stream:
+        response: Response = await client.responses.create(**request)
+        return response
+    events: list[Any] = [event async for event in await client.responses.create(**request, stream=True)]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "response.completed"
+    assert isinstance(events[-1].response, Response)
+    return events[-1].response
