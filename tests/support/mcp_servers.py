@@ -2,15 +2,10 @@
 
 import asyncio
 import contextlib
-import fcntl
-import hashlib
 import itertools
 import json
 import os
-import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,7 +27,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_NPM = Path(__file__).parent / "npm"
+from tests.support.node import node, node_modules
+
 _START_SECONDS = 60.0
 
 
@@ -255,33 +251,8 @@ class ScriptedServer:
 
 
 def everything_command() -> list[str]:
-    """The command of @modelcontextprotocol/server-everything; installed on first use, in a cache, by one process at a time."""
-    lock_file = (_NPM / "package-lock.json").read_bytes()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(os.environ.get("JUNCTOR_CACHE") or Path(base) / "junctor")
-    cache.mkdir(parents=True, exist_ok=True)
-    directory = cache / f"npm-{hashlib.sha256(lock_file).hexdigest()[:16]}"
-    command = directory / "node_modules" / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        raise RuntimeError("the tests need Node 20 or newer with npm, for the MCP reference server")
-    if not directory.exists():
-        with (cache / "npm.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not directory.exists():
-                _install(npm, directory)
-    return [node, str(command)]
-
-
-def _install(npm: str, directory: Path) -> None:
-    print("installing the MCP reference server with npm, once", file=sys.stderr, flush=True)
-    building = directory.with_suffix(".building")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(_NPM / name, building)
-    subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=building, check=True, stdout=sys.stderr, timeout=600)
-    building.rename(directory)
+    """The command of @modelcontextprotocol/server-everything."""
+    return [node(), str(node_modules() / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js")]
 
 
 @asynccontextmanager
