@@ -140,7 +140,10 @@ class _Handlers:
         except Refused as error:
             return _error(400, str(error), error.param)
         if round_.status is not None:
-            return _error(round_.status, round_.error or "the script says so")
+            refused = _error(round_.status, round_.error or "the script says so")
+            if round_.retry_after is not None:
+                refused.headers["retry-after"] = round_.retry_after
+            return refused
         number = next(self._ids)
         return _Played(_turn(round_, body, number), body, recorded, f"chatcmpl-{number}")
 

@@ -29,9 +29,9 @@ class Round:
 
     finish_reason: instead of what vLLM would say. chunk: characters of one delta. split: bytes of one write, 0: an event is one write.
     delay: seconds before each chunk, for people who watch. status, error: an HTTP error (status given), or an error event after `after`
-    chunks. hang, drop: after so many chunks send nothing more, or break the connection. style: how calls are cut: `vllm` as vLLM 0.33 does,
-    `together` all calls in one delta, `leftover` with the last piece of arguments in the chunk that has the finish_reason, `null` with null
-    arguments in the first delta.
+    chunks. retry_after: that header of an HTTP error. hang, drop: after so many chunks send nothing more, or break the connection.
+    style: how calls are cut: `vllm` as vLLM 0.33 does, `together` all calls in one delta, `leftover` with the last piece of arguments in
+    the chunk that has the finish_reason, `null` with null arguments in the first delta.
     """
 
     text: str = ""
@@ -43,6 +43,7 @@ class Round:
     delay: float = 0.0
     status: int | None = None
     error: Mapping[str, Any] | str | None = None
+    retry_after: str | None = None
     after: int = 0
     hang: int | None = None
     drop: int | None = None

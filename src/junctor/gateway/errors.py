@@ -9,6 +9,7 @@ ApiError                an answer that is an error: status, message, and for Ope
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 
 class ApiError(Exception):
@@ -36,6 +37,8 @@ class ApiError(Exception):
     @property
     def type(self) -> str:
         """The error's type, as OpenAI's API names them."""
+        if self.status == HTTPStatus.TOO_MANY_REQUESTS:
+            return "rate_limit_error"
         return "server_error" if self.status >= 500 else "invalid_request_error"
 
 

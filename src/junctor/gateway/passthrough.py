@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from junctor.gateway.boundary import JSONResponse
 from junctor.gateway.errors import ApiError, BadRequest, BodyTooLarge, openai_body
 from junctor.gateway.upstream.endpoint import Endpoint, read_body
+from junctor.gateway.upstream.failed import ModelFailed
 from junctor.gateway.upstream.ports import UpstreamError
 from junctor.gateway.upstream.router import UpstreamRouter
 
@@ -39,11 +40,6 @@ def passthrough_routes(upstreams: UpstreamRouter, *, body_limit: int = BODY_LIMI
     ]
 
 
-def api_error(error: UpstreamError, headers: Mapping[str, str] | None = None) -> ApiError:
-    """What the caller is told when a model server could not be used."""
-    return ApiError(str(error), status=error.status, code=error.code, param=error.param, headers=headers)
-
-
 class _Handlers:
     def __init__(self, upstreams: UpstreamRouter, body_limit: int) -> None:
         self._upstreams = upstreams
@@ -54,7 +50,7 @@ class _Handlers:
         try:
             return JSONResponse({"object": "list", "data": await self._upstreams.models()})
         except UpstreamError as error:
-            raise api_error(error) from error
+            raise ModelFailed(error) from error
 
     async def chat_completions(self, request: Request) -> Response:
         """The model server's answer, as it comes."""
@@ -62,7 +58,7 @@ class _Handlers:
         try:
             endpoint = self._upstreams.find(_model(body)).endpoint
         except UpstreamError as error:
-            raise api_error(error) from error
+            raise ModelFailed(error) from error
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         return _Forwarded(endpoint, body, headers)
 
@@ -98,7 +94,7 @@ class _Forwarded(Response):
                 body = await read_body(answer, ANSWER_LIMIT)
                 headers = _answer_headers(answer)
         except UpstreamError as error:
-            raise api_error(error) from error
+            raise ModelFailed(error) from error
         if body is None:
             raise ApiError("the model server's answer is larger than the gateway takes", status=502, code="server_error")
         await send(_start(answer.status_code, headers))

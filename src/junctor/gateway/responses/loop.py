@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -13,14 +13,14 @@ from junctor.gateway.responses.calls import Plan, PlannedCall, plan_calls
 from junctor.gateway.responses.choice import Offer, check_names, offer
 from junctor.gateway.responses.events import Event, listed_tool
 from junctor.gateway.responses.listing import DeclaredServer, list_servers
-from junctor.gateway.responses.refusals import NO_RETRY, ModelFailed
+from junctor.gateway.responses.refusals import NO_RETRY
 from junctor.gateway.responses.request import CreateRequest
 from junctor.gateway.tools.ports import ToolOutcome
 from junctor.gateway.tools.registry import ToolRegistry
+from junctor.gateway.upstream.failed import ModelFailed
 from junctor.gateway.upstream.ports import (
     ChatMessage,
     ModelCall,
-    ModelEvent,
     ModelRequest,
     ReasoningDelta,
     RoundEnd,
@@ -76,7 +76,8 @@ async def execute_with_mcp(turn: Turn, emit: Emit | None = None) -> dict[str, An
             raise
         told = _told(error)
         if turn.tools_ran:
-            told.headers.update(NO_RETRY)
+            # Instead of what else it says on when to try again.
+            told.headers = dict(NO_RETRY)
         if emit is None or not turn.begun:
             raise told from error
         emit(turn.accumulator.fail(told))
@@ -164,7 +165,7 @@ class _Loop:
         held: list[TextDelta | ReasoningDelta] | None = [] if wants_json and offered.tools else None
         found = _Round([], [], RoundEnd("stop"))
         ended = False
-        async with _closing(self._turn.upstream.round(asked)) as events:
+        async with aclosing(self._turn.upstream.round(asked)) as events:
             async for event in events:
                 self._begin()
                 if isinstance(event, RoundEnd):
@@ -253,13 +254,3 @@ class _Loop:
 
 def _said(found: _Round) -> ChatMessage:
     return ChatMessage("assistant", "".join(found.text) or None, tuple(found.calls), reasoning="".join(found.reasoning) or None)
-
-
-@asynccontextmanager
-async def _closing(events: AsyncIterator[ModelEvent]) -> AsyncIterator[AsyncIterator[ModelEvent]]:
-    """Ends the generation when its reader goes."""
-    try:
-        yield events
-    finally:
-        if close := getattr(events, "aclose", None):
-            await close()

@@ -3,7 +3,6 @@
 ApiError
 +-- BadRequest                  400; `param` names the field
 +-- ListingRefused              424: a tool server gave no tools
-+-- ModelFailed                 what the model server answered, or that it is gone
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,6 @@ from pydantic_core import ErrorDetails
 
 from junctor.gateway.errors import ApiError, BadRequest
 from junctor.gateway.tools.ports import ListingFailed
-from junctor.gateway.upstream.ports import UpstreamError
 
 #: Tells OpenAI's clients, which repeat 408, 409, 429 and 5xx twice, that a repetition would run tools again.
 NO_RETRY: Final[Mapping[str, str]] = {"x-should-retry": "false"}
@@ -36,22 +34,6 @@ class ListingRefused(ApiError):
     def type(self) -> str:
         """OpenAI's type for it."""
         return "external_connector_error"
-
-
-class ModelFailed(ApiError):
-    """The model server said no, or broke."""
-
-    def __init__(self, reason: UpstreamError) -> None:
-        super().__init__(str(reason), status=reason.status, code=reason.code, param=reason.param)
-
-    @property
-    def type(self) -> str:
-        """OpenAI's type for it."""
-        match self.status:
-            case HTTPStatus.TOO_MANY_REQUESTS:
-                return "rate_limit_error"
-            case _:
-                return super().type
 
 
 class Strict(BaseModel):

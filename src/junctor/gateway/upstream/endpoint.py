@@ -89,7 +89,12 @@ class Endpoint:
             ) as response:
                 if not response.is_success:
                     body = await read_body(response, _MAX_ERROR)
-                    raise refusal(response.status_code, body or b"", secrets=self.secrets(response.request))
+                    raise refusal(
+                        response.status_code,
+                        body or b"",
+                        retry_after=response.headers.get("retry-after"),
+                        secrets=self.secrets(response.request),
+                    )
                 yield response
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             raise UpstreamError("the model server cannot be reached", status=503, code="server_error") from error

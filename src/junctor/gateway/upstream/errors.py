@@ -2,7 +2,12 @@
 
 import json
 import logging
+import math
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from junctor.gateway.upstream.ports import UpstreamError
@@ -10,13 +15,16 @@ from junctor.gateway.upstream.ports import UpstreamError
 _log = logging.getLogger(__name__)
 
 _MAX_MESSAGE: Final = 2000
+#: Seconds. OpenAI's clients wait for no longer than that: a larger Retry-After makes them try again at once.
+_LONGEST_WAIT: Final = 60
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 #: Answers that speak of the gateway's own request, not of the caller's: credentials, address, method.
 _GATEWAYS_FAULT: Final = frozenset({401, 402, 403, 405, 407})
 _CODES: Final = {404: "model_not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}
 
 
-def refusal(status: int, body: bytes, *, secrets: tuple[str, ...] = ()) -> UpstreamError:
-    """The error for an HTTP answer that is none of success. secrets: what must never be repeated."""
+def refusal(status: int, body: bytes, *, retry_after: str | None = None, secrets: tuple[str, ...] = ()) -> UpstreamError:
+    """The error for an HTTP answer that is none of success. retry_after: that header. secrets: what must never be repeated."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -25,7 +33,24 @@ def refusal(status: int, body: bytes, *, secrets: tuple[str, ...] = ()) -> Upstr
     if status == 404 and error is None:
         _log.error("the model server answered 404 without a reason: is the path of its URL right?")
         return UpstreamError("the model server has no chat completions at the configured URL", code="server_error")
-    return _error(status, error or {}, secrets)
+    refused = _error(status, error or {}, secrets)
+    if refused.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        refused.retry_after = seconds_to_wait(retry_after, datetime.now(UTC))
+    return refused
+
+
+def seconds_to_wait(retry_after: str | None, now: datetime) -> int | None:
+    """What a Retry-After asks for, as seconds or as a date, in whole seconds from 1 to 60; None when it says nothing that can be read."""
+    value = (retry_after or "").strip()
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+    else:
+        try:
+            date = parsedate_to_datetime(value)
+        except (ValueError, OverflowError):
+            return None
+        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
+    return min(max(math.ceil(seconds), 1), _LONGEST_WAIT)
 
 
 def stream_error(document: Mapping[str, Any], *, secrets: tuple[str, ...] = ()) -> UpstreamError | None:

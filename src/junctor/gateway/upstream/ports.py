@@ -3,9 +3,10 @@
 UpstreamError           the model server could not be used, or said no
     status              what the caller is told: 4xx as the model server said it, 502 when it broke, 503 when it cannot be reached
     code, param         as far as the model server named them
+    retry_after         seconds until another attempt makes sense, when the model server said so
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -98,19 +99,22 @@ ModelEvent = TextDelta | ReasoningDelta | RoundEnd
 class UpstreamError(Exception):
     """A round that did not work. The message is fit for the caller; it holds neither keys nor addresses."""
 
-    def __init__(self, message: str, *, status: int = 502, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int = 502, code: str | None = None, param: str | None = None, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.param = param
+        self.retry_after = retry_after
 
 
 class Upstream(Protocol):
     """A model server."""
 
-    def round(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    def round(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Generate: deltas as they come, then exactly one RoundEnd. Raises UpstreamError, before or after the first delta.
 
-        Closing the iterator ends the generation at once.
+        Closing it (`aclosing`) ends the generation at once.
         """
         ...

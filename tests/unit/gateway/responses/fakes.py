@@ -1,7 +1,7 @@
 """A gateway with fake model and MCP servers, and OpenAI's client in front of it, which checks every body and event against its types."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -10,6 +10,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from junctor.gateway.boundary import Boundary
+from junctor.gateway.callers import Caller, CallersGate, Everybody
 from junctor.gateway.errors import BadRequest, openai_body
 from junctor.gateway.responses.endpoint import responses_routes
 from junctor.gateway.responses.loop import LoopLimits
@@ -44,7 +45,7 @@ class FakeUpstream:
         self.requests: list[ModelRequest] = []
         self.closed = 0
 
-    async def round(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def round(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         self.requests.append(request)
         try:
             for step in self.rounds[min(len(self.requests), len(self.rounds)) - 1]:
@@ -84,9 +85,8 @@ class Gateway:
         )
         self._by_url = url_server
         self._refuses_urls = refuses_urls
-        self.app: ASGIApp = Boundary(
-            Router(responses_routes(ports, limits=limits, keep_alive=keep_alive)), body_limit=1 << 20, render=openai_body
-        )
+        routes = Router(responses_routes(ports, limits=limits, keep_alive=keep_alive))
+        self.app: ASGIApp = Boundary(CallersGate(routes, Everybody()), body_limit=1 << 20, render=openai_body)
         # The client's types ask for its own edition of httpx; both have the same interface.
         http_client: Any = httpx.AsyncClient(transport=httpx.ASGITransport(self.app))
         self.client = AsyncOpenAI(
@@ -97,12 +97,12 @@ class Gateway:
             _strict_response_validation=True,
         )
 
-    def _connector(self, connector_id: str) -> Mapping[str, Any] | None:
+    def _connector(self, caller: Caller, connector_id: str) -> Mapping[str, Any] | None:
         if connector_id not in self.connectors:
             return None
         return {"id": connector_id, "available": True} | dict(self.contents.get(connector_id, {}))
 
-    async def _near(self, connector_id: str) -> Sequence[str]:
+    async def _near(self, caller: Caller, connector_id: str) -> Sequence[str]:
         return [known for known in self.connectors if known[:12] == connector_id[:12]]
 
     def _server(self, content: Mapping[str, Any], authorization: str | None, headers: Mapping[str, str]) -> ToolServer:

@@ -221,6 +221,15 @@ async def test_a_refusal_of_the_model_server_keeps_its_status_until_the_first_by
     assert "x-should-retry" not in refused.value.response.headers
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_busy_model_server_says_when_to_come_again(stream: bool) -> None:
+    gateway = Gateway(FakeUpstream([UpstreamError("busy", status=429, code="rate_limit_exceeded", retry_after=7)]))
+    with pytest.raises(openai.RateLimitError, match="busy") as refused:
+        await gateway.client.responses.create(model="m", input="hi", stream=stream)
+    assert refused.value.response.headers["retry-after"] == "7"
+    assert (refused.value.type, refused.value.code) == ("rate_limit_error", "rate_limit_exceeded")
+
+
 async def test_a_stream_that_breaks_ends_with_error_and_failed() -> None:
     upstream = FakeUpstream(calls(call("mcp__git__read")), [TextDelta("Wel"), UpstreamError("it broke")])
     gateway = Gateway(upstream, {GMAIL: FakeServer(tool("read"))})
@@ -235,12 +244,13 @@ async def test_a_stream_that_breaks_ends_with_error_and_failed() -> None:
     assert '"status":"incomplete"' in frames[-4]
 
 
-@pytest.mark.parametrize("breaks", [[UpstreamError("gone", status=503)], [RuntimeError("bug")], [TextDelta("x")], []])
+@pytest.mark.parametrize("breaks", [[UpstreamError("gone", status=503, retry_after=7)], [RuntimeError("bug")], [TextDelta("x")], []])
 async def test_once_a_tool_ran_no_error_asks_for_repetition(breaks: list[Step]) -> None:
     gateway = Gateway(FakeUpstream(calls(call("mcp__git__read")), breaks), {GMAIL: FakeServer(tool("read"))})
     with pytest.raises(openai.InternalServerError) as refused:
         await gateway.client.responses.create(model="m", input="hi", tools=[mcp()])
     assert refused.value.response.headers["x-should-retry"] == "false"
+    assert "retry-after" not in refused.value.response.headers
 
 
 @pytest.mark.parametrize(("said", "reason"), [("length", "max_output_tokens"), ("content_filter", "content_filter")])

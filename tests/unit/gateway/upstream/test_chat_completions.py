@@ -40,7 +40,7 @@ SCRIPTS = {
     "drops": [Round(text="Sunny in the whole", drop=2)],
     "hangs": [Round(text="Sunny in the whole", hang=2)],
     "hangs-at-once": [Round(text="Sunny", hang=0)],
-    "overloaded": [Round(status=503, error="10.0.0.7 has no room")],
+    "overloaded": [Round(status=503, error="10.0.0.7 has no room", retry_after="7")],
     **{style: [Round(calls=[BERLIN, KOELN], style=style)] for style in ("vllm", "together", "leftover", "null")},
 }
 
@@ -173,6 +173,11 @@ async def test_refusals(
     events, error = await failure(upstream, request_)
     assert (events, error.status, error.code, error.param) == ([], status, code, param)
     assert "10.0.0.7" not in str(error)
+
+
+async def test_an_overloaded_server_says_when_to_come_again(upstream: ChatCompletionsUpstream) -> None:
+    _, error = await failure(upstream, ask("overloaded"))
+    assert error.retry_after == 7
 
 
 async def test_secrets_that_the_server_repeats_are_not_told() -> None:

@@ -1,11 +1,12 @@
 """What a caller is told when the model server says no."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from junctor.gateway.upstream.errors import refusal, stream_error
+from junctor.gateway.upstream.errors import refusal, seconds_to_wait, stream_error
 
 KEY = "sk-secret"
 
@@ -44,6 +45,35 @@ def test_refusals(status: int, body: Any, told: int, code: str | None, param: st
     with pytest.raises(type(error), match=message):
         raise error
     assert KEY not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("nan", None),
+        ("0", 1),
+        ("7", 7),
+        (" 1.2 ", 2),
+        ("3600", 60),
+        ("9" * 30, None),
+        ("Sat, 21 Nov 2026 09:30:20 GMT", 20),
+        ("Sat, 21 Nov 2026 09:30:20 -0000", 20),
+        ("Sat, 21 Nov 2026 09:29:00 GMT", 1),
+        ("Sat, 21 Nov 2099 09:30:20 GMT", 60),
+        ("Sat, 21 Nov 2026 09:30:20 +99999999999999999999", None),
+    ],
+)
+def test_a_time_to_wait_is_read_and_bounded(said: str | None, seconds: int | None) -> None:
+    assert seconds_to_wait(said, datetime(2026, 11, 21, 9, 30, tzinfo=UTC)) == seconds
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(429, 7), (503, 7), (500, None), (400, None)])
+def test_only_who_may_come_again_is_told_when(status: int, seconds: int | None) -> None:
+    assert refusal(status, b"", retry_after="7").retry_after == seconds
 
 
 @pytest.mark.parametrize(

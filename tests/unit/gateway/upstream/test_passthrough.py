@@ -28,6 +28,7 @@ SCRIPTS = {
     "drops": [Round(text="Sunny in the whole", drop=2)],
     "late-error": [Round(text="Sunny in the whole", error={"message": "died"}, after=2)],
     "overloaded": [Round(status=503, error="no room")],
+    "busy": [Round(status=429, error="slow down", retry_after="7")],
 }
 
 
@@ -116,6 +117,12 @@ async def test_errors_are_openais(gateway: ASGIApp, body: dict[str, Any], status
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
     assert error["type"] == ("server_error" if status >= 500 else "invalid_request_error")
+
+
+async def test_a_busy_server_says_when_to_come_again(gateway: ASGIApp) -> None:
+    answer = await post(gateway, model="busy")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+    assert (answer.json()["error"]["type"], answer.json()["error"]["code"]) == ("rate_limit_error", "rate_limit_exceeded")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 900])
