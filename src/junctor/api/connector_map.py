@@ -18,11 +18,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from junctor.api.names import REGISTRY_ID_PREFIX
+
 SCHEMA: Final = "junctor.dev/connector-map/v1"
 HEAD_KEY: Final = "head.json"
 SHARD_KEY: Final = "connectors.json"
-#: Features that this version's readers know. An entry that requires another one is listed, never called.
-FEATURES: Final = frozenset({"mcp/1"})
+#: What an entry with `access` requires: a reader that does not know it would let everybody use the connector.
+ACCESS_FEATURE: Final = "access/1"
+#: What the entries of a registry require: a discovered one inherits from its registry's entry, and its address is checked at each connect.
+REGISTRY_FEATURE: Final = "registry/1"
+#: Features that this version's readers know, and its writer may use. An entry that requires another one is listed, never called.
+FEATURES: Final = frozenset({"mcp/1", ACCESS_FEATURE, REGISTRY_FEATURE})
 
 SHARD_LIMIT: Final = 128 * 1024
 ENTRY_LIMIT: Final = 64 * 1024
@@ -36,7 +42,7 @@ READ_ATTEMPTS: Final = 5
 #: `sha256:`, 64 hex digits and a line end.
 _DIGEST_LINE: Final = 72
 #: Up to so many changed entries are moved in the ordered digests one by one; beyond, sorting anew is cheaper.
-_FEW: Final = 32
+FEW_CHANGES: Final = 32
 
 
 class ConnectorMapError(Exception):
@@ -55,6 +61,17 @@ class MapMoved(ConnectorMapError):
     """A shard that the head names does not exist (any more)."""
 
 
+# --- ids ---------------------------------------------------------------------------------------------------------------------------
+
+
+def registry_entry_id(connector_id: str) -> str:
+    """`mcp::internal` for the discovered `mcp::internal::io.acme/weather`; "" for an id that is not a discovered server's."""
+    if not connector_id.startswith(REGISTRY_ID_PREFIX):
+        return ""
+    end = connector_id.find("::", len(REGISTRY_ID_PREFIX))
+    return connector_id[:end] if end > 0 else ""
+
+
 # --- canonical form -----------------------------------------------------------------------------------------------------------------
 
 
@@ -70,48 +87,89 @@ def sha256(text: str | bytes | memoryview) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One connector in the map, held as its canonical line.
+    """One connector in the map, held as text: a large map has a hundred thousand of them.
 
     digest: over the content without `since`, so that equal content has an equal digest whoever published it when.
-    since: the sequence in which the content last changed. line: the canonical JSON, `since` included.
+    since: the sequence in which the content last changed. body: the canonical JSON without `since`. place: where `since` belongs in it.
     """
 
     id: str
     digest: str
     since: int
-    line: str
+    body: str = field(repr=False)
+    place: int = field(repr=False)
 
     @classmethod
     def of(cls, content: Mapping[str, Any], since: int = 0) -> Self:
         """Make an entry of its content (design.md section 4, without `since`)."""
-        return cls(content["id"], sha256(canonical(content)), since, canonical({**content, "since": since}))
+        before = canonical({key: value for key, value in content.items() if key < "since"})
+        after = canonical({key: value for key, value in content.items() if key > "since"})
+        body = before[:-1] + ("," if len(before) > 2 < len(after) else "") + after[1:]
+        return cls(content["id"], sha256(body), since, body, len(before) - 1)
 
     @classmethod
     def parse(cls, line: str) -> Self:
         """Read a line of a shard. Raises ValueError or KeyError when it is none."""
         content = json.loads(line)
         since = int(content.pop("since"))
-        return cls(str(content["id"]), sha256(canonical(content)), since, line)
+        return cls.of(content | {"id": str(content["id"])}, since)
 
     def changed_at(self, since: int) -> "Entry":
-        """The same content, published in another sequence."""
-        return Entry(self.id, self.digest, since, canonical({**json.loads(self.line), "since": since}))
+        """The same content, published in another sequence; the text is shared."""
+        return Entry(self.id, self.digest, since, self.body, self.place)
+
+    @property
+    def line(self) -> str:
+        """The canonical JSON, `since` included: a line of a shard."""
+        before, after = self.body[: self.place], self.body[self.place :]
+        return f'{before}{"," if len(before) > 1 else ""}"since":{self.since}{"" if after[0] in ",}" else ","}{after}'
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line."""
+        body = self.body
+        return (len(body) if body.isascii() else len(body.encode())) + len(str(self.since)) + len(',"since":')
 
     @property
     def content(self) -> dict[str, Any]:
         """The entry as JSON, parsed anew at each use: maps are held as text."""
-        value: dict[str, Any] = json.loads(self.line)
+        value: dict[str, Any] = json.loads(self.body)
+        value["since"] = self.since
         return value
 
 
 def revision_of(entries: Iterable[Entry]) -> str:
     """The revision: a digest of the set of entry digests, whatever the shards and whoever built it."""
-    return sha256(_digest_lines(entries)[:-1])
+    return revision_of_digests(digest_lines(entries))
 
 
-def _digest_lines(entries: Iterable[Entry]) -> bytes:
+def revision_of_digests(digests: bytes) -> str:
+    """The revision of entries whose `digest_lines` these are."""
+    return sha256(memoryview(digests)[:-1])
+
+
+def digest_lines(entries: Iterable[Entry]) -> bytes:
     """The digests in order, each with a line end: records of _DIGEST_LINE bytes."""
     return "".join(sorted(f"{entry.digest}\n" for entry in entries)).encode()
+
+
+def replaced_digests(digests: bytes, gone: Iterable[str], come: Iterable[str]) -> bytes:
+    """`digest_lines` after some entries went and others came: cheap for a few of them, however large the map."""
+    lines = bytearray(digests)
+    for digest in gone:
+        place = _place(lines, digest)
+        del lines[place : place + _DIGEST_LINE]
+    for digest in come:
+        place = _place(lines, digest)
+        lines[place:place] = f"{digest}\n".encode()
+    return bytes(lines)
+
+
+def _place(lines: bytearray, digest: str) -> int:
+    """Where a digest is, or belongs, among the ordered digest lines."""
+    wanted = f"{digest}\n".encode()
+    count = len(lines) // _DIGEST_LINE
+    return bisect_left(range(count), wanted, key=lambda n: bytes(lines[n * _DIGEST_LINE : (n + 1) * _DIGEST_LINE])) * _DIGEST_LINE
 
 
 # --- credentials --------------------------------------------------------------------------------------------------------------------
@@ -139,7 +197,10 @@ def credential_object_name(map_name: str, number: int) -> str:
 
 def credentials_of(content: Mapping[str, Any]) -> list[str]:
     """The credentials that an entry names, headers first."""
-    found = [header["credential"] for header in content.get("headers", ()) if "credential" in header]
+    found = []
+    for header in content.get("headers", ()):
+        sources = header.get("parts", (header,))
+        found += [source["credential"] for source in sources if isinstance(source, dict) and "credential" in source]
     bearer = content.get("auth", {}).get("bearer")
     return [*found, bearer["credential"]] if bearer else found
 
@@ -167,7 +228,7 @@ class Head:
     connectors: int
     shards: tuple[ShardRef, ...]
     registries: tuple[Mapping[str, Any], ...] = ()
-    features: tuple[str, ...] = ("mcp/1",)
+    features: tuple[str, ...] = tuple(sorted(FEATURES))
 
     def to_text(self) -> str:
         """The text of data["head.json"]."""
@@ -221,19 +282,28 @@ def bucket_of(connector_id: str, buckets: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One bucket's entries, ready to be written."""
+    """One bucket's entries, in the order of their ids. size: bytes of the text."""
 
     ref: ShardRef
-    text: str = field(repr=False)
     entries: Mapping[str, Entry] = field(repr=False)
+    size: int
 
     @classmethod
     def of(cls, map_name: str, bucket: int, entries: Iterable[Entry]) -> Self:
         """Build the shard of a bucket from its entries, in any order."""
         ordered = {entry.id: entry for entry in sorted(entries, key=lambda entry: entry.id)}
-        text = "[\n" + ",\n".join(entry.line for entry in ordered.values()) + "\n]"
+        text = _text_of(ordered.values()).encode()
         digest = sha256(text)
-        return cls(ShardRef(f"{map_name}-{bucket}-{digest[7:19]}", digest, len(ordered)), text, ordered)
+        return cls(ShardRef(f"{map_name}-{bucket}-{digest[7:19]}", digest, len(ordered)), ordered, len(text))
+
+    @property
+    def text(self) -> str:
+        """The text of data["connectors.json"], made anew at each use: the entries hold it already."""
+        return _text_of(self.entries.values())
+
+
+def _text_of(entries: Iterable[Entry]) -> str:
+    return "[\n" + ",\n".join(entry.line for entry in entries) + "\n]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +354,8 @@ class Layout:
         return Layout.build(self.map_name, layout.entries().values())
 
     def _fits(self) -> bool:
-        total = sum(len(shard.text) for shard in self.shards.values())
-        largest = max((len(shard.text.encode()) for shard in self.shards.values()), default=0)
+        total = sum(shard.size for shard in self.shards.values())
+        largest = max((shard.size for shard in self.shards.values()), default=0)
         return largest <= SHARD_LIMIT and (self.buckets == 1 or total >= self.buckets * _SHARD_TARGET // 4)
 
     def entries(self) -> dict[str, Entry]:
@@ -298,7 +368,7 @@ class Layout:
 
 
 def _size(entry: Entry) -> int:
-    return len(entry.line.encode()) + 2
+    return entry.size + 2
 
 
 def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str]) -> Layout:
@@ -312,7 +382,7 @@ def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str
             bucket = int(ref.name.removeprefix(f"{map_name}-").split("-")[0])
         except ValueError as error:
             raise MapUnreadable(f"shard {ref.name}: the name holds no bucket number") from error
-        shards[bucket] = Shard(ref, texts[ref.name], entries)
+        shards[bucket] = Shard.of(map_name, bucket, entries.values())
     buckets = 1
     while buckets <= max(shards, default=0):
         buckets *= 2
@@ -415,7 +485,7 @@ async def _read_shards(head: Head, fetch_shard: Fetch, current: ConnectorMap | N
     entries, digests = _successor(current, replaced, fetched)
     if not len(entries) == sum(map(len, shards.values())) == head.connectors:
         raise MapUnreadable(f"map of sequence {head.sequence}: {len(entries)} connectors where the head names {head.connectors}")
-    if sha256(memoryview(digests)[:-1]) != head.revision:
+    if revision_of_digests(digests) != head.revision:
         raise MapUnreadable(f"map of sequence {head.sequence}: its content does not have the head's revision")
     return ConnectorMap(head, shards, entries, digests)
 
@@ -433,23 +503,9 @@ def _successor(
         entries.update(shard)
     gone = [entry.digest for shard in replaced for entry in shard.values() if entries.get(entry.id) is not entry]
     come = [entry.digest for shard in fetched for entry in shard.values() if old.get(entry.id) is not entry]
-    if current is None or len(gone) + len(come) > _FEW:
-        return entries, _digest_lines(entries.values())
-    digests = bytearray(current.digests)
-    for digest in gone:
-        place = _place(digests, digest)
-        del digests[place : place + _DIGEST_LINE]
-    for digest in come:
-        place = _place(digests, digest)
-        digests[place:place] = f"{digest}\n".encode()
-    return entries, bytes(digests)
-
-
-def _place(digests: bytearray, digest: str) -> int:
-    """Where a digest is, or belongs, among the ordered digest lines."""
-    wanted = f"{digest}\n".encode()
-    count = len(digests) // _DIGEST_LINE
-    return bisect_left(range(count), wanted, key=lambda n: bytes(digests[n * _DIGEST_LINE : (n + 1) * _DIGEST_LINE])) * _DIGEST_LINE
+    if current is None or len(gone) + len(come) > FEW_CHANGES:
+        return entries, digest_lines(entries.values())
+    return entries, replaced_digests(current.digests, gone, come)
 
 
 def unknown_features(content: Mapping[str, Any]) -> list[str]:

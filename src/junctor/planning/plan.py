@@ -207,8 +207,8 @@ class Planner:
         verdict = Verdict(
             resource, connector_id, _ACCEPTED, resolution.finding, entry, available=resolution.complete, credentials=credentials
         )
-        if len(entry.line.encode()) > ENTRY_LIMIT:
-            size = len(entry.line.encode()) // 1024
+        if entry.size > ENTRY_LIMIT:
+            size = entry.size // 1024
             verdict = _without_entry(
                 verdict, Reason.TOO_LARGE, f"needs {size} KiB in the map, at most {ENTRY_LIMIT // 1024}; shorten lists, headers or caBundle"
             )
