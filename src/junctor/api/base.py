@@ -43,6 +43,11 @@ class Rule:
     check: Callable[[Any], bool] | None = None
 
 
+def cel_string(text: str) -> str:
+    """Text, such as a regular expression, as a CEL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 class ApiModel(BaseModel):
     """A part of a resource. Unknown fields are kept (`unknown_fields`), so that the reader decides what they mean."""
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.connector import SecretKeyRef
 from junctor.api.connector_map import reference_hash
+from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import CREDENTIALS_LABEL
 from junctor.api.resources import ConnectorResource
 from junctor.planning.inputs import SecretVersions

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from junctor.api.connector import RESERVED_HEADERS
+from junctor.api.endpoint import RESERVED_HEADERS
 from junctor.gateway.mcp.errors import (
     AuthorizationForbidden,
     AuthorizationRequired,

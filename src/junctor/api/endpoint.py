@@ -1,0 +1,199 @@
+"""How an HTTP server is addressed, whatever it serves: URL, headers, authentication and TLS, each with its rules."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from junctor.api.base import ApiModel, Rule, cel_string
+
+#: Headers that the transport and the MCP protocol set themselves (RFC 9110 section 7.6.1; MCP transports, 2025-11-25).
+RESERVED_HEADERS = (
+    "accept", "connection", "content-length", "content-type", "expect", "host", "keep-alive", "last-event-id", "mcp-protocol-version",
+    "mcp-session-id", "te", "trailer", "transfer-encoding", "upgrade",
+)  # fmt: skip
+
+_HEADER_NAME_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+#: RFC 3986, as far as RE2 and Python read it alike. Userinfo passes here, because a rule of its own says what to do about it.
+_URL_PATTERN = (
+    r"^[hH][tT][tT][pP][sS]?://([^/?#]*@)?"
+    r"(\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f\"#%/:<>?@\[\\\]^`{|}]+)"
+    r"(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])?)?"
+    r"([/?#]([^\x00-\x20\x7f%]|%[0-9A-Fa-f]{2})*)?$"
+)
+_USERINFO_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@"
+#: RFC 9110 section 5.5 limits new field values to US-ASCII.
+_HEADER_VALUE_PATTERN = r"^[\x20-\x7e\t]*$"
+
+
+def _is_http_url(value: str) -> bool:
+    try:
+        urlsplit(value)  # refuses what no pattern can: an IPv6 address that is none
+    except ValueError:
+        return False
+    return re.fullmatch(_URL_PATTERN, value) is not None
+
+
+class SecretKeyRef(ApiModel):
+    """A key of a Secret in the resource's own namespace. The Secret must carry the label `junctor.dev/credentials: "true"`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253, description="Name of the Secret.")]
+    key: Annotated[str, Field(min_length=1, max_length=253, description="Key in the Secret's data whose value is used.")]
+
+
+class HeaderSource(ApiModel):
+    """Where a header's value comes from."""
+
+    secret_key_ref: Annotated[SecretKeyRef, Field(description=SecretKeyRef.__doc__)]
+
+
+class Header(ApiModel):
+    """An HTTP header that is sent with every request."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128, description="Header name, without regard to case.")]
+    value: Annotated[
+        str | None,
+        # The bound of the schema is wider than the rule, so that the rule speaks: its message says what to do.
+        Field(max_length=16384, description="The value itself, at most 4096 characters. For secrets use valueFrom."),
+    ] = None
+    value_from: Annotated[HeaderSource | None, Field(description="Takes the value from a Secret.")] = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="has(self.value) != has(self.valueFrom)",
+            message="a header needs exactly one of value and valueFrom; remove one of them or add the missing one",
+            check=lambda self: (self.value is None) != (self.value_from is None),
+        ),
+        Rule(
+            cel=f"self.name.matches({cel_string(_HEADER_NAME_PATTERN)})",
+            message="a header name may hold letters, digits and !#$%&'*+-.^_`|~ only; for example X-Api-Key",
+            field="name",
+            check=lambda self: re.fullmatch(_HEADER_NAME_PATTERN, self.name) is not None,
+        ),
+        Rule(
+            cel=f"!(self.name.lowerAscii() in {list(RESERVED_HEADERS)!r})",
+            message="this header is set by the gateway or the MCP protocol itself; remove it",
+            field="name",
+            check=lambda self: self.name.lower() not in RESERVED_HEADERS,
+        ),
+        Rule(
+            cel="self.name.lowerAscii() != 'authorization' || !has(self.value)",
+            message="do not write credentials into the resource; take Authorization from a Secret with valueFrom, or use auth.bearer",
+            field="value",
+            check=lambda self: self.name.lower() != "authorization" or self.value is None,
+        ),
+        Rule(
+            cel=f"!has(self.value) || self.value.matches({cel_string(_HEADER_VALUE_PATTERN)})",
+            message="a header value may hold printable ASCII characters only; remove line breaks and other characters",
+            field="value",
+            check=lambda self: self.value is None or re.fullmatch(_HEADER_VALUE_PATTERN[1:-1], self.value) is not None,
+        ),
+        Rule(
+            cel="!has(self.value) || self.value.size() <= 4096",
+            message="a header value may have at most 4096 characters, because many servers refuse longer ones; shorten it",
+            field="value",
+            check=lambda self: self.value is None or len(self.value) <= 4096,
+        ),
+    )
+
+
+#: Server-side apply merges headers by their names.
+Headers = Annotated[
+    tuple[Header, ...],
+    Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+]
+
+
+class BearerAuth(ApiModel):
+    """Sends `Authorization: Bearer <value of the Secret key>`."""
+
+    secret_key_ref: Annotated[SecretKeyRef, Field(description=SecretKeyRef.__doc__)]
+
+
+class Auth(ApiModel):
+    """How the gateway authenticates to the server when the caller brings no authorization of its own."""
+
+    bearer: Annotated[BearerAuth | None, Field(description="A fixed bearer token from a Secret.")] = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="has(self.bearer)",
+            message="auth needs a method; set auth.bearer.secretKeyRef or remove auth",
+            check=lambda self: self.bearer is not None,
+        ),
+    )
+
+
+class TLS(ApiModel):
+    """How the gateway verifies the server's certificate."""
+
+    ca_bundle: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=32768,
+            description="PEM certificates of the authorities to trust, instead of the public ones.",
+        ),
+    ]
+
+    rules: ClassVar = (
+        Rule(
+            cel="self.caBundle.contains('-----BEGIN CERTIFICATE-----') && !self.caBundle.contains('PRIVATE KEY')",
+            message="caBundle must hold PEM certificates (-----BEGIN CERTIFICATE-----) and no private key",
+            field="caBundle",
+            check=lambda self: "-----BEGIN CERTIFICATE-----" in self.ca_bundle and "PRIVATE KEY" not in self.ca_bundle,
+        ),
+    )
+
+
+#: Rules of an object with `headers` and `auth`.
+HEADER_RULES: tuple[Rule, ...] = (
+    Rule(
+        cel="!has(self.headers) || self.headers.all(a, self.headers.exists_one(b, a.name.lowerAscii() == b.name.lowerAscii()))",
+        message="a header stands twice (names do not differ by case); remove one of them",
+        field="headers",
+        check=lambda self: len({h.name.lower() for h in self.headers or ()}) == len(self.headers or ()),
+    ),
+    Rule(
+        cel="!has(self.auth) || !has(self.headers) || !self.headers.exists(h, h.name.lowerAscii() == 'authorization')",
+        message="auth already sets the Authorization header; remove the header or auth",
+        field="headers",
+        check=lambda self: self.auth is None or not any(h.name.lower() == "authorization" for h in self.headers or ()),
+    ),
+)
+
+
+def url_rules(example: str) -> tuple[Rule, ...]:
+    """Rules of a spec with `url` and `tls`. example: an address that a message may propose."""
+    return (
+        Rule(
+            cel=f"!has(self.url) || self.url.matches({cel_string(_URL_PATTERN)})",
+            message=f"spec.url must be an absolute http or https address without spaces, for example {example}",
+            field="url",
+            check=lambda self: self.url is None or _is_http_url(self.url),
+        ),
+        Rule(
+            cel=f"!has(self.url) || !self.url.matches({cel_string(_USERINFO_PATTERN)})",
+            message="spec.url must not hold a user name or password; "
+            "put the credential into a Secret and name it in spec.auth or spec.headers",
+            field="url",
+            check=lambda self: self.url is None or re.match(_USERINFO_PATTERN, self.url) is None,
+        ),
+        Rule(
+            cel="!has(self.tls) || !has(self.url) || self.url.lowerAscii().startsWith('https:')",
+            message="tls has no effect on an http address; use https in spec.url or remove spec.tls",
+            field="tls",
+            check=lambda self: self.tls is None or self.url is None or self.url.lower().startswith("https:"),
+        ),
+    )
+
+
+def secret_refs(headers: Headers | None, auth: Auth | None) -> Iterator[tuple[str, SecretKeyRef]]:
+    """Every Secret key that headers and auth name, with its place, such as `headers[0]`."""
+    for index, header in enumerate(headers or ()):
+        if header.value_from:
+            yield f"headers[{index}]", header.value_from.secret_key_ref
+    if auth and auth.bearer:
+        yield "auth.bearer", auth.bearer.secret_key_ref
