@@ -520,7 +520,7 @@ async def test_tls_trusts_the_bundle_of_the_entry_and_nothing_else(tmp_path: Pat
 
 
 async def test_an_idle_stream_outlives_the_time_out_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("junctor.gateway.mcp.session.READ_GRACE", 0.0)
+    monkeypatch.setattr("junctor.gateway.mcp.wire.READ_GRACE", 0.0)
     monkeypatch.setattr("junctor.gateway.mcp.transport.READ_GRACE", 0.0)
     app = Counting(sdk_app("legacy"))
     async with serving(app) as url, pooling() as pool:

@@ -8,10 +8,12 @@ from typing import Any, Final
 import anyio
 import mcp_types as types
 
+from junctor.gateway.mcp.failures import SessionFailed, SessionLost
 from junctor.gateway.mcp.outcome import failed, outcome_of
-from junctor.gateway.mcp.session import Era, Session, SessionFailed, SessionLost
+from junctor.gateway.mcp.session import Session
 from junctor.gateway.mcp.target import Target
 from junctor.gateway.mcp.transport import HttpPools
+from junctor.gateway.mcp.wire import Era
 from junctor.gateway.tools.ports import ListingFailed, ToolFailure, ToolOutcome, ToolSpec
 
 LISTING_SECONDS: Final = 10.0

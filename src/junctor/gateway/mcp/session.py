@@ -1,30 +1,23 @@
-"""One session with an MCP server, entered and left by one task of its own: the SDK's scopes allow nothing else.
-
-SessionFailed           the server did not do what was asked; `failure` as an mcp_call item reports it
-+-- SessionLost         it was certainly not executed, because the server does not know the session; a fresh one may do
-"""
+"""One session with an MCP server, entered and left by one task of its own: the SDK's scopes allow nothing else."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 import httpx2
 import mcp_types as types
 from mcp import Client, MCPError
-from mcp.client.sse import sse_client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
-from junctor import __version__
 from junctor.gateway.mcp.exchange import Exchange, current
-from junctor.gateway.mcp.outcome import short
+from junctor.gateway.mcp.failures import CLOSED, SessionFailed, SessionLost, connect_failure, failure_of
 from junctor.gateway.mcp.target import Target
-from junctor.gateway.mcp.transport import LISTING_LIMIT, READ_GRACE, HttpPools, SoftTransport
+from junctor.gateway.mcp.transport import LISTING_LIMIT, HttpPools, SoftTransport
+from junctor.gateway.mcp.wire import Era, client_of
 from junctor.gateway.tools.ports import ToolFailure, ToolSpec
 
 MAX_PAGES: Final = 64
@@ -35,30 +28,8 @@ _NOT_STREAMABLE: Final = (400, 404, 405)
 _CALL_RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = TypeAdapter(
     types.CallToolResult | types.InputRequiredResult
 )
-_CLIENT_INFO: Final = types.Implementation(name="junctor", version=__version__)
 
 T = TypeVar("T")
-
-
-class SessionFailed(Exception):
-    """What was asked of a server failed."""
-
-    def __init__(self, failure: ToolFailure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
-class SessionLost(SessionFailed):
-    """The server refused the request because it does not know the session."""
-
-
-@dataclass(frozen=True, slots=True)
-class Era:
-    """How a server is spoken to, remembered between sessions. discovered: its answer to server/discover, for a pinned version."""
-
-    wire: Literal["http", "sse"]
-    mode: str
-    discovered: types.DiscoverResult | None = None
 
 
 class Session:
@@ -87,7 +58,9 @@ class Session:
         """Wait until the session can be used. Raises SessionFailed. Being cancelled leaves the session to others."""
         await self._ready.wait()
         if self._client is None:
-            raise SessionFailed(self._connect_failure())
+            timed_out = self._whole is not None and self._whole.cancelled_caught
+            seconds = self._target.limits.connect_timeout
+            raise SessionFailed(connect_failure(self._connecting, self._error, timed_out=timed_out, seconds=seconds))
 
     def abandon(self) -> None:
         """End the session as soon as nothing runs on it, without waiting for that."""
@@ -155,7 +128,7 @@ class Session:
     @asynccontextmanager
     async def _exchange(self, limit: int) -> AsyncIterator[tuple[Client, Exchange]]:
         if self._client is None or self.dead:
-            raise SessionFailed(_CLOSED)
+            raise SessionFailed(CLOSED)
         exchange = Exchange(limit)
         token = current.set(exchange)
         self._calls.add(exchange)
@@ -183,7 +156,7 @@ class Session:
             raise SessionFailed(ToolFailure("protocol", message, types.PARSE_ERROR)) from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             self.dead = True
-            raise SessionFailed(_CLOSED) from None
+            raise SessionFailed(CLOSED) from None
 
     def _failed(self, exchange: Exchange, error: MCPError | None) -> SessionFailed:
         if error is not None and error.code == types.CONNECTION_CLOSED and error.message == "Connection closed":
@@ -191,7 +164,7 @@ class Session:
         if exchange.session_lost:
             self.dead = True
             return SessionLost(ToolFailure("http", "the server does not know the session any more", 404))
-        return SessionFailed(_failure(exchange, error))
+        return SessionFailed(failure_of(exchange, error))
 
     # --- the owner task ---------------------------------------------------------------------------------------------------------------
 
@@ -208,7 +181,7 @@ class Session:
             self.dead = True
             self._ready.set()
             for exchange in list(self._calls):
-                exchange.broke(_CLOSED.code, _CLOSED.message)
+                exchange.broke(CLOSED.code, CLOSED.message)
                 exchange.abort()
             await self._pools.release(self._target)
 
@@ -233,30 +206,8 @@ class Session:
             await self._serve(transport, Era("sse", "legacy"))
 
     async def _serve(self, inner: httpx2.AsyncBaseTransport, era: Era) -> None:
-        limits = self._target.limits
         soft = SoftTransport(inner, self._target, sse=era.wire == "sse", ended=self._end)
-
-        def http_client(*_: Any, **__: Any) -> httpx2.AsyncClient:
-            return httpx2.AsyncClient(
-                transport=soft,
-                headers={**self._target.headers, "accept-encoding": "identity"},
-                timeout=httpx2.Timeout(limits.connect_timeout, read=limits.call_timeout + READ_GRACE),
-                trust_env=False,
-            )
-
-        if era.wire == "sse":
-            wire: Any = sse_client(self._target.url, httpx_client_factory=http_client)
-        else:
-            wire = _streamable(self._target.url, http_client)
-        client = Client(
-            wire,
-            mode=era.mode,
-            prior_discover=era.discovered,
-            read_timeout_seconds=limits.call_timeout,
-            message_handler=self._notified,
-            client_info=_CLIENT_INFO,
-            cache=None,
-        )
+        client = client_of(self._target, era, soft, self._notified)
         async with client:
             self._connected(client, era)
             async with anyio.create_task_group() as tasks:
@@ -300,51 +251,6 @@ class Session:
             self._tools_changed()
         await asyncio.sleep(0)
 
-    def _connect_failure(self) -> ToolFailure:
-        exchange = self._connecting
-        if exchange.problem is None and exchange.status < 300 and self._whole is not None and self._whole.cancelled_caught:
-            seconds = self._target.limits.connect_timeout
-            return ToolFailure("http", f"the server did not open a session within {seconds:g} s", 504)
-        error = next((leaf for leaf in _leaves(self._error) if isinstance(leaf, MCPError)), None)
-        if error is None and exchange.problem is None and exchange.status < 300:
-            if any(isinstance(leaf, TimeoutError) for leaf in _leaves(self._error)):
-                return ToolFailure("http", "the server did not open a session in time", 504)
-            return ToolFailure("http", "the server does not speak MCP as this gateway does", 502)
-        return _failure(exchange, error)
-
-
-_CLOSED: Final = ToolFailure("http", "the connection to the server was closed", 502)
-
-
-@asynccontextmanager
-async def _streamable(url: str, http_client: Callable[[], httpx2.AsyncClient]) -> AsyncIterator[Any]:
-    async with (
-        http_client() as http,
-        streamable_http_client(url, http_client=http, max_sse_event_size=LISTING_LIMIT) as streams,
-    ):
-        yield streams
-
-
-def _failure(exchange: Exchange, error: MCPError | None) -> ToolFailure:
-    if exchange.problem is not None:
-        code, message = exchange.problem
-        return ToolFailure("http", message, code)
-    status = exchange.status
-    said = f": {short(error.message)}" if error is not None and exchange.json_rpc else ""
-    if 300 <= status < 400:
-        return ToolFailure("http", "the server redirects to another place, where requests are not sent", 502)
-    if status >= 400 and (not exchange.json_rpc or status in (401, 403, 429) or status >= 500):
-        return ToolFailure("http", f"the server answered HTTP {status}{said}", status)
-    if error is None:
-        return _CLOSED
-    if error.code == types.REQUEST_TIMEOUT and error.message.startswith("Request ") and error.message.endswith("timed out"):
-        return ToolFailure("http", "the server did not answer in time", 504)
-    if error.code == types.CONNECTION_CLOSED and error.message.startswith(("Connection closed", "SSE stream")):
-        return ToolFailure("http", "the server broke the connection before its answer was complete", 502)
-    if error.code == types.PARSE_ERROR and error.message.startswith("Failed to parse"):
-        return ToolFailure("protocol", "the server's answer is not valid JSON-RPC", types.PARSE_ERROR)
-    return ToolFailure("protocol", short(error.message), error.code)
-
 
 def _spec(tool: types.Tool) -> ToolSpec:
     return ToolSpec(tool.name, tool.description or "", tool.input_schema, tool.annotations.read_only_hint if tool.annotations else None)
@@ -353,9 +259,3 @@ def _spec(tool: types.Tool) -> ToolSpec:
 def _announces_changes(client: Client) -> bool:
     tools = client.server_capabilities.tools
     return tools is not None and tools.list_changed is True
-
-
-def _leaves(error: BaseException | None) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
-    return [] if error is None else [error]

@@ -1,0 +1,64 @@
+"""How a server is spoken to: streamable HTTP or HTTP+SSE, in which era of MCP; and the SDK's client for that."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import httpx2
+import mcp_types as types
+from mcp import Client
+from mcp.client.session import MessageHandlerFnT
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+
+from junctor import __version__
+from junctor.gateway.mcp.target import Target
+from junctor.gateway.mcp.transport import LISTING_LIMIT, READ_GRACE, SoftTransport
+
+_CLIENT_INFO: Final = types.Implementation(name="junctor", version=__version__)
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """How a server is spoken to, remembered between sessions. discovered: its answer to server/discover, for a pinned version."""
+
+    wire: Literal["http", "sse"]
+    mode: str
+    discovered: types.DiscoverResult | None = None
+
+
+def client_of(target: Target, era: Era, soft: SoftTransport, notified: MessageHandlerFnT) -> Client:
+    """The SDK's client, to be entered once. notified: gets what the server tells unasked."""
+    limits = target.limits
+
+    def http_client(*_: Any, **__: Any) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            transport=soft,
+            headers={**target.headers, "accept-encoding": "identity"},
+            timeout=httpx2.Timeout(limits.connect_timeout, read=limits.call_timeout + READ_GRACE),
+            trust_env=False,
+        )
+
+    if era.wire == "sse":
+        wire: Any = sse_client(target.url, httpx_client_factory=http_client)
+    else:
+        wire = _streamable(target.url, http_client)
+    return Client(
+        wire,
+        mode=era.mode,
+        prior_discover=era.discovered,
+        read_timeout_seconds=limits.call_timeout,
+        message_handler=notified,
+        client_info=_CLIENT_INFO,
+        cache=None,
+    )
+
+
+@asynccontextmanager
+async def _streamable(url: str, http_client: Callable[[], httpx2.AsyncClient]) -> AsyncIterator[Any]:
+    async with (
+        http_client() as http,
+        streamable_http_client(url, http_client=http, max_sse_event_size=LISTING_LIMIT) as streams,
+    ):
+        yield streams
