@@ -9,21 +9,17 @@ from junctor.gateway.mcp.errors import (
     HeaderRefused,
     McpRefused,
 )
-from junctor.gateway.mcp.handler import BoundMcpHandler, McpHandler, McpHandlerKind
 from junctor.gateway.mcp.pool import McpClientPool
 from junctor.gateway.mcp.target import Limits
 
 __all__ = [
     "AuthorizationForbidden",
     "AuthorizationRequired",
-    "BoundMcpHandler",
     "CredentialUnusable",
     "EntryUnusable",
     "HeaderRefused",
     "Limits",
     "McpClient",
     "McpClientPool",
-    "McpHandler",
-    "McpHandlerKind",
     "McpRefused",
 ]

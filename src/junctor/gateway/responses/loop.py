@@ -110,7 +110,7 @@ class _Loop:
         self._turn = turn
         self._send = emit
         self._out = turn.accumulator
-        self._registry = ToolRegistry({}, {}, {})
+        self._registry = ToolRegistry({}, {})
         self._budget = turn.request.body.max_tool_calls
         self._call_ids: set[str] = set()
 

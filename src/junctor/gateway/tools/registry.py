@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from junctor.gateway.tools.handler import McpHandler, McpHandlerKind
 from junctor.gateway.tools.names import assign_names, visible_name
 from junctor.gateway.tools.policy import ToolPolicy
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolServer, ToolSpec
@@ -33,14 +34,14 @@ class ServerTool:
     label: str
     spec: ToolSpec
     needs_approval: bool
+    handler: McpHandler
     function: FunctionTool = field(repr=False)
 
 
 class ToolRegistry:
     """What a request declared, by the names that the model sees; nothing is added to it later."""
 
-    def __init__(self, servers: Mapping[str, ListedServer], tools: Mapping[str, ServerTool], functions: Mapping[str, FunctionTool]) -> None:
-        self._servers = servers
+    def __init__(self, tools: Mapping[str, ServerTool], functions: Mapping[str, FunctionTool]) -> None:
         self._tools = tools
         self._functions = functions
         self._visible = {(tool.label, tool.spec.name): name for name, tool in tools.items()}
@@ -59,8 +60,9 @@ class ToolRegistry:
             server = by_label[label]
             visible = names[label, spec.name]
             function = FunctionTool(visible, _description(spec, server), model_schema(spec.input_schema, visible))
-            tools[visible] = ServerTool(visible, label, spec, server.policy.needs_approval(spec), function)
-        return cls(by_label, tools, by_name)
+            handler = McpHandler(McpHandlerKind.TOOL_CALL, spec.name, server.server)
+            tools[visible] = ServerTool(visible, label, spec, server.policy.needs_approval(spec), handler, function)
+        return cls(tools, by_name)
 
     @property
     def tools(self) -> Sequence[ServerTool]:
@@ -86,13 +88,14 @@ class ToolRegistry:
 
     async def call(self, tool: ServerTool, arguments: str) -> ToolOutcome:
         """Execute a call. Arguments that are no JSON object and tools that the policy forbids fail without reaching the server."""
-        server = self._servers.get(tool.label)
-        if server is None or self._tools.get(tool.visible) is not tool or not server.policy.permits(tool.spec):
+        # Of what the policy forbids the registry holds nothing.
+        bound = tool.handler.bound() if self._tools.get(tool.visible) is tool else None
+        if bound is None:
             return failed(f"tool {tool.spec.name!r} of {tool.label!r} may not be used here")
         parsed = parse_arguments(arguments)
         if isinstance(parsed, ToolOutcome):
             return parsed
-        return await server.server.call_tool(tool.spec.name, parsed)
+        return await bound.execute(parsed)
 
 
 def parse_arguments(arguments: str) -> dict[str, Any] | ToolOutcome:
