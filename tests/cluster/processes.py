@@ -1,6 +1,9 @@
 """Real processes under test: started with their output in a file, ended with their parent."""
 
 import atexit
+
+# It registers what runs at a fork: an import by another thread, while this one forks, would leave half of that.
+import concurrent.futures.thread  # noqa: F401
 import ctypes
 import os
 import signal
