@@ -21,6 +21,9 @@ RELEASE = "junctor"
 #: What an installed release has without a node. Deployments would only make pods that nothing runs.
 _INSTALLED = ("ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
+#: The one choice that the chart asks for, for tests that are about something else.
+EVERYBODY: Mapping[str, Any] = {"gatewayDefaults": {"callers": {"mode": "none"}}}
+
 
 class HelmFailed(Exception):
     """Helm ended with an error; the message is what it said."""
@@ -65,10 +68,11 @@ class Release:
 def install_release(control_plane: ControlPlane, namespace: str, values: Mapping[str, Any] | None = None) -> Release:
     """Install the chart with `values` into a namespace that exists: service accounts, permissions, configuration, anchors.
 
+    Callers are not asked who they are, unless `values` have gatewayDefaults.
     One release for each namespace; several may live in one control plane, though all of them would look after the same connectors
     unless their gateways select or operator.namespaces keeps them apart. Returns when the permissions are in force.
     """
-    objects = render_chart(namespace, values, sets=["crds.install=false"])
+    objects = render_chart(namespace, {**EVERYBODY, **(values or {})}, sets=["crds.install=false"])
     configuration = _configuration(objects)
     config_file = control_plane.directory / f"operator-{namespace}.yaml"
     config_file.write_text(configuration)

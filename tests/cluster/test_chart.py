@@ -11,10 +11,12 @@ from junctor.api.configuration import OperatorConfiguration, parse_configuration
 from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL
 from junctor.cli.gateway import gateway as gateway_command
 from junctor.cli.operator import operator as operator_command
+from junctor.gateway.configuration import GatewayConfiguration
+from junctor.gateway.configuration import parse_configuration as parse_gateway_configuration
 from tests.cluster.api import Api, Object, wait_for
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.processes import operator
-from tests.cluster.release import CHART, RELEASE, HelmFailed, deployments, helm, render_chart
+from tests.cluster.release import CHART, EVERYBODY, RELEASE, HelmFailed, deployments, helm, render_chart
 from tests.cluster.resources import fresh_namespace
 from tests.cluster.tools import kubernetes_version
 
@@ -32,6 +34,12 @@ def values_of(file: Path) -> Any:
 def configuration_of(objects: list[Object]) -> OperatorConfiguration:
     text = next(body["data"]["operator.yaml"] for body in objects if "operator.yaml" in body.get("data", {}))
     return parse_configuration(text, "operator.yaml")
+
+
+def gateway_configurations(objects: list[Object]) -> dict[str, GatewayConfiguration]:
+    """By the name of the ConfigMap, which is the gateway's."""
+    texts = {body["metadata"]["name"]: body["data"]["gateway.yaml"] for body in objects if "gateway.yaml" in body.get("data", {})}
+    return {name: parse_gateway_configuration(text, name) for name, text in texts.items()}
 
 
 def named(objects: list[Object], kind: str, name: str) -> Object:
@@ -102,19 +110,19 @@ def test_gateways_follow_the_maps_that_the_operator_writes(file: Path) -> None:
 
 @each_values_file
 def test_the_command_line_takes_the_arguments_of_the_pods(file: Path, tmp_path: Path) -> None:
-    config = tmp_path / "operator.yaml"
-    config.touch()
+    for name in ("operator.yaml", "gateway.yaml"):
+        (tmp_path / name).touch()
 
     for deployment in deployments(render_chart("somewhere", values_of(file))):
         program, *options = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
         command = {"operator": operator_command, "gateway": gateway_command}[program]
-        command.make_context(program, [option.replace("/etc/junctor/operator.yaml", str(config)) for option in options])
+        command.make_context(program, [option.replace("/etc/junctor", str(tmp_path)) for option in options])
 
 
 def test_a_key_of_a_gateway_replaces_the_default_as_a_whole() -> None:
     values = {
         "gateways": [{"name": "small", "replicas": 0, "resources": {}}, {"name": "usual"}],
-        "gatewayDefaults": {"replicas": 3, "resources": {"limits": {"memory": "1Gi"}}},
+        "gatewayDefaults": {"callers": {"mode": "none"}, "replicas": 3, "resources": {"limits": {"memory": "1Gi"}}},
     }
 
     objects = render_chart("somewhere", values)
@@ -130,13 +138,85 @@ def test_only_another_configuration_makes_another_operator_pod() -> None:
     def template(values: Mapping[str, Any]) -> Any:
         return named(render_chart("somewhere", values), "Deployment", "junctor-operator")["spec"]["template"]
 
-    usual = template({})
-    assert template({"gatewayDefaults": {"replicas": 5}}) == usual
-    assert template({"gateways": [{"name": "default", "defaultConnectorID": "{namespace}.{name}"}]}) != usual
+    usual = template(EVERYBODY)
+    assert template({"gatewayDefaults": {"callers": {"mode": "kubernetes"}, "replicas": 5}}) == usual
+    assert template({**EVERYBODY, "gateways": [{"name": "default", "defaultConnectorID": "{namespace}.{name}"}]}) != usual
+
+
+def test_another_model_server_makes_other_gateway_pods() -> None:
+    def template(*upstreams: Mapping[str, Any]) -> Any:
+        values = {"gatewayDefaults": {"callers": {"mode": "none"}, "upstreams": upstreams}}
+        return named(render_chart("somewhere", values), "Deployment", "junctor-gateway-default")["spec"]["template"]
+
+    one = {"models": ["*"], "url": "http://vllm:8000"}
+    assert template(one) == template(one)
+    assert template(one) != template({**one, "url": "http://other:8000"})
+
+
+def test_the_gateway_reads_each_model_server_and_finds_its_key_in_a_file_of_the_pod() -> None:
+    values = values_of(Path(__file__).parent / "chart" / "everything.yaml")
+    objects = render_chart("somewhere", values)
+
+    configurations = gateway_configurations(objects)
+
+    # The second one has a list of its own, which is empty.
+    assert [name.rpartition("-gateway-")[2] for name in configurations] == ["public", "7"]
+    for name, configuration in configurations.items():
+        read = [
+            (list(upstream.models), upstream.url.rstrip("/"), dict(upstream.headers), str(upstream.key_file))
+            for upstream in configuration.upstreams
+        ]
+        assert read == [
+            (["llama-*", "7"], "http://[2001:db8::1]:8000/v1", {"X-Team": "7", "X-Note": 'a "quoted" note'}, "keys/model-keys/first"),
+            (["qwen-*"], "https://models.example.com/v1", {}, "keys/model-keys/second"),
+            (["*"], "https://models.example.com/v1", {}, "keys/model-keys/first"),
+        ]
+        files = projected(named(objects, "Deployment", name))
+        assert {("model-keys", "first", "keys/model-keys/first"), ("model-keys", "second", "keys/model-keys/second")} <= set(files)
+        assert len(files) == len(set(files))
+
+
+def projected(deployment: Object) -> list[tuple[str, str, str]]:
+    """Secret, key and path of the files that a gateway's pod has from Secrets."""
+    (volume,) = deployment["spec"]["template"]["spec"]["volumes"]
+    secrets = [source["secret"] for source in volume["projected"]["sources"] if "secret" in source]
+    return [(secret["name"], item["key"], item["path"]) for secret in secrets for item in secret["items"]]
+
+
+@pytest.mark.parametrize(
+    ("callers", "option", "files", "reviews"),
+    [
+        ({"mode": "none"}, "none", [], False),
+        ({"mode": "kubernetes"}, "kubernetes", [], True),
+        (
+            {"mode": "apikeys", "keysSecretRef": {"name": "api-keys", "key": "keys.yaml"}},
+            "apikeys:/etc/junctor/callers/keys.yaml",
+            [("api-keys", "keys.yaml", "callers/keys.yaml")],
+            False,
+        ),
+    ],
+    ids=["none", "kubernetes", "apikeys"],
+)
+def test_each_way_to_know_callers_has_its_option_its_files_and_its_permission(
+    callers: Any, option: str, files: list[Any], reviews: bool
+) -> None:
+    objects = render_chart("somewhere", {"gatewayDefaults": {"callers": callers}})
+
+    deployment = named(objects, "Deployment", "junctor-gateway-default")
+    pod = deployment["spec"]["template"]["spec"]
+    assert [each for each in pod["containers"][0]["args"] if each.startswith("--callers")] == [f"--callers={option}"]
+    assert not files or pod["containers"][0]["volumeMounts"] == [{"name": "files", "mountPath": "/etc/junctor", "readOnly": True}]
+    assert (projected(deployment) if "volumes" in pod else []) == files
+    roles = [body for body in objects if body["kind"] == "ClusterRole" and "gateway" in body["metadata"]["name"]]
+    granted = [{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}]
+    assert [role["rules"] for role in roles] == ([granted] if reviews else [])
+    bindings = [body for body in objects if body["kind"] == "ClusterRoleBinding" and body["roleRef"]["name"].endswith("gateway-default")]
+    account = {"kind": "ServiceAccount", "name": "junctor-gateway-default", "namespace": "somewhere"}
+    assert [binding["subjects"] for binding in bindings] == ([[account]] if reviews else [])
 
 
 def test_a_namespaced_installation_reads_nothing_of_the_cluster_but_the_crd() -> None:
-    objects = render_chart("somewhere", {"operator": {"namespaces": ["team-a", "somewhere"]}})
+    objects = render_chart("somewhere", {**EVERYBODY, "operator": {"namespaces": ["team-a", "somewhere"]}})
 
     assert [rule for body in objects if body["kind"] == "ClusterRole" for rule in body["rules"]] == [
         {
@@ -151,6 +231,15 @@ def test_a_namespaced_installation_reads_nothing_of_the_cluster_but_the_crd() ->
     )
 
 
+def with_callers(**callers: Any) -> Any:
+    return {"gatewayDefaults": {"callers": callers}}
+
+
+def with_upstream(**fields: Any) -> Any:
+    upstream = {"models": ["*"], "url": "http://vllm:8000"} | fields
+    return {"gatewayDefaults": {"callers": {"mode": "none"}, "upstreams": [upstream]}}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -158,16 +247,31 @@ def test_a_namespaced_installation_reads_nothing_of_the_cluster_but_the_crd() ->
         ({"gateways": [{"name": "a", "replica": 2}]}, "at '/gateways/0': additional properties 'replica' not allowed"),
         ({"gateways": [{"name": "Upper"}]}, "at '/gateways/0/name': 'Upper' does not match pattern"),
         ({"gateways": []}, "at '/gateways': minItems: got 0, want 1"),
-        ({"gatewayDefaults": {"callers": "everybody"}}, "at '/gatewayDefaults/callers': value must be 'none'"),
-        ({"gatewayDefaults": {"callers": None}}, "at '/gatewayDefaults': missing property 'callers'"),
+        ({}, 'nobody said who may call "default"; set gatewayDefaults.callers.mode to kubernetes (tokens of this cluster), apikeys'),
+        ({"gatewayDefaults": {"callers": None}}, 'nobody said who may call "default"; set gatewayDefaults.callers.mode'),
+        ({**EVERYBODY, "gateways": [{"name": "a"}, {"name": "b", "callers": {}}]}, 'nobody said who may call "b"'),
+        (with_callers(mode="everybody"), "at '/gatewayDefaults/callers/mode': value must be one of 'kubernetes', 'apikeys', 'none'"),
+        ({"gatewayDefaults": {"callers": "none"}}, "at '/gatewayDefaults/callers': got string, want object"),
+        (with_callers(mode="apikeys"), 'callers of "default" have mode apikeys; set callers.keysSecretRef.name and .key'),
+        (with_callers(mode="apikeys", keysSecretRef={"name": "a"}), "at '/gatewayDefaults/callers/keysSecretRef': missing property 'key'"),
+        (with_callers(mode="apikeys", keysSecretRef={"name": "a", "key": "../a"}), "/keysSecretRef/key': '../a' does not match pattern"),
+        (with_callers(mode="none", keysSecretRef={"name": "a", "key": "b"}), 'callers of "default" have mode none and a keysSecretRef'),
+        (with_upstream(url="vllm:8000"), "at '/gatewayDefaults/upstreams/0/url': 'vllm:8000' does not match pattern '^https?://"),
+        (with_upstream(url="http://user:password@vllm"), "at '/gatewayDefaults/upstreams/0/url'"),
+        (with_upstream(models=[]), "at '/gatewayDefaults/upstreams/0/models': minItems: got 0, want 1"),
+        (with_upstream(api="responses"), "at '/gatewayDefaults/upstreams/0/api': value must be 'chat_completions'"),
+        (with_upstream(key="secret"), "at '/gatewayDefaults/upstreams/0': additional properties 'key' not allowed"),
+        (with_upstream(keySecretRef={"key": "k"}), "at '/gatewayDefaults/upstreams/0/keySecretRef': missing property 'name'"),
+        (with_upstream(headers={"X Y": "z"}), "'X Y' does not match pattern"),
+        (with_upstream(headers={"authorization": "Bearer x"}), 'upstreams[0] of "default" has a header authorization'),
         ({"gateways": [{"name": "a", "connectorSelector": {"team": "a"}}]}, "additional properties 'team' not allowed"),
         ({"gateways": [{"name": "a", "defaultConnectorID": "{namespace}"}]}, "at '/gateways/0/defaultConnectorID'"),
         ({"operator": {"namespace": "a"}}, "at '/operator': additional properties 'namespace' not allowed"),
         ({"image": {"digest": "latest"}}, "at '/image/digest': 'latest' does not match pattern"),
-        ({"gateways": [{"name": "a"}, {"name": "a"}]}, 'two are named "a"; give each its own name'),
-        ({"gateways": [{"name": "a", "map": "m"}, {"name": "b", "map": "m"}]}, 'two share the map "m"; give each its own map'),
+        ({**EVERYBODY, "gateways": [{"name": "a"}, {"name": "a"}]}, 'two are named "a"; give each its own name'),
+        ({**EVERYBODY, "gateways": [{"name": "a", "map": "m"}, {"name": "b", "map": "m"}]}, 'two share the map "m"; give each its own map'),
         (
-            {"operator": {"namespaces": ["n"]}, "gateways": [{"name": "a", "namespaceSelector": {"matchLabels": {"x": "y"}}}]},
+            {**EVERYBODY, "operator": {"namespaces": ["n"]}, "gateways": [{"name": "a", "namespaceSelector": {"matchLabels": {"x": "y"}}}]},
             '"a" has a namespaceSelector, which reads the labels of all namespaces, so it cannot be used with operator.namespaces',
         ),
     ],
@@ -182,7 +286,7 @@ def test_uninstalling_keeps_the_connectors_and_collects_the_maps(tmp_path: Path)
     """With the operator running to the end: it must not write the map anew."""
     with ControlPlane(audit=False) as cluster, cluster.api() as api, fresh_namespace(api) as namespace:
         where = ("--namespace", namespace, "--wait=false")
-        notes = helm("install", RELEASE, CHART, *where, values={}, kubeconfig=cluster.kubeconfig)
+        notes = helm("install", RELEASE, CHART, *where, values=EVERYBODY, kubeconfig=cluster.kubeconfig)
         assert "WARNING: callers of the gateway default are not asked who they are" in notes
         wait_for(lambda: api.find(CRD, CONNECTOR_CRD), describe="the CRD")
         config = tmp_path / "operator.yaml"
@@ -201,7 +305,7 @@ def test_uninstalling_keeps_the_connectors_and_collects_the_maps(tmp_path: Path)
         assert api.list("v1/Secret", namespace) == []
         left = api.list("v1/ServiceAccount", namespace) + api.list("v1/ConfigMap", namespace) + api.list("apps/v1/Deployment", namespace)
         assert {body["metadata"]["name"] for body in left} == {"default", "kube-root-ca.crt"}
-        helm("install", RELEASE, CHART, *where, values={}, kubeconfig=cluster.kubeconfig)
+        helm("install", RELEASE, CHART, *where, values=EVERYBODY, kubeconfig=cluster.kubeconfig)
 
 
 def _maps_of(api: Api, namespace: str) -> list[str]:

@@ -121,6 +121,7 @@ whole value: a merge could neither set 0 nor empty a map.
   {{- if and $gateway.selectsNamespaces $.Values.operator.namespaces -}}
     {{- fail (printf "gateways: %q has a namespaceSelector, which reads the labels of all namespaces, so it cannot be used with operator.namespaces; remove one" .name) -}}
   {{- end -}}
+  {{- include "junctor.checkGateway" $gateway -}}
   {{- $names = append $names .name -}}
   {{- $maps = append $maps $gateway.map -}}
   {{- $items = append $items $gateway -}}
