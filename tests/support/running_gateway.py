@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ _DEADLINE = 20.0
 class RunningGateway:
     """url: of its API, with /v1. model: the model server behind it."""
 
-    def __init__(self, url: str, manifests: Path, model: ModelServer, process: Process) -> None:
+    def __init__(self, url: str, manifests: Path, model: ModelServer, process: Process, api_key: str = "none") -> None:
         self.url = url
+        self._api_key = api_key
         self.model = model
         self.process = process
         self._manifests = manifests
@@ -33,14 +34,18 @@ class RunningGateway:
         """Declare the MCP server at `server`, a URL without path; the connector's id, once it is served. spec: more fields."""
         name = f"connector-{next(self._numbers)}"
         manifest = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"name": name}}
-        written = self._manifests / f"{name}.new"
-        written.write_text(json.dumps({**manifest, "spec": {"url": f"{server}/mcp", **spec}}))
-        written.rename(written.with_suffix(".yaml"))
+        self._write({**manifest, "spec": {"url": f"{server}/mcp", **spec}})
         connector_id = str(spec.get("connectorID", name))
-        async with asyncio.timeout(_DEADLINE), httpx.AsyncClient(trust_env=False) as http:
+        headers = {"Authorization": f"Bearer {self._api_key}"}
+        async with asyncio.timeout(_DEADLINE), httpx.AsyncClient(headers=headers, trust_env=False) as http:
             while (await http.get(f"{self.url}/connectors/{connector_id}")).status_code != httpx.codes.OK:  # noqa: ASYNC110  # the process tells nobody here
                 await asyncio.sleep(0.01)
         return connector_id
+
+    def secret(self, name: str, token: str) -> None:
+        """Declare a Secret with the key `token`, before the connector that names it."""
+        metadata = {"name": name, "labels": {"junctor.dev/credentials": "true"}}
+        self._write({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}})
 
     def plays(self, *rounds: Round) -> str:
         """A model that does what the rounds say, for one conversation; its name."""
@@ -54,12 +59,18 @@ class RunningGateway:
 
     def client(self, **options: Any) -> AsyncOpenAI:
         """The openai client in its strict mode, without repetitions. options: of the client."""
-        return AsyncOpenAI(**{"base_url": self.url, "api_key": "none", "max_retries": 0, "_strict_response_validation": True, **options})
+        strict = {"base_url": self.url, "api_key": self._api_key, "max_retries": 0, "_strict_response_validation": True}
+        return AsyncOpenAI(**{**strict, **options})
+
+    def _write(self, manifest: Mapping[str, Any]) -> None:
+        written = self._manifests / f"{manifest['kind']}-{manifest['metadata']['name']}.new"
+        written.write_text(json.dumps(manifest))
+        written.rename(written.with_suffix(".yaml"))
 
 
 @contextmanager
-def running_gateway(directory: Path, *options: str | Path) -> Iterator[RunningGateway]:
-    """Run `junctor standalone OPTIONS` with its files in `directory`."""
+def running_gateway(directory: Path, *options: str | Path, api_key: str = "none") -> Iterator[RunningGateway]:
+    """Run `junctor standalone OPTIONS` with its files in `directory`. api_key: what its clients send."""
     manifests = directory / "manifests"
     manifests.mkdir()
     port, management = free_port(), free_port()
@@ -69,7 +80,7 @@ def running_gateway(directory: Path, *options: str | Path) -> Iterator[RunningGa
         junctor("standalone", *where, "--upstream", model.url, *options, name="standalone", log_file=directory / "log") as process,
     ):
         process.wait_until_ready(f"http://127.0.0.1:{management}/-/readyz")
-        yield RunningGateway(f"http://127.0.0.1:{port}/v1", manifests, model, process)
+        yield RunningGateway(f"http://127.0.0.1:{port}/v1", manifests, model, process, api_key)
 
 
 def mcp_tool(connector_id: str, server_label: str = "demo", **fields: Any) -> Any:
