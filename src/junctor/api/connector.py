@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from junctor.api.access import Access
 from junctor.api.base import ApiModel, Rule, cel_string
 from junctor.api.endpoint import HEADER_RULES, TLS, Auth, Headers, SecretKeyRef, secret_refs, url_rules
 from junctor.api.policy import CALLER_AUTHORIZATION, Approval, CallerAuthorization, Limits, Tools
@@ -53,6 +54,7 @@ class MCPConnectorSpec(ApiModel):
     tools: Annotated[Tools | None, Field(description=Tools.__doc__)] = None
     approval: Annotated[Approval | None, Field(description=Approval.__doc__)] = None
     limits: Annotated[Limits | None, Field(description=Limits.__doc__)] = None
+    access: Annotated[Access | None, Field(description=Access.__doc__)] = None
     state: Annotated[
         Literal["Enabled", "Disabled"] | None,
         Field(description="Disabled takes the connector off the gateways and keeps the resource. Absent: Enabled."),

@@ -1,4 +1,4 @@
-"""The catalog: what callers may know about the connectors of a served map. Reads a map, changes nothing, never shows a credential."""
+"""The catalog: what a caller may know about connectors. Reads a map, changes nothing, never shows a credential."""
 
 import asyncio
 import re
@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Final
 
 from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.gateway.caller_view import CallerView
 from junctor.gateway.served_map import Connector, ServedMap
 from junctor.gateway.shown_url import shown_url
 
@@ -48,11 +49,12 @@ class Query:
     search: str = ""
 
 
-async def page(served: ServedMap, query: Query) -> dict[str, Any]:
+async def page(view: CallerView, query: Query) -> dict[str, Any]:
     """The connectors of a page in the order of their ids, as OpenAI's lists look."""
-    start = bisect_right(served.ids, query.after) if query.after else 0
-    found = await _find(served, query.search.casefold(), start, query.limit + 1)
-    data = [item(served, connector) for connector in found[: query.limit]]
+    ids = view.served.ids
+    start = bisect_right(ids, query.after) if query.after else 0
+    found = await _find(view, query.search.casefold(), range(start, len(ids)), query.limit + 1)
+    data = [item(view.served, connector) for connector in found[: query.limit]]
     return {
         "object": "list",
         "data": data,
@@ -62,13 +64,14 @@ async def page(served: ServedMap, query: Query) -> dict[str, Any]:
     }
 
 
-async def _find(served: ServedMap, text: str, start: int, count: int) -> list[Connector]:
-    """Up to `count` connectors from a place in the order on that hold a text; lets other requests run in between."""
-    connectors, ids = served.prepared.connectors, served.ids
+async def _find(view: CallerView, text: str, places: range, count: int) -> list[Connector]:
+    """Up to `count` connectors of the view that hold a text, in the order of `places`; lets other requests run in between."""
+    connectors, ids = view.served.prepared.connectors, view.served.ids
     found: list[Connector] = []
-    for begin in range(start, len(ids), _SCAN_STEP):
-        step = map(connectors.__getitem__, ids[begin : begin + _SCAN_STEP])
-        found += islice((connector for connector in step if text in connector.haystack), count - len(found))
+    for begin in range(0, len(places), _SCAN_STEP):
+        step = map(connectors.__getitem__, map(ids.__getitem__, places[begin : begin + _SCAN_STEP]))
+        matching = (connector for connector in step if text in connector.haystack and view.shows(connector))
+        found += islice(matching, count - len(found))
         if len(found) >= count:
             break
         await asyncio.sleep(0)
@@ -99,14 +102,17 @@ def item(served: ServedMap, connector: Connector) -> dict[str, Any]:
     }
 
 
-async def near_ids(served: ServedMap, wanted: str, count: int = 3) -> list[str]:
+async def near_ids(view: CallerView, wanted: str, count: int = 3) -> list[str]:
     """Ids that look like `wanted`. Compares with a bounded number of candidates, whatever the size of the map."""
-    if not is_possible_id(wanted) or not served.ids:
+    if not is_possible_id(wanted):
         return []
-    place = bisect_left(served.ids, wanted)
-    candidates = set(served.ids[max(0, place - _NEAR_CANDIDATES // 2) : place + _NEAR_CANDIDATES // 2])
+    ids = view.served.ids
+    place = bisect_left(ids, wanted)
+    # Candidates are counted after access was asked, so that nothing in the answer depends on connectors that do not exist for the caller.
+    around = _NEAR_CANDIDATES // 2
+    found = await _find(view, "", range(place - 1, -1, -1), around) + await _find(view, "", range(place, len(ids)), around)
     # Neighbours in the order miss a slip in the first letters; ids that share the longest word find it.
     word = max(re.split(r"[._:/-]", wanted.removeprefix(REGISTRY_ID_PREFIX)), key=len).casefold()
     if len(word) > 2:
-        candidates.update(connector.entry.id for connector in await _find(served, word, 0, _NEAR_CANDIDATES))
-    return get_close_matches(wanted, sorted(candidates), n=count, cutoff=0.6)
+        found += await _find(view, word, range(len(ids)), _NEAR_CANDIDATES)
+    return get_close_matches(wanted, sorted({connector.entry.id for connector in found}), n=count, cutoff=0.6)

@@ -9,7 +9,8 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from junctor.gateway.boundary import Boundary, JSONResponse
-from junctor.gateway.callers import Callers, CallersGate, Everybody
+from junctor.gateway.caller_view import CallerView
+from junctor.gateway.callers import Caller, Callers, CallersGate, Everybody
 from junctor.gateway.catalog import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, is_possible_id, item, near_ids, page, split_path
 from junctor.gateway.errors import BadRequest, NoSuchThing, NotServing, openai_body
 from junctor.gateway.served_map import ServedMap
@@ -19,8 +20,8 @@ BODY_LIMIT: Final = 10 * 1024 * 1024
 Served = Callable[[], ServedMap | None]
 
 
-#: Lists the tools of a connector that is served.
-Tools = Callable[[str], Awaitable[dict[str, object]]]
+#: Lists the tools of a connector for a caller.
+Tools = Callable[[Caller, str], Awaitable[dict[str, object]]]
 
 
 def public_app(
@@ -54,39 +55,39 @@ class _Handlers:
         """A page of connectors, or the one that `id` names."""
         parameters = _parameters(request, ("id",) if "id" in request.query_params else ("after", "limit", "search"))
         query = _query(parameters)
-        served = self._map()
+        view = self._view(request)
         if "id" in parameters:
-            return JSONResponse(await _one(served, parameters["id"]))
-        return JSONResponse(await page(served, query))
+            return JSONResponse(await _one(view, parameters["id"]))
+        return JSONResponse(await page(view, query))
 
     async def connector(self, request: Request) -> Response:
         """One connector, or its tools."""
         _parameters(request, ())
         connector_id, sub_resource = split_path(request.path_params["rest"])
-        served = self._map()
+        view = self._view(request)
         if not connector_id:
             raise NoSuchThing("there is nothing at /v1/connectors/; use /v1/connectors or /v1/connectors/{id}", code="unknown_url")
-        shown = await _one(served, connector_id)
+        shown = await _one(view, connector_id)
         if sub_resource == "tools" and self._tools is not None:
-            return JSONResponse(await self._tools(connector_id))
+            return JSONResponse(await self._tools(request.state.caller, connector_id))
         if sub_resource is not None:
             raise NoSuchThing(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
         return JSONResponse(shown)
 
-    def _map(self) -> ServedMap:
+    def _view(self, request: Request) -> CallerView:
         served = self._served()
         if served is None:
             raise NotServing
-        return served
+        return CallerView.of(served, request.state.caller)
 
 
-async def _one(served: ServedMap, connector_id: str) -> dict[str, object]:
-    connector = served.get(connector_id)
+async def _one(view: CallerView, connector_id: str) -> dict[str, object]:
+    connector = view.get(connector_id)
     if connector is None:
-        near = await near_ids(served, connector_id)
+        near = await near_ids(view, connector_id)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; GET /v1/connectors lists those that there are"
         raise NoSuchThing(f"there is no connector {connector_id[:200]!r}{hint}", param="id", code="connector_not_found")
-    return item(served, connector)
+    return item(view.served, connector)
 
 
 def _parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:

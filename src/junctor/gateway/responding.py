@@ -5,6 +5,8 @@ from typing import Any
 
 from starlette.routing import Route
 
+from junctor.gateway.caller_view import CallerView
+from junctor.gateway.callers import Caller
 from junctor.gateway.catalog import near_ids
 from junctor.gateway.configuration import UpstreamConfiguration, upstream_router
 from junctor.gateway.errors import BadRequest
@@ -36,9 +38,9 @@ class Responding:
         )
         return [*responses_routes(ports), *passthrough_routes(self._router)]
 
-    async def tools(self, connector_id: str) -> dict[str, object]:
-        """The tools of a connector as callers may use them. Raises ListingRefused."""
-        content = self._connector(connector_id)
+    async def tools(self, caller: Caller, connector_id: str) -> dict[str, object]:
+        """The tools of a connector as a caller may use them. Raises ListingRefused."""
+        content = self._connector(caller, connector_id)
         if content is None or content.get("available") is not True:
             reason = (content or {}).get("reason") or "it is not served any more"
             raise ListingRefused(connector_id, ListingFailed(f"Connector {connector_id!r} cannot be used now: {reason}.", 424))
@@ -75,18 +77,18 @@ class Responding:
         except UpstreamError:
             return None
 
-    def _connector(self, connector_id: str) -> Mapping[str, Any] | None:
+    def _connector(self, caller: Caller, connector_id: str) -> Mapping[str, Any] | None:
         served = self._served()
-        connector = served.get(connector_id) if served is not None else None
+        connector = CallerView.of(served, caller).get(connector_id) if served is not None else None
         if served is None or connector is None:
             return None
         unavailable = served.unavailable(connector)
         content = connector.entry.content
         return content | {"available": False, "reason": unavailable} if unavailable else content
 
-    async def _near_ids(self, connector_id: str) -> Sequence[str]:
+    async def _near_ids(self, caller: Caller, connector_id: str) -> Sequence[str]:
         served = self._served()
-        return await near_ids(served, connector_id) if served is not None else ()
+        return await near_ids(CallerView.of(served, caller), connector_id) if served is not None else ()
 
     def _connector_server(self, content: Mapping[str, Any], authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
         """The server of a connector that `_connector` gave in the same step of the loop, so the map is still the same."""

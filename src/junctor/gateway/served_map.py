@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from junctor.api.connector_map import ConnectorMap, Entry, credentials_of, unknown_features
+from junctor.gateway.access import Subject, read_access
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Connector:
 
     haystack: what `search` looks in, case-folded. unavailable: the reason word, "" when it may be used.
     rejected: why this pod in particular does not use it, "" when it does. credentials: the keys that it needs.
+    access: who may know of it and use it; None: everybody.
     """
 
     entry: Entry = field(repr=False)
@@ -34,22 +36,24 @@ class Connector:
     unavailable: str = ""
     rejected: str = ""
     credentials: tuple[str, ...] = ()
+    access: frozenset[Subject] | None = None
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
         """Prepare an entry. One that is not understood is unavailable: it fails closed, by itself."""
         content = entry.content
         haystack = "\n".join(str(content.get(key) or "") for key in ("id", "title", "description")).casefold()
+        access = read_access(content)
         if unknown := unknown_features(content):
-            return cls(
-                entry, haystack, "UnknownFeature", f"requires {', '.join(unknown)[:200]}, which this gateway does not know; upgrade it"
-            )
+            told = f"requires {', '.join(unknown)[:200]}, which this gateway does not know; upgrade it"
+            return cls(entry, haystack, "UnknownFeature", told, access=access)
         try:
             credentials = tuple(map(str, credentials_of(content)))
         except (TypeError, AttributeError, KeyError):
-            return cls(entry, haystack, "InvalidEntry", "its headers or auth are not of the form that this gateway reads")
+            told = "its headers or auth are not of the form that this gateway reads"
+            return cls(entry, haystack, "InvalidEntry", told, access=access)
         unavailable = "" if content.get("available") is True else str(content.get("reason") or "Unavailable")
-        return cls(entry, haystack, unavailable, "", credentials)
+        return cls(entry, haystack, unavailable, "", credentials, access)
 
 
 @dataclass(frozen=True, slots=True)

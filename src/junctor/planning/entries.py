@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from junctor.api.access import Access
 from junctor.api.conditions import Reason
 from junctor.api.connector import MCPConnectorSpec
-from junctor.api.connector_map import Entry
+from junctor.api.connector_map import ACCESS_FEATURE, Entry
 from junctor.api.names import CONNECTOR_KIND
 from junctor.api.resources import ConnectorResource
 from junctor.planning.references import hash_of
@@ -21,6 +22,7 @@ def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mappin
     spec = resource.spec
     if spec is None:
         raise ValueError(f"{resource}: an invalid spec has no entry")
+    subjects = _subjects(spec.access)
     content: dict[str, Any] = {
         "id": connector_id,
         "origin": {
@@ -37,7 +39,7 @@ def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mappin
         "tools": spec.tools.to_json() if spec.tools else {},
         "approval": {"mode": "AsRequested"} | (spec.approval.to_json() if spec.approval else {}),
         "limits": DEFAULT_LIMITS | (spec.limits.to_json() if spec.limits else {}),
-        "requires": [],
+        "requires": [ACCESS_FEATURE] if subjects else [],
     }
     if spec.title:
         content["title"] = spec.title
@@ -45,9 +47,19 @@ def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mappin
         content["description"] = spec.description
     if spec.tls:
         content["tls"] = spec.tls.to_json()
+    if subjects:
+        # On unavailable entries too: what does not exist for a caller must not appear because a Secret is missing.
+        content["access"] = {"subjects": subjects}
     if unavailable is not None:
         return Entry.of(content | {"reason": str(unavailable)})
     return Entry.of(content | _credentialed(resource, spec, credentials))
+
+
+def _subjects(access: Access | None) -> list[dict[str, Any]]:
+    """Who may use the connector, in one order; empty: everybody."""
+    subjects = (access.subjects if access else None) or ()
+    ordered = sorted(subjects, key=lambda subject: (subject.kind, subject.namespace or "", subject.name))
+    return [subject.to_json() for subject in ordered]
 
 
 def _credentialed(resource: ConnectorResource, spec: MCPConnectorSpec, credentials: Mapping[str, str]) -> dict[str, Any]:

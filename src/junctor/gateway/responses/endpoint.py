@@ -16,7 +16,10 @@ from junctor.gateway.responses.resolve import ResponsesPorts, declared_servers, 
 
 
 def responses_routes(ports: ResponsesPorts, *, limits: LoopLimits | None = None, keep_alive: float = KEEP_ALIVE_SECONDS) -> list[Route]:
-    """The routes, for a router inside a Boundary with OpenAI's errors. keep_alive: seconds of silence before a stream gets a comment."""
+    """The routes, for a router inside a Boundary with OpenAI's errors and a CallersGate.
+
+    keep_alive: seconds of silence before a stream gets a comment.
+    """
     handlers = _Handlers(ports, limits or LoopLimits(), keep_alive)
     return [
         Route("/v1/responses", handlers.create, methods=["POST"]),
@@ -34,7 +37,7 @@ class _Handlers:
         """Create a response."""
         wanted = create_request(_decoded(await request.body()))
         upstream = model_server(self._ports, wanted.body.model)
-        servers = await declared_servers(self._ports, wanted)
+        servers = await declared_servers(self._ports, request.state.caller, wanted)
         turn = Turn(wanted, upstream, servers, ResponseAccumulator(wanted.echo()), self._limits)
         return Delivery(turn, stream=wanted.body.stream is True, keep_alive=self._keep_alive)
 

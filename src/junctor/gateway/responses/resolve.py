@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from junctor.gateway.callers import Caller
 from junctor.gateway.errors import ApiError, BadRequest
 from junctor.gateway.responses.declarations import McpDeclaration
 from junctor.gateway.responses.listing import DeclaredServer
@@ -20,15 +21,16 @@ class ResponsesPorts:
     """What responses need of the rest of the gateway.
 
     upstream: the model server of a model, None when there is none.
-    connector: the content of a connector's entry, None when there is none. What cannot be used now has `available` false and a `reason`.
-    near_ids: ids of connectors that look like the one that was asked for.
+    connector: the content of a connector's entry, None when there is none for this caller. What cannot be used now has `available` false
+    and a `reason`.
+    near_ids: ids of connectors that exist for the caller and look like the one that was asked for.
     connector_server: the server of an entry's content, with the caller's authorization (None: it brought none) and headers.
     url_server: the same for a URL of the caller; None: callers may not name URLs. What it refuses, it refuses with an ApiError.
     """
 
     upstream: Callable[[str], Upstream | None]
-    connector: Callable[[str], Mapping[str, Any] | None]
-    near_ids: Callable[[str], Awaitable[Sequence[str]]]
+    connector: Callable[[Caller, str], Mapping[str, Any] | None]
+    near_ids: Callable[[Caller, str], Awaitable[Sequence[str]]]
     connector_server: Callable[[Mapping[str, Any], str | None, Mapping[str, str]], ToolServer]
     url_server: Callable[[str, str | None, Mapping[str, str]], ToolServer] | None = None
 
@@ -46,19 +48,19 @@ def model_server(ports: ResponsesPorts, model: str) -> Upstream:
     return found
 
 
-async def declared_servers(ports: ResponsesPorts, request: CreateRequest) -> list[DeclaredServer]:
-    """The servers of a request. Raises BadRequest that names the field, ListingRefused for a connector that cannot be used now."""
-    return [await _declared(ports, tool, f"tools[{position}]") for position, tool in request.servers]
+async def declared_servers(ports: ResponsesPorts, caller: Caller, request: CreateRequest) -> list[DeclaredServer]:
+    """The servers of a caller's request. Raises BadRequest that names the field, ListingRefused for a connector that cannot be used now."""
+    return [await _declared(ports, caller, tool, f"tools[{position}]") for position, tool in request.servers]
 
 
-async def _declared(ports: ResponsesPorts, tool: McpDeclaration, place: str) -> DeclaredServer:
+async def _declared(ports: ResponsesPorts, caller: Caller, tool: McpDeclaration, place: str) -> DeclaredServer:
     authorization, headers = _credentials(tool)
     if tool.connector_id is None:
         server = _url_server(ports, tool.server_url or "", authorization, headers, f"{place}.server_url")
         return DeclaredServer(tool.server_label, server, ToolPolicy(ConnectorPolicy(), tool.allowed, tool.approval), _about(tool))
-    content = ports.connector(tool.connector_id)
+    content = ports.connector(caller, tool.connector_id)
     if content is None:
-        return refuse(await _unknown(ports, tool.connector_id), f"{place}.connector_id")
+        return refuse(await _unknown(ports, caller, tool.connector_id), f"{place}.connector_id")
     if content.get("available") is not True:
         reason = str(content.get("reason") or "Unavailable")
         raise ListingRefused(tool.server_label, ListingFailed(f"Connector {tool.connector_id!r} cannot be used now: {reason}.", 424))
@@ -102,8 +104,8 @@ def _check_authorization(content: Mapping[str, Any], authorization: str | None, 
             refuse(f"connector {connector_id!r} takes no authorization from callers; leave it out", param)
 
 
-async def _unknown(ports: ResponsesPorts, connector_id: str) -> str:
-    near = await ports.near_ids(connector_id)
+async def _unknown(ports: ResponsesPorts, caller: Caller, connector_id: str) -> str:
+    near = await ports.near_ids(caller, connector_id)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; GET /v1/connectors lists those that there are"
     return f"there is no connector {connector_id[:200]!r}{hint}"
 

@@ -1,0 +1,71 @@
+"""Who may use a connector: `access` of a resource."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from junctor.api.base import ApiModel, Rule
+
+#: How Kubernetes itself calls a service account among its users.
+_SERVICE_ACCOUNT_USER = "system:serviceaccount:"
+
+
+class Subject(ApiModel):
+    """A caller, or a group of callers, as the gateway's --callers knows them."""
+
+    kind: Annotated[
+        Literal["User", "Group", "ServiceAccount"],
+        Field(
+            description="User: one caller by its name, such as that of an API key. Group: every caller of the group. ServiceAccount: a "
+            "service account of the cluster; only Kubernetes tokens name one."
+        ),
+    ]
+    name: Annotated[str, Field(min_length=1, max_length=256, description="Name of the user, group or service account, case included.")]
+    namespace: Annotated[
+        str | None, Field(min_length=1, max_length=63, description="Namespace of the service account; not for other kinds.")
+    ] = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="self.kind != 'ServiceAccount' || has(self.namespace)",
+            message="a ServiceAccount needs its namespace; add it",
+            field="namespace",
+            check=lambda self: self.kind != "ServiceAccount" or self.namespace is not None,
+        ),
+        Rule(
+            cel="self.kind == 'ServiceAccount' || !has(self.namespace)",
+            message="only a ServiceAccount has a namespace; remove it, or set kind to ServiceAccount",
+            field="namespace",
+            check=lambda self: self.kind == "ServiceAccount" or self.namespace is None,
+        ),
+        Rule(
+            cel=f"self.kind != 'User' || !self.name.startsWith('{_SERVICE_ACCOUNT_USER}')",
+            message="a service account is no User here; write kind: ServiceAccount with its namespace and name",
+            field="name",
+            check=lambda self: self.kind != "User" or not self.name.startswith(_SERVICE_ACCOUNT_USER),
+        ),
+    )
+
+
+class Access(ApiModel):
+    """Who may use the connector; for all others it does not exist."""
+
+    subjects: Annotated[
+        tuple[Subject, ...] | None,
+        Field(
+            max_length=64,
+            description="The callers that may use it: whoever is one of them, or in one of the groups. Absent or empty: every caller that "
+            "the gateway lets in.",
+            # Atomic: who may use a connector is one decision. Server-side apply knows no sets of objects.
+            json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        ),
+    ] = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="!has(self.subjects) || self.subjects.all(a, self.subjects.exists_one(b, a == b))",
+            message="a subject stands twice; remove one of them",
+            field="subjects",
+            check=lambda self: len({(s.kind, s.namespace, s.name) for s in self.subjects or ()}) == len(self.subjects or ()),
+        ),
+    )
