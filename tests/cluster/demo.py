@@ -1,16 +1,21 @@
 """`make demo CLUSTER=1`: the story of `junctor demo` on a real Kubernetes API server, with kubectl, the operator and two gateways."""
 
+import secrets
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from junctor.cli.demo_steps import GITHUB, GITHUB_CHANGED, RIVAL, WIKI, WIKI_CREDENTIAL, Failed
+from junctor.demo.calling import Calling
+from junctor.demo.manifests import GITHUB, GITHUB_CHANGED, RIVAL, WIKI, WIKI_CREDENTIAL, orders
+from junctor.demo.processes import Bundled, alone
+from junctor.demo.telling import Failed, Telling
 from tests.cluster.api import wait_for
 from tests.cluster.controlplane import ControlPlane, KubectlFailed, free_port
 from tests.cluster.pods import create_gateway_pods
@@ -20,6 +25,7 @@ from tests.cluster.tools import ToolError, kubernetes_version
 
 ADDRESSES = ["127.0.0.2", "127.0.0.3"]
 NAMESPACE = "junctor"
+PARCEL = f"P-{secrets.randbelow(900_000) + 100_000}"
 DEADLINE = 30.0
 
 
@@ -29,7 +35,7 @@ class ClusterStory:
     def __init__(self, control_plane: ControlPlane, stack: ExitStack) -> None:
         self._control_plane = control_plane
         self._stack = stack
-        self._step = 0
+        self._telling = Telling(partial(print, flush=True))
         self._clients: list[httpx.Client] = []
         self._processes: list[Process] = []
 
@@ -41,12 +47,13 @@ class ClusterStory:
         self._be_refused()
         self._conflict()
         self._remove()
+        self._call()
         self._stop()
 
     # --- the steps --------------------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._title(f"Kubernetes {kubernetes_version()}, the operator and two gateway pods run on this machine")
+        self._telling.title(f"Kubernetes {kubernetes_version()}, the operator and two gateway pods run on this machine")
         directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="junctor-demo-")))
         port, management_port = free_port(), free_port()
         config = directory / "operator.yaml"
@@ -54,9 +61,11 @@ class ClusterStory:
             "apiVersion: config.junctor.dev/v1alpha1\nkind: OperatorConfiguration\n"
             f"gateways: [{{name: default, namespace: {NAMESPACE}, managementPort: {management_port}}}]\n"
         )
+        model = self._stack.enter_context(Bundled("the scripted model", "model", directory / "model.log"))
+        self._server = self._stack.enter_context(Bundled("the MCP server", "server", directory / "server.log", PARCEL))
         with self._control_plane.api() as api:
             install_crds(api)
-            for namespace in (NAMESPACE, "team-a", "team-b", "team-c"):
+            for namespace in (NAMESPACE, "team-a", "team-b", "team-c", "team-d"):
                 api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
             kubeconfig = self._control_plane.kubeconfig
             process = operator(config, kubeconfig, "--health-port", "0", log_file=directory / "operator.log")
@@ -64,7 +73,7 @@ class ClusterStory:
             for address in ADDRESSES:
                 process = gateway(
                     f"configmap:{NAMESPACE}/junctor-connectors",
-                    *("--management-host", address),
+                    *("--management-host", address, "--upstream", model.url),
                     host=address,
                     port=port,
                     management_port=management_port,
@@ -83,44 +92,44 @@ class ClusterStory:
         self._control_plane.kubectl("get", "mcpc", "-A")
 
     def _apply_and_change(self) -> None:
-        self._title("A team declares its MCP server")
+        self._telling.title("A team declares its MCP server")
         took = self._apply(GITHUB, lambda catalog: "connector_github" in catalog)
         print(f"   both gateways list it {took}")
         self._kubectl("wait", "--for=condition=Ready", "-n", "team-a", "mcpc/github", f"--timeout={DEADLINE:.0f}s")
-        self._title("The team changes the description; nothing restarts")
+        self._telling.title("The team changes the description; nothing restarts")
         took = self._apply(GITHUB_CHANGED, lambda catalog: "releases" in str(catalog["connector_github"]["description"]))
         print(f"   both gateways show it {took}")
 
     def _miss_a_secret(self) -> None:
-        self._title("Another connector names a Secret that does not exist")
+        self._telling.title("Another connector names a Secret that does not exist")
         self._apply(WIKI, lambda catalog: catalog.get("wiki", {}).get("available") is False)
         self._kubectl("wait", "--for=condition=ResolvedRefs=False", "-n", "team-b", "mcpc/wiki", f"--timeout={DEADLINE:.0f}s")
         self._kubectl(
             "get", "mcpc", "-n", "team-b", "wiki", "-o", 'jsonpath={.status.conditions[?(@.type=="ResolvedRefs")].message}{"\\n"}'
         )
         self._check_github()
-        self._title("The Secret arrives, and the connector heals by itself")
+        self._telling.title("The Secret arrives, and the connector heals by itself")
         took = self._apply(WIKI_CREDENTIAL, lambda catalog: catalog["wiki"]["available"] is True)
         print(f"   both gateways can use it {took}")
 
     def _be_refused(self) -> None:
-        self._title("What cannot work is refused by kubectl apply, with what to do")
+        self._telling.title("What cannot work is refused by kubectl apply, with what to do")
         for text in (GITHUB_CHANGED.replace("https://", "ftp://"), GITHUB_CHANGED.replace("connector_github", "another_id")):
             answer = self._control_plane.kubectl("apply", "-f", "-", input=text, check=False)
-            self._check(answer.returncode != 0, "the API server took a manifest that it should refuse")
-            _show(answer.stderr)
+            self._telling.check(answer.returncode != 0, "the API server took a manifest that it should refuse")
+            self._telling.show(answer.stderr)
         self._check_github()
 
     def _conflict(self) -> None:
-        self._title("Another team claims an id that is taken")
+        self._telling.title("Another team claims an id that is taken")
         self._control_plane.kubectl("apply", "-f", "-", input=RIVAL)
         self._kubectl("wait", "--for=condition=Accepted=False", "-n", "team-c", "mcpc/rival", f"--timeout={DEADLINE:.0f}s")
         answer = self._kubectl("get", "mcpc", "-A", "-o", "wide")
-        self._check("team-a/github" in answer, "the message does not name the winner")
+        self._telling.check("team-a/github" in answer, "the message does not name the winner")
         self._check_github()
 
     def _remove(self) -> None:
-        self._title("The winner is deleted: the id goes to the one that waited")
+        self._telling.title("The winner is deleted: the id goes to the one that waited")
         begun = time.monotonic()
         self._kubectl("delete", "mcpc", "-n", "team-a", "github")
         self._until(lambda catalog: str(catalog.get("connector_github", {}).get("server_url")).startswith("https://rival"))
@@ -129,29 +138,31 @@ class ClusterStory:
         self._until(lambda catalog: "connector_github" not in catalog)
         print("   it is deleted too: no gateway lists the id")
 
+    def _call(self) -> None:
+        self._telling.title("A connector for an MCP server that really runs, on this computer")
+        took = self._apply(orders(self._server.url), lambda catalog: "connector_orders" in catalog)
+        print(f"   both gateways list it {took}")
+        Calling(self._telling, f"{str(self._clients[0].base_url).rstrip('/')}/v1", PARCEL).tell()
+
     def _stop(self) -> None:
-        self._title("SIGTERM stops the operator and the gateways")
+        self._telling.title("SIGTERM stops the operator and the gateways")
         for process in self._processes:
             seconds = process.terminate()
-            self._check(process.returncode == 0, f"{process.name} ended with exit code {process.returncode}\n{process.tail()}")
+            self._telling.check(process.returncode == 0, f"{process.name} ended with exit code {process.returncode}\n{process.tail()}")
             print(f"   {process.name}: exit code 0 after {seconds:.1f} s")
 
     # --- doing and checking -----------------------------------------------------------------------------------------------------------
 
-    def _title(self, text: str) -> None:
-        self._step += 1
-        print(f"\n{self._step}. {text}", flush=True)
-
     def _kubectl(self, *arguments: str) -> str:
         print(f"   $ kubectl {' '.join(arguments)}")
         answer = self._control_plane.kubectl(*arguments).stdout
-        _show(answer)
+        self._telling.show(answer)
         return answer
 
     def _apply(self, text: str, effect: Callable[[Mapping[str, Any]], bool]) -> str:
         """Apply a manifest and wait for its effect on every gateway; gives the time that it took, in words."""
         print("   $ kubectl apply -f -")
-        _show(text)
+        self._telling.show(text)
         begun = time.monotonic()
         self._control_plane.kubectl("apply", "-f", "-", input=text)
         applied = time.monotonic()
@@ -163,30 +174,22 @@ class ClusterStory:
         def everywhere() -> bool:
             return all(effect(catalog) for catalog in self._catalogs())
 
-        wait_for(everywhere, DEADLINE, lambda: f"step {self._step} shows on every gateway; {self._processes[0].tail(10)}")
+        wait_for(everywhere, DEADLINE, lambda: f"step {self._telling.step} shows on every gateway; {self._processes[0].tail(10)}")
 
     def _catalogs(self) -> list[dict[str, Mapping[str, Any]]]:
         answers = [client.get("/v1/connectors").raise_for_status().json() for client in self._clients]
         return [{item["id"]: item for item in answer["data"]} for answer in answers]
 
-    def _check(self, fact: bool, otherwise: str) -> None:
-        if not fact:
-            raise Failed(f"step {self._step}: {otherwise}")
-
     def _check_github(self) -> None:
         for catalog in self._catalogs():
             item = catalog.get("connector_github", {})
             good = item.get("available") is True and "releases" in str(item.get("description")) and "github" in str(item.get("server_url"))
-            self._check(good, f"connector_github was hurt: {item}")
-
-
-def _show(text: str) -> None:
-    for line in text.rstrip().splitlines():
-        print(f"   | {line}")
+            self._telling.check(good, f"connector_github was hurt: {item}")
 
 
 def main() -> int:
     """Tell the story; 1 when a step does not do what it says."""
+    alone()
     try:
         with ExitStack() as stack:
             control_plane = stack.enter_context(ControlPlane(audit=False))

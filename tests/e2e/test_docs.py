@@ -19,8 +19,8 @@ import yaml
 
 from junctor.api import configuration, names
 from junctor.api.conditions import REASONS, Reason
-from junctor.cli.demo_steps import Standalone
 from junctor.cli.main import COMMANDS, junctor
+from junctor.demo.processes import Standalone
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from junctor.cli.demo_steps import Standalone
+from junctor.demo.processes import Standalone
 
 DEADLINE = 20.0
 

@@ -1,13 +1,20 @@
 """`junctor demo`: the whole story in one command, on this computer, checked step by step."""
 
+import importlib.util
+import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from junctor.cli import demo_steps
+from junctor.demo.processes import Bundled, Process, Standalone, alone
+from junctor.demo.scene import Scene
+from junctor.demo.story import FAREWELL, Story
+from junctor.demo.telling import Failed, Telling
 
 EXAMPLE = """
 \b
@@ -22,41 +29,43 @@ Examples:
 def demo(keep: bool) -> None:
     """See Junctor at work in a minute: no cluster, no network, nothing left behind.
 
-    Starts `junctor standalone` on a temporary directory and free ports, then applies, lists, changes, breaks, heals and removes
-    connectors, and says what happens. Each step is checked; exit code 1 when one does not do what it says.
+    Starts `junctor standalone`, a small MCP server and a scripted model on free ports. Applies, lists, changes, breaks, heals and removes
+    connectors, and calls one with the OpenAI client, plain and streaming. Each step is checked; exit code 1 when one does not do what
+    it says. Needs the optional extra `demo`: the OpenAI client.
     """
+    if importlib.util.find_spec("openai") is None:
+        install = f"{sys.executable} -m pip install 'junctor[demo]'"
+        raise click.ClickException(f"the demo calls a connector with the OpenAI client, which is not installed: {install}, or make demo")
+    alone()
     directory = Path(tempfile.mkdtemp(prefix="junctor-demo-"))
-    manifests = directory / "connectors"
-    manifests.mkdir()
     try:
-        with demo_steps.Standalone(manifests, directory / "standalone.log") as standalone:
-            story = demo_steps.Story(standalone, click.echo)
-            story.tell()
-    except demo_steps.Failed as failure:
-        raise click.ClickException(f"the demo failed: {failure}\nThe log of the standalone:\n{_log(directory)}") from failure
-    except (OSError, subprocess.SubprocessError) as error:
-        raise click.ClickException(f"the demo could not run: {error}") from error
+        _tell(directory)
     finally:
         if keep:
-            click.echo(f"The manifests are in {manifests}")
+            click.echo(f"The manifests are in {directory / 'connectors'}")
         else:
-            _remove(directory)
-    click.echo(demo_steps.FAREWELL)
+            shutil.rmtree(directory, ignore_errors=True)
+    click.echo(FAREWELL)
 
 
-def _log(directory: Path) -> str:
+def _tell(directory: Path) -> None:
+    manifests = directory / "connectors"
+    manifests.mkdir()
+    parcel = f"P-{secrets.randbelow(900_000) + 100_000}"
+    model = Bundled("the scripted model", "model", directory / "model.log")
+    server = Bundled("the MCP server", "server", directory / "server.log", parcel)
+    processes: list[Process] = [model, server]
     try:
-        lines = (directory / "standalone.log").read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        return f"(cannot be read: {error})"
-    return "\n".join(f"  {line}" for line in lines[-20:])
-
-
-def _remove(directory: Path) -> None:
-    import shutil
-
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    sys.exit(demo.main())
+        with ExitStack() as stack:
+            stack.enter_context(model)
+            stack.enter_context(server)
+            standalone = Standalone(manifests, directory / "standalone.log", upstream=model.url)
+            processes.append(standalone)
+            stack.enter_context(standalone)
+            telling = Telling(click.echo)
+            scene = stack.enter_context(Scene(standalone, telling))
+            Story(scene, telling, server=server.url, parcel=parcel).tell()
+    except Failed as failure:
+        raise click.ClickException("\n".join([f"the demo failed: {failure}", *(process.tail() for process in processes)])) from failure
+    except (OSError, subprocess.SubprocessError) as error:
+        raise click.ClickException(f"the demo could not run: {error}") from error

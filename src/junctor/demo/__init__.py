@@ -1,0 +1,1 @@
+"""What `junctor demo` runs and tells: the story, a small MCP server, a scripted model, and code of an application."""

@@ -1,0 +1,94 @@
+"""The steps in which an application calls a connector with the OpenAI client: the code, what it gave, and how long it took."""
+
+import inspect
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from junctor.demo.client import ask, ask_streaming
+from junctor.demo.telling import Telling
+
+if TYPE_CHECKING:
+    from openai.types.responses import Response, ResponseStreamEvent
+
+_ITEMS: Final = ["mcp_list_tools", "mcp_call", "message"]
+
+
+class Calling:
+    """Tells and checks. base_url: of a gateway with connector_orders and the scripted model; parcel: what only its tool can say."""
+
+    def __init__(self, telling: Telling, base_url: str, parcel: str) -> None:
+        self._telling = telling
+        self._say = telling.say
+        self._base_url = base_url
+        self._parcel = parcel
+
+    def tell(self) -> None:
+        """Both calls. Raises Failed, ImportError without the `demo` extra."""
+        # Imported here: the calls below are timed, and the module must load without it.
+        from openai import OpenAIError, __version__
+
+        try:
+            self._call(__version__)
+            self._stream()
+        except OpenAIError as error:
+            raise self._telling.failed(f"the OpenAI client: {error}") from error
+
+    def _call(self, version: str) -> None:
+        self._telling.title(f"An application uses it, with the OpenAI client (openai {version})")
+        self._say("   The model is a script, which calls the tool and then says what it said. All the rest is real.")
+        self._show_code(ask)
+        begun = time.monotonic()
+        response = ask(self._base_url)
+        took = time.monotonic() - begun
+        self._say(f'   ask("{self._base_url}") took {took * 1000:.0f} ms. The response: {response.status}, with these items:')
+        self._check(response)
+        self._say(f"   the server made parcel {self._parcel} up for this demo: the answer can come from nowhere but its tool")
+
+    def _stream(self) -> None:
+        self._telling.title("The same as a stream")
+        self._show_code(ask_streaming)
+        self._say(f'   ask_streaming("{self._base_url}") gives these events, here with the time since the call:')
+        begun = time.monotonic()
+        events: list[ResponseStreamEvent] = []
+        for event in ask_streaming(self._base_url):
+            events.append(event)
+            detail = f'  "{event.delta}"' if event.type == "response.output_text.delta" else ""
+            self._say(f"   {(time.monotonic() - begun) * 1000:5.0f} ms  {event.type}{detail}")
+        self._check_events(events)
+        self._say("   the events tell of the same items, and the deltas add up to the same text")
+
+    def _show_code(self, function: Callable[[str], Any]) -> None:
+        self._say("   this code runs, with base_url that of the gateway:")
+        self._telling.show(inspect.getsource(function))
+
+    def _check(self, response: "Response", *, show: bool = True) -> None:
+        """Check, and show, that the tool was listed and called, and that the model has read its result."""
+        kinds = [item.type for item in response.output]
+        self._telling.check(response.status == "completed", f"the response is {response.status}: {response.error}")
+        self._telling.check(kinds == _ITEMS, f"the items are {', '.join(kinds) or 'none'} instead of {', '.join(_ITEMS)}")
+        for item in response.output:
+            if item.type == "mcp_list_tools":
+                names = [tool.name for tool in item.tools]
+                self._telling.check(names == ["order_status"], f"the listed tools are {names}: {item.error}")
+                told = f"server {item.server_label} has {', '.join(names)}"
+            elif item.type == "mcp_call":
+                self._telling.check(item.error is None and self._parcel in str(item.output), f"the tool's call failed: {item}")
+                told = f"{item.name}({item.arguments}) gave: {item.output}"
+            else:
+                self._telling.check(self._parcel in response.output_text, f"the answer is not what the tool said: {response.output_text}")
+                told = response.output_text
+            if show:
+                self._say(f"   {item.type:<15} {told}")
+
+    def _check_events(self, events: "list[ResponseStreamEvent]") -> None:
+        kinds = [event.type for event in events]
+        self._telling.check(kinds[:1] == ["response.created"], "the stream does not begin with response.created")
+        last = events[-1]
+        if last.type != "response.completed":
+            raise self._telling.failed(f"the stream ends with {last.type}")
+        self._check(last.response, show=False)
+        for kind in ("response.mcp_list_tools.completed", "response.mcp_call_arguments.done", "response.mcp_call.completed"):
+            self._telling.check(kind in kinds, f"the stream has no {kind}")
+        text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+        self._telling.check(text == last.response.output_text, f"the deltas add up to another text: {text}")

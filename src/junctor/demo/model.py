@@ -1,0 +1,85 @@
+"""The model server of the demo, which is a script and no model: `python -m junctor.demo.model DESCRIPTOR`.
+
+POST /v1/chat/completions, streaming or not, as vLLM has it. The script: call the first tool with the number in the question; then say
+what the tool said. A stream comes at the pace of a model.
+"""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from junctor.demo.serving import serve
+
+_HEAD: Final = {"id": "chatcmpl-demo", "created": 1_750_000_000}
+#: Between two words of a stream.
+_PAUSE_SECONDS: Final = 0.02
+_USAGE: Final = {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20}
+
+
+def model_app() -> Starlette:
+    """The ASGI app."""
+    return Starlette(routes=[Route("/v1/chat/completions", _complete, methods=["POST"])])
+
+
+async def _complete(request: Request) -> Response:
+    body = await request.json()
+    message = reply(body)
+    reason = "tool_calls" if "tool_calls" in message else "stop"
+    if body.get("stream"):
+        return StreamingResponse(_stream(body, message, reason), media_type="text/event-stream")
+    choice = {"index": 0, "message": message, "finish_reason": reason}
+    return JSONResponse({**_HEAD, "object": "chat.completion", "model": body["model"], "choices": [choice], "usage": _USAGE})
+
+
+def reply(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The assistant's message in answer to a chat completions request."""
+    *_, last = body["messages"]
+    if last["role"] == "tool":
+        return _text(f"The order system says: {last['content']}")
+    number = re.search(r"\d+", str(last["content"]))
+    if number is None or not body.get("tools"):
+        return _text("I can only look up orders, by their number and with a tool.")
+    function = body["tools"][0]["function"]
+    parameter, *_ = function["parameters"]["properties"]
+    call = {"name": function["name"], "arguments": json.dumps({parameter: number.group()})}
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": "call-1", "type": "function", "function": call}]}
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+async def _stream(body: Mapping[str, Any], message: Mapping[str, Any], reason: str) -> AsyncIterator[str]:
+    """Server-sent events: text comes word by word, a call at once."""
+    for delta in _deltas(message):
+        await asyncio.sleep(_PAUSE_SECONDS)
+        yield _event(body, [{"index": 0, "delta": delta, "finish_reason": None}])
+    yield _event(body, [{"index": 0, "delta": {}, "finish_reason": reason}])
+    if (body.get("stream_options") or {}).get("include_usage"):
+        yield _event(body, [], usage=_USAGE)
+    yield "data: [DONE]\n\n"
+
+
+def _deltas(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield {"role": "assistant", "content": ""}
+    for word in re.findall(r"\S+\s*", message["content"] or ""):
+        yield {"content": word}
+    if calls := message.get("tool_calls"):
+        yield {"tool_calls": [{"index": index, **call} for index, call in enumerate(calls)]}
+
+
+def _event(body: Mapping[str, Any], choices: list[dict[str, Any]], **more: Any) -> str:
+    chunk = {**_HEAD, "object": "chat.completion.chunk", "model": body["model"], "choices": choices, **more}
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+
+
+if __name__ == "__main__":
+    serve(model_app(), int(sys.argv[1]))
