@@ -236,7 +236,8 @@ class _Played(Response):
             if round_.error is not None and number == round_.after:
                 yield json.dumps(_error_body(500, round_.error))
                 break
-            yield self._chunk([{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}])
+            logprobs = _logprobs(delta["content"], self._body) if delta.get("content") and self._body.get("logprobs") else None
+            yield self._chunk([{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": logprobs}])
         else:
             if (self._body.get("stream_options") or {}).get("include_usage"):
                 yield self._chunk([], usage=self._turn.usage)
@@ -251,6 +252,12 @@ class _Played(Response):
             await asyncio.Event().wait()
         if self._turn.round.delay:
             await asyncio.sleep(self._turn.round.delay)
+
+
+def _logprobs(text: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A delta counts as one token, which is certain."""
+    token = {"token": text, "logprob": 0.0, "bytes": list(text.encode())}
+    return {"content": [{**token, "top_logprobs": [token][: body.get("top_logprobs") or 0]}]}
 
 
 def _turn(round_: Round, body: Mapping[str, Any], number: int) -> Turn:

@@ -22,6 +22,8 @@ def check(body: Mapping[str, Any]) -> None:
         _check_message(message)
     if body.get("stream_options") is not None and not body.get("stream"):
         raise Refused("Stream options can only be defined when `stream=True`.", "stream_options")
+    if body.get("top_logprobs") is not None and not body.get("logprobs"):
+        raise Refused("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs")
     _check_tools(body.get("tools"), required=body.get("tool_choice") not in (None, "auto", "none"))
     _check_choice(body)
 

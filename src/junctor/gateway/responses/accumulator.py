@@ -36,6 +36,7 @@ class _Open:
     index: int
     item: Item
     pieces: list[str]
+    logprobs: list[Mapping[str, Any]]
     phase: str | None = None
 
 
@@ -98,9 +99,9 @@ class ResponseAccumulator:
             events.done(item, index),
         )
 
-    def text(self, delta: str, phase: str | None = None) -> list[Event]:
-        """A piece of the answer. phase: of the message that it begins, or continues."""
-        return self._delta("message", delta, phase)
+    def text(self, delta: str, phase: str | None = None, logprobs: Sequence[Mapping[str, Any]] = ()) -> list[Event]:
+        """A piece of the answer. phase: of the message that it begins, or continues. logprobs: of its tokens."""
+        return self._delta("message", delta, phase, logprobs)
 
     def reasoning(self, delta: str) -> list[Event]:
         """A piece of reasoning."""
@@ -113,9 +114,9 @@ class ResponseAccumulator:
         opened, self._open = self._open, None
         text, status = "".join(opened.pieces), "completed" if complete else "incomplete"
         if opened.kind == "message":
-            item = events.message_item(opened.item["id"], status, text, opened.phase)
+            item = events.message_item(opened.item["id"], status, text, opened.phase, opened.logprobs)
             ends = [
-                events.item_event("output_text.done", item, opened.index, content_index=0, text=text, logprobs=[]),
+                events.item_event("output_text.done", item, opened.index, content_index=0, text=text, logprobs=opened.logprobs),
                 events.item_event("content_part.done", item, opened.index, content_index=0, part=item["content"][0]),
             ]
         else:
@@ -185,7 +186,7 @@ class ResponseAccumulator:
                 self._output[index] = item | {"status": "incomplete"}
         return closed + self._number(events.error_event(error)) + self._end("failed", error=events.response_error(error))
 
-    def _delta(self, kind: str, delta: str, phase: str | None) -> list[Event]:
+    def _delta(self, kind: str, delta: str, phase: str | None, logprobs: Sequence[Mapping[str, Any]] = ()) -> list[Event]:
         found: list[Event] = []
         opened = self._open
         if opened is None or opened.kind != kind or opened.phase != phase:
@@ -194,7 +195,8 @@ class ResponseAccumulator:
             found += begun
         opened.pieces.append(delta)
         if kind == "message":
-            event = events.item_event("output_text.delta", opened.item, opened.index, content_index=0, delta=delta, logprobs=[])
+            opened.logprobs += logprobs
+            event = events.item_event("output_text.delta", opened.item, opened.index, content_index=0, delta=delta, logprobs=list(logprobs))
         else:
             event = events.item_event("reasoning_text.delta", opened.item, opened.index, content_index=0, delta=delta)
         return found + self._number(event)
@@ -207,7 +209,7 @@ class ResponseAccumulator:
             item = events.reasoning_item(self._new_id("rs"), "in_progress")
             part = events.reasoning_part("")
         index = self._place(item)
-        opened = self._open = _Open(kind, index, item, [], phase)
+        opened = self._open = _Open(kind, index, item, [], [], phase)
         begun = events.item_event("content_part.added", item, index, content_index=0, part=part)
         return opened, self._number(events.added(item, index), begun)
 

@@ -9,6 +9,7 @@ from junctor.gateway.tools.ports import ToolOutcome, ToolSpec
 
 Event = dict[str, Any]
 Item = dict[str, Any]
+Logprobs = Sequence[Mapping[str, Any]]
 
 DONE: Final = b"data: [DONE]\n\n"
 #: A comment, which every client skips; unknown events break strict ones.
@@ -50,9 +51,9 @@ def response_error(error: ApiError) -> dict[str, str]:
     return {"code": code, "message": error.message}
 
 
-def text_part(text: str) -> dict[str, Any]:
+def text_part(text: str, logprobs: Logprobs = ()) -> dict[str, Any]:
     """The content of a message."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
 
 
 def reasoning_part(text: str) -> dict[str, Any]:
@@ -60,14 +61,14 @@ def reasoning_part(text: str) -> dict[str, Any]:
     return {"type": "reasoning_text", "text": text}
 
 
-def message_item(item_id: str, status: str, text: str | None = None, phase: str | None = None) -> Item:
+def message_item(item_id: str, status: str, text: str | None = None, phase: str | None = None, logprobs: Logprobs = ()) -> Item:
     """An assistant's message. phase: commentary, final_answer, or None for not said."""
     item = {
         "id": item_id,
         "type": "message",
         "role": "assistant",
         "status": status,
-        "content": [] if text is None else [text_part(text)],
+        "content": [] if text is None else [text_part(text, logprobs)],
     }
     return item | ({"phase": phase} if phase else {})
 

@@ -233,7 +233,8 @@ class _Loop:
         return None if most is None else most - self._out.output_tokens
 
     def _show(self, event: TextDelta | ReasoningDelta, phase: str | None) -> None:
-        self._emit(self._out.text(event.text, phase) if isinstance(event, TextDelta) else self._out.reasoning(event.text))
+        shown = self._out.text(event.text, phase, event.logprobs) if isinstance(event, TextDelta) else self._out.reasoning(event.text)
+        self._emit(shown)
 
     def _begin(self) -> None:
         """Begin the response, once: with its first events and the lists of tools that the caller has not seen."""

@@ -127,6 +127,8 @@ class CreateRequest:
         }
         if body.reasoning and body.reasoning.effort:
             options["reasoning_effort"] = body.reasoning.effort
+        if "message.output_text.logprobs" in (body.include or ()):
+            options |= {"logprobs": True, "top_logprobs": body.top_logprobs or 0}
         return options | (body.text.options() if body.text else {})
 
     def echo(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import uuid4
 
+from junctor.gateway.upstream.logprobs import token_logprobs
 from junctor.gateway.upstream.ports import ModelCall, ModelEvent, ReasoningDelta, RoundEnd, RoundUsage, TextDelta, UpstreamError
 
 MAX_CALLS: Final = 256
@@ -80,7 +81,8 @@ class ChatTurn:
             if reasoning:
                 yield ReasoningDelta(reasoning)
             if text := _text(delta.get("content")) or _text(delta.get("refusal")):
-                yield TextDelta(text)
+                # Tokens of a chunk that holds both cannot be told apart.
+                yield TextDelta(text, () if reasoning else token_logprobs(choice.get("logprobs")))
             for part in _objects(delta.get("tool_calls")):
                 self._call(part)
         reason = choice.get("finish_reason")

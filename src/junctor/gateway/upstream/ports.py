@@ -61,9 +61,10 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of the answer."""
+    """A piece of the answer. logprobs: of its tokens, {token, logprob, bytes, top_logprobs}, when they were asked for."""
 
     text: str
+    logprobs: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

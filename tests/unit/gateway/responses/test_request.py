@@ -229,4 +229,9 @@ def test_what_goes_to_the_model_server_as_it_is() -> None:
         "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True}},
     }
     assert request.wants_json
-    assert read(store=False, background=False, truncation="disabled").options() == {}
+    assert read(store=False, background=False, truncation="disabled", top_logprobs=3).options() == {}
+
+
+@pytest.mark.parametrize(("fields", "top"), [({}, 0), ({"top_logprobs": 3}, 3)])
+def test_logprobs_are_asked_for_when_they_are_to_be_included(fields: dict[str, Any], top: int) -> None:
+    assert read(include=["message.output_text.logprobs"], **fields).options() == {"logprobs": True, "top_logprobs": top}

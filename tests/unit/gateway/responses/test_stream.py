@@ -230,6 +230,20 @@ async def test_a_busy_model_server_says_when_to_come_again(stream: bool) -> None
     assert (refused.value.type, refused.value.code) == ("rate_limit_error", "rate_limit_exceeded")
 
 
+async def test_logprobs_come_with_their_text_and_with_the_whole() -> None:
+    tokens = [
+        {"token": text, "logprob": -0.5, "bytes": list(text.encode()), "top_logprobs": [{"token": "x", "logprob": -1.0, "bytes": [120]}]}
+        for text in ("Wel", "come")
+    ]
+    upstream = FakeUpstream([*(TextDelta(token["token"], [token]) for token in tokens), RoundEnd("stop")])  # type: ignore[arg-type]
+    events = await events_of(Gateway(upstream), include=["message.output_text.logprobs"], top_logprobs=1)
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    assert [logprob.token for event in deltas for logprob in event.logprobs] == ["Wel", "come"]
+    [done] = [event for event in events if event.type == "response.output_text.done"]
+    whole = events[-1].response.output[0].content[0].logprobs
+    assert [logprob.to_dict() for logprob in done.logprobs] == [logprob.to_dict() for logprob in whole] == tokens
+
+
 async def test_a_stream_that_breaks_ends_with_error_and_failed() -> None:
     upstream = FakeUpstream(calls(call("mcp__git__read")), [TextDelta("Wel"), UpstreamError("it broke")])
     gateway = Gateway(upstream, {GMAIL: FakeServer(tool("read"))})

@@ -175,6 +175,13 @@ async def test_refusals(
     assert "10.0.0.7" not in str(error)
 
 
+async def test_logprobs_come_with_the_text(upstream: ChatCompletionsUpstream) -> None:
+    events = await play(upstream, ask("text", options={"logprobs": True, "top_logprobs": 1}))
+    deltas = [event for event in events if isinstance(event, TextDelta)]
+    assert [[token["token"] for token in delta.logprobs] for delta in deltas] == [[delta.text] for delta in deltas]
+    assert deltas[0].logprobs[0]["top_logprobs"][0]["token"] == deltas[0].text
+
+
 async def test_an_overloaded_server_says_when_to_come_again(upstream: ChatCompletionsUpstream) -> None:
     _, error = await failure(upstream, ask("overloaded"))
     assert error.retry_after == 7
