@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from junctor.api.connector_map import CREDENTIAL_OBJECTS, credential_object, credential_object_name, reference_hash
@@ -22,6 +23,8 @@ from tests.cluster.resources import fresh_namespace
 CONNECTOR = f"{API_VERSION}/MCPConnector"
 #: More than these have to vanish at once before the operator holds the loss back and posts an Event about the map.
 MANY = 24
+#: Callers bring tokens of the cluster: the only way to know them for which the gateway needs a permission.
+TOKENS = {"gatewayDefaults": {"callers": {"mode": "kubernetes"}}}
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,14 @@ class Story:
         self.api = api
         self.release = release
         self.team = team
+        self.addresses: dict[str, str] = {}
         subnet = f"127.{random.randint(1, 250)}.{random.randint(0, 250)}"
         for number, (name, connector_map) in enumerate(release.maps.items(), 2):
-            address = f"{subnet}.{number}"
+            address = self.addresses[name] = f"{subnet}.{number}"
             processes.enter_context(
                 gateway(
                     f"configmap:{release.namespace}/{connector_map}",
-                    *("--management-host", address),
+                    *("--management-host", address, "--callers", "kubernetes"),
                     host=address,
                     kubeconfig=release.gateway_kubeconfigs[name],
                     log_file=logs / f"gateway-{name}.log",
@@ -115,6 +119,7 @@ class Story:
     def run(self) -> None:
         """All that the operator and the gateways ever do."""
         self.connectors_with_credentials_are_served()
+        self.callers_show_their_tokens()
         self.a_secret_is_rotated()
         self.a_connector_changes()
         self.a_reference_is_missing()
@@ -143,6 +148,18 @@ class Story:
         self._create("plain")
         self._await("github", "Ready")
         self._await("plain", "Ready")
+
+    def callers_show_their_tokens(self) -> None:
+        """One for the gateways is let in; one for the API server is not, though its service account exists."""
+        tokens = {
+            audience: self.control_plane.service_account_token(self.team, "default", audience=audience) for audience in ("junctor", None)
+        }
+        for address in self.addresses.values():
+            answers = {
+                audience: httpx.get(f"http://{address}:8321/v1/connectors", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+                for audience, token in tokens.items()
+            }
+            assert {audience: answer.status_code for audience, answer in answers.items()} == {"junctor": 200, None: 401}
 
     def a_secret_is_rotated(self) -> None:
         before = self._sequences()
@@ -273,15 +290,16 @@ def team(api: Api) -> Iterator[str]:
 
 def everywhere(team: str) -> dict[str, Any]:
     return {
+        **TOKENS,
         "gateways": [
             {"name": "default", "connectorSelector": {"matchLabels": {"story": team}}},
             {"name": "team", "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": team}}},
-        ]
+        ],
     }
 
 
 def one_namespace(team: str) -> dict[str, Any]:
-    return {"operator": {"namespaces": [team]}, "gateways": [{"name": "default"}, {"name": "team"}]}
+    return {**TOKENS, "operator": {"namespaces": [team]}, "gateways": [{"name": "default"}, {"name": "team"}]}
 
 
 @pytest.mark.parametrize("values", [everywhere, one_namespace])
