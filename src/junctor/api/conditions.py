@@ -3,6 +3,7 @@
 `REASONS` is the list that docs/conditions.md is generated from: a reason that is not in it cannot be written.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal
@@ -17,6 +18,7 @@ class ConditionType(StrEnum):
 
     ACCEPTED = "Accepted"
     RESOLVED_REFS = "ResolvedRefs"
+    SYNCED = "Synced"
     PROGRAMMED = "Programmed"
     READY = "Ready"
     STALLED = "Stalled"
@@ -25,10 +27,19 @@ class ConditionType(StrEnum):
 CONDITION_MEANING: Final[dict[ConditionType, str]] = {
     ConditionType.ACCEPTED: "The resource is valid enough to be published on every gateway that selects it.",
     ConditionType.RESOLVED_REFS: "Every Secret key that it names exists and may be read.",
+    ConditionType.SYNCED: "Only an MCPRegistry has it: the last sync read the registry to its end. While it is False, the connectors "
+    "of earlier syncs stay.",
     ConditionType.PROGRAMMED: "The published connector map of every selecting gateway holds it at this generation.",
     ConditionType.READY: "Every ready pod of every selecting gateway has acknowledged that it serves this generation.",
     ConditionType.STALLED: "Present (True) only while Accepted is False for good: nothing will change until somebody acts (kstatus).",
 }
+
+
+#: The conditions that a resource always has, in the order in which a reader meets them.
+CONNECTOR_CONDITIONS: Final = (ConditionType.ACCEPTED, ConditionType.RESOLVED_REFS, ConditionType.PROGRAMMED, ConditionType.READY)
+REGISTRY_CONDITIONS: Final = (
+    ConditionType.ACCEPTED, ConditionType.RESOLVED_REFS, ConditionType.SYNCED, ConditionType.PROGRAMMED, ConditionType.READY,
+)  # fmt: skip
 
 
 class Reason(StrEnum):
@@ -51,6 +62,18 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
     SECRET_VALUE_INVALID = "SecretValueInvalid"
+    SYNCED = "Synced"
+    SYNCING = "Syncing"
+    PARTIAL_SYNC = "PartialSync"
+    SUSPICIOUS_SHRINK = "SuspiciousShrink"
+    CONNECTOR_LIMIT_REACHED = "ConnectorLimitReached"
+    NOT_A_REGISTRY = "NotARegistry"
+    REGISTRY_UNREACHABLE = "RegistryUnreachable"
+    REGISTRY_UNAUTHORIZED = "RegistryUnauthorized"
+    REGISTRY_TLS_FAILED = "RegistryTLSFailed"
+    REGISTRY_RATE_LIMITED = "RegistryRateLimited"
+    REGISTRY_ERROR = "RegistryError"
+    SYNC_TIMEOUT = "SyncTimeout"
     PROGRAMMED = "Programmed"
     PUBLISHING = "Publishing"
     PUBLISH_FAILED = "PublishFailed"
@@ -114,6 +137,49 @@ REASONS: Final[dict[Reason, tuple[str, str]]] = {
         "The value cannot be sent in an HTTP header: it is empty, not ASCII text, or holds control characters.",
         "Correct the value. A line break at its end is accepted and cut off.",
     ),
+    Reason.SYNCED: ("The registry was read to its end.", ""),
+    Reason.SYNCING: (
+        "The registry is being read for the first time. Its connectors appear when the walk is at its end.",
+        "Wait; a large registry takes minutes.",
+    ),
+    Reason.PARTIAL_SYNC: (
+        "Some pages of the registry could not be read. What was read is published, and nothing is removed.",
+        "Wait for the next attempt; if it stays, look at the message and at the registry.",
+    ),
+    Reason.SUSPICIOUS_SHRINK: (
+        "More than half, and at least 20, of the servers are gone from the registry since the last sync. They are kept for now.",
+        "Repair the registry; or confirm with the annotation junctor.dev/accept-shrink and the digest in the message. Three equal full "
+        "walks confirm it as well.",
+    ),
+    Reason.CONNECTOR_LIMIT_REACHED: (
+        "The registry was read, but has more servers than filter.maxConnectors. The message says how many were left out.",
+        "Narrow filter.include, or raise filter.maxConnectors.",
+    ),
+    Reason.NOT_A_REGISTRY: (
+        "What answers at spec.url does not speak the MCP Registry API.",
+        "Compare spec.url with the registry's documentation: the base address, with or without /v0.1.",
+    ),
+    Reason.REGISTRY_UNREACHABLE: (
+        "No connection to the registry: its name does not resolve, nothing listens, or a firewall is between.",
+        "Check spec.url, DNS and network policies between the operator and the registry.",
+    ),
+    Reason.REGISTRY_UNAUTHORIZED: (
+        "The registry refused the request with 401 or 403.",
+        "Set or correct spec.auth or spec.headers, and the Secret that they name.",
+    ),
+    Reason.REGISTRY_TLS_FAILED: (
+        "The registry's certificate cannot be verified.",
+        "Put the certificate of its authority into spec.tls.caBundle, or renew the registry's certificate.",
+    ),
+    Reason.REGISTRY_RATE_LIMITED: (
+        "The registry answers 429: too many requests. The sync goes on when the registry allows it.",
+        "Wait; if it stays, raise spec.sync.intervalSeconds.",
+    ),
+    Reason.REGISTRY_ERROR: ("The registry answered with an error of its own (5xx), also when asked again.", "Look at the registry."),
+    Reason.SYNC_TIMEOUT: (
+        "The registry did not answer in time, also when asked again.",
+        "Raise spec.sync.timeoutSeconds, lower spec.sync.pageSize, or look at the registry.",
+    ),
     Reason.PROGRAMMED: ("The published map holds this generation.", ""),
     Reason.PUBLISHING: ("The map with this generation is being written.", "Wait."),
     Reason.PUBLISH_FAILED: ("The API server refused or did not answer the write; it is tried again.", "See the message."),
@@ -137,6 +203,67 @@ REASONS: Final[dict[Reason, tuple[str, str]]] = {
     Reason.GATEWAY_REJECTED: (
         "Some ready pods refused the published map or this connector, and keep what they served before.",
         "See the message; a gateway older than the operator may need an upgrade.",
+    ),
+}
+
+
+class SkipReason(StrEnum):
+    """Why a server of a registry did not become a connector, in `status.skipped` of an MCPRegistry."""
+
+    NO_REMOTE = "NoRemote"
+    INVALID_RECORD = "InvalidRecord"
+    DUPLICATE_NAME = "DuplicateName"
+    CONFIGURATION_REQUIRED = "ConfigurationRequired"
+    HOST_NOT_ALLOWED = "HostNotAllowed"
+    INSECURE_URL = "InsecureURL"
+    PRIVATE_ADDRESS = "PrivateAddress"
+    UNSUPPORTED_TRANSPORT = "UnsupportedTransport"
+    FILTERED = "Filtered"
+    DELETED = "Deleted"
+    TOO_LARGE = "TooLarge"
+    LIMIT_REACHED = "LimitReached"
+
+
+SKIP_REASONS: Final[dict[SkipReason, tuple[str, str]]] = {
+    # reason: (what it means, what to do)
+    SkipReason.NO_REMOTE: (
+        "The server has no address to call, only packages to install. Junctor never runs packages.",
+        "Run the server yourself and declare an MCPConnector for it.",
+    ),
+    SkipReason.INVALID_RECORD: (
+        "The registry's record of the server breaks the schema of server.json, or is larger than Junctor reads.",
+        "Have its publisher correct it.",
+    ),
+    SkipReason.DUPLICATE_NAME: (
+        "Another record has the same name and version. The first one is used.",
+        "Have the registry remove one of them.",
+    ),
+    SkipReason.CONFIGURATION_REQUIRED: (
+        "The server requires headers or variables for which neither its record nor spec.credentials has a value.",
+        "Add an entry to spec.credentials for this server and its host.",
+    ),
+    SkipReason.HOST_NOT_ALLOWED: (
+        "spec.credentials has an entry for the server's name, but none for the host to which it points. Its publisher may have moved it.",
+        "If you trust the new host, add it to hosts of the entry.",
+    ),
+    SkipReason.INSECURE_URL: ("The server's address is http, not https.", "If that is meant, set spec.allowInsecureURLs."),
+    SkipReason.PRIVATE_ADDRESS: (
+        "The server's address is a loopback, link-local, metadata or private one.",
+        "If you trust the publishers of the registry, set spec.allowPrivateAddresses.",
+    ),
+    SkipReason.UNSUPPORTED_TRANSPORT: (
+        "The server has addresses, but none with a transport that Junctor speaks and filter.transports lets pass.",
+        "Compare filter.transports with the server's record.",
+    ),
+    SkipReason.FILTERED: ("spec.filter leaves the server out: include, exclude, search or statuses.", ""),
+    SkipReason.DELETED: ("The registry says that the server was deleted.", ""),
+    SkipReason.TOO_LARGE: (
+        "The server would need more than 64 KiB in the connector map.",
+        "Have its publisher shorten the record, or shorten the lists of spec.connectorTemplate.",
+    ),
+    SkipReason.LIMIT_REACHED: (
+        "More servers pass the filter than filter.maxConnectors. The first ones in the order of their names are connectors.",
+        "Narrow filter.include, or raise filter.maxConnectors.",
     ),
 }
 
@@ -166,7 +293,7 @@ class Finding:
         return self.status == "True"
 
 
-def pending_conditions() -> list[dict[str, Any]]:
+def pending_conditions(kinds: Iterable[ConditionType] = CONNECTOR_CONDITIONS) -> list[dict[str, Any]]:
     """The conditions that the API server shows before the operator has looked (CRD default of `status`)."""
     return [
         {
@@ -176,5 +303,5 @@ def pending_conditions() -> list[dict[str, Any]]:
             "message": "waiting for the operator",
             "lastTransitionTime": "1970-01-01T00:00:00Z",
         }
-        for kind in (ConditionType.ACCEPTED, ConditionType.RESOLVED_REFS, ConditionType.PROGRAMMED, ConditionType.READY)
+        for kind in kinds
     ]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -25,7 +25,7 @@ _URL_PATTERN = (
 )
 _USERINFO_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@"
 #: RFC 9110 section 5.5 limits new field values to US-ASCII.
-_HEADER_VALUE_PATTERN = r"^[\x20-\x7e\t]*$"
+PRINTABLE_PATTERN = r"^[\x20-\x7e\t]*$"
 
 
 def _is_http_url(value: str) -> bool:
@@ -85,10 +85,10 @@ class Header(ApiModel):
             check=lambda self: self.name.lower() != "authorization" or self.value is None,
         ),
         Rule(
-            cel=f"!has(self.value) || self.value.matches({cel_string(_HEADER_VALUE_PATTERN)})",
+            cel=f"!has(self.value) || self.value.matches({cel_string(PRINTABLE_PATTERN)})",
             message="a header value may hold printable ASCII characters only; remove line breaks and other characters",
             field="value",
-            check=lambda self: self.value is None or re.fullmatch(_HEADER_VALUE_PATTERN[1:-1], self.value) is not None,
+            check=lambda self: self.value is None or re.fullmatch(PRINTABLE_PATTERN[1:-1], self.value) is not None,
         ),
         Rule(
             cel="!has(self.value) || self.value.size() <= 4096",
@@ -190,10 +190,17 @@ def url_rules(example: str) -> tuple[Rule, ...]:
     )
 
 
-def secret_refs(headers: Headers | None, auth: Auth | None) -> Iterator[tuple[str, SecretKeyRef]]:
-    """Every Secret key that headers and auth name, with its place, such as `headers[0]`."""
+class PlacedSecretRef(NamedTuple):
+    """A Secret key and where it is named, such as `headers[0]` or `credentials[0].auth.bearer`, below spec."""
+
+    place: str
+    ref: SecretKeyRef
+
+
+def secret_refs(headers: Headers | None, auth: Auth | None) -> Iterator[PlacedSecretRef]:
+    """Every Secret key that headers and auth name."""
     for index, header in enumerate(headers or ()):
         if header.value_from:
-            yield f"headers[{index}]", header.value_from.secret_key_ref
+            yield PlacedSecretRef(f"headers[{index}]", header.value_from.secret_key_ref)
     if auth and auth.bearer:
-        yield "auth.bearer", auth.bearer.secret_key_ref
+        yield PlacedSecretRef("auth.bearer", auth.bearer.secret_key_ref)

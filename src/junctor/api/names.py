@@ -11,6 +11,14 @@ CONNECTOR_KIND: Final = "MCPConnector"
 CONNECTOR_PLURAL: Final = "mcpconnectors"
 CONNECTOR_CRD: Final = f"{CONNECTOR_PLURAL}.{GROUP}"
 
+REGISTRY_KIND: Final = "MCPRegistry"
+REGISTRY_PLURAL: Final = "mcpregistries"
+REGISTRY_CRD: Final = f"{REGISTRY_PLURAL}.{GROUP}"
+
+#: On an MCPRegistry: a new value asks for a sync now; the digest that a condition named accepts that many servers vanished.
+SYNC_REQUESTED_ANNOTATION: Final = f"{GROUP}/sync-requested-at"
+ACCEPT_SHRINK_ANNOTATION: Final = f"{GROUP}/accept-shrink"
+
 #: On a Secret of a connector's namespace: "true" lets Junctor read it. The operator's own credential Secrets carry PUBLISHED
 #: instead, so that one server-side selector (the label exists) covers both.
 CREDENTIALS_LABEL: Final = f"{GROUP}/credentials"

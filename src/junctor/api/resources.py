@@ -2,25 +2,33 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import ValidationError
 
-from junctor.api.base import problems_of
+from junctor.api.base import ApiModel, problems_of
 from junctor.api.connector import MCPConnectorSpec
+from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
+from junctor.api.registry import MCPRegistrySpec
 
 #: Names of fields that may be ignored by a version that does not know them: they only describe. Every other unknown field is policy.
 #: A new descriptive field takes one of these names, or begins with "display".
 _DESCRIPTIVE = frozenset({"icons", "tags", "category", "documentationURL", "websiteURL", "contact", "owner", "notes", "labels"})
 
 
+Spec = TypeVar("Spec", bound=ApiModel)
+
+
 @dataclass(frozen=True, slots=True)
-class ConnectorResource:
-    """An MCPConnector as it is stored.
+class StoredResource(Generic[Spec]):
+    """A resource as it is stored.
 
     spec: None when the stored spec breaks the schema; `problems` then say what is wrong. unsupported / ignored: unknown fields that
-    are policy, or only describe. status: as last seen; never part of a decision about the map.
+    are policy, or only describe. annotations: those that this kind listens to, no others.
     """
+
+    spec_model: ClassVar[type[ApiModel]]
+    heeded_annotations: ClassVar[frozenset[str]] = frozenset()
 
     namespace: str
     name: str
@@ -29,10 +37,11 @@ class ConnectorResource:
     created: str
     labels: Mapping[str, str] = field(repr=False)
     raw_spec: Mapping[str, Any] = field(repr=False)
-    spec: MCPConnectorSpec | None = field(repr=False)
+    spec: Spec | None = field(repr=False)
     problems: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
@@ -41,10 +50,10 @@ class ConnectorResource:
         raw = body.get("spec")
         raw_spec: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
         problems: tuple[str, ...] = ()
-        spec: MCPConnectorSpec | None = None
+        spec: Spec | None = None
         unknown: list[str] = []
         try:
-            spec = MCPConnectorSpec.model_validate(raw_spec)
+            spec = cast(Spec, cls.spec_model.model_validate(raw_spec))
             unknown = [f"spec.{path}" for path in spec.unknown_fields()]
         except ValidationError as error:
             problems = tuple(problems_of(error, "spec"))
@@ -60,10 +69,26 @@ class ConnectorResource:
             problems=problems,
             unsupported=tuple(path for path in unknown if not is_descriptive(path)),
             ignored=tuple(path for path in unknown if is_descriptive(path)),
+            annotations={key: value for key, value in (metadata.get("annotations") or {}).items() if key in cls.heeded_annotations},
         )
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorResource(StoredResource[MCPConnectorSpec]):
+    """An MCPConnector as it is stored."""
+
+    spec_model = MCPConnectorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryResource(StoredResource[MCPRegistrySpec]):
+    """An MCPRegistry as it is stored."""
+
+    spec_model = MCPRegistrySpec
+    heeded_annotations = frozenset({SYNC_REQUESTED_ANNOTATION, ACCEPT_SHRINK_ANNOTATION})
 
 
 def is_descriptive(path: str) -> bool:

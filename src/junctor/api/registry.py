@@ -1,0 +1,224 @@
+"""MCPRegistry: a registry that speaks the MCP Registry API; each of its servers becomes a connector `mcp::<registryID>::<server name>`.
+
+The models are the source of the CRD, as in `api.connector`: no schema defaults; what an absent field means stands in its description.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from junctor.api.access import Access
+from junctor.api.base import WHOLE, ApiModel, Flag, Rule, cel_string, without_duplicates
+from junctor.api.credentials import Credentials, NameGlobs
+from junctor.api.endpoint import HEADER_RULES, TLS, Auth, Headers, PlacedSecretRef, secret_refs, url_rules
+from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.api.policy import CALLER_AUTHORIZATION, Approval, CallerAuthorization, Limits, Tools
+
+_REGISTRY_ID_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
+_REGISTRY_ID_LENGTH = 63
+
+
+class Sync(ApiModel):
+    """How often the registry is read, and how patiently."""
+
+    interval_seconds: Annotated[
+        int | None, Field(ge=10, le=86400, description="Time between two syncs, which ask for what has changed. Absent: 300."), WHOLE
+    ] = None
+    full_interval_seconds: Annotated[
+        int | None,
+        Field(ge=60, le=2592000, description="Time between two full walks over the whole registry. Absent: 86400 (a day)."),
+        WHOLE,
+    ] = None
+    timeout_seconds: Annotated[
+        int | None, Field(ge=1, le=300, description="Time for one page, before it is tried again. Absent: 30."), WHOLE
+    ] = None
+    page_size: Annotated[int | None, Field(ge=1, le=100, description="Servers that are asked for at once. Absent: 100."), WHOLE] = None
+
+
+class Filter(ApiModel):
+    """Which servers of the registry become connectors. A server must pass every field that is set."""
+
+    include: Annotated[
+        NameGlobs | None,
+        Field(
+            description="Only servers whose name matches one of these globs: * stands for any characters, slashes included, ? for one. "
+            "Upper and lower case differ. Absent: all."
+        ),
+    ] = None
+    exclude: Annotated[
+        NameGlobs | None, Field(description="No server whose name matches one of these globs, even when include has it.")
+    ] = None
+    search: Annotated[
+        str | None,
+        Field(min_length=1, max_length=256, description="Only servers whose name contains this text, without regard to case. Absent: all."),
+    ] = None
+    statuses: Annotated[
+        tuple[Literal["active", "deprecated"], ...] | None,
+        Field(
+            max_length=2,
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+            description="Only servers with one of these statuses in the registry. Absent: both. Deleted servers are always left out.",
+        ),
+        AfterValidator(without_duplicates),
+    ] = None
+    transports: Annotated[
+        tuple[Literal["streamable-http", "sse"], ...] | None,
+        Field(
+            max_length=2,
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+            description="Only addresses with one of these transports. Absent: both; streamable-http is taken where a server has both.",
+        ),
+        AfterValidator(without_duplicates),
+    ] = None
+    max_connectors: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=100000,
+            description="The most servers that become connectors: the first ones in the order of their names. Absent: 100000.",
+        ),
+        WHOLE,
+    ] = None
+
+
+class ConnectorTemplate(ApiModel):
+    """Policy of every connector that is made from the registry, as in the spec of an MCPConnector."""
+
+    tools: Annotated[Tools | None, Field(description=Tools.__doc__)] = None
+    approval: Annotated[Approval | None, Field(description=Approval.__doc__)] = None
+    limits: Annotated[Limits | None, Field(description=Limits.__doc__)] = None
+    access: Annotated[Access | None, Field(description=Access.__doc__)] = None
+    caller_authorization: Annotated[CallerAuthorization | None, Field(description=CALLER_AUTHORIZATION)] = None
+    tls: Annotated[TLS | None, Field(description="How the gateway verifies the certificates of the discovered servers.")] = None
+
+
+class MCPRegistrySpec(ApiModel):
+    """What is wanted: which registry, which of its servers, with which credentials and policy."""
+
+    registry_id: Annotated[
+        str | None,
+        Field(
+            alias="registryID",
+            max_length=128,
+            description="The registry's part of the ids of its servers: mcp::<registryID>::<server name>. Absent: metadata.name. "
+            "It cannot be changed later; create a second resource instead.",
+        ),
+    ] = None
+    url: Annotated[
+        str,
+        Field(
+            max_length=2048,
+            description="Base address of the registry, http or https, with or without /v0.1 at its end; for example "
+            "https://registry.example.com. Without user name, password, query and fragment.",
+        ),
+    ]
+    headers: Annotated[Headers | None, Field(description="HTTP headers sent with every request to the registry itself.")] = None
+    auth: Annotated[Auth | None, Field(description="How Junctor authenticates to the registry itself.")] = None
+    tls: Annotated[TLS | None, Field(description="How the certificate of the registry itself is verified.")] = None
+    sync: Annotated[Sync | None, Field(description=Sync.__doc__)] = None
+    filter: Annotated[Filter | None, Field(description=Filter.__doc__)] = None
+    allow_insecure_urls: Annotated[
+        Flag | None,
+        Field(alias="allowInsecureURLs", description="Whether servers with http addresses become connectors. Absent: false."),
+    ] = None
+    allow_private_addresses: Annotated[
+        Flag | None,
+        Field(
+            description="Whether servers at loopback, link-local and private addresses become connectors and are called. For registries "
+            "whose publishers you trust. Absent: false."
+        ),
+    ] = None
+    connector_template: Annotated[ConnectorTemplate | None, Field(description=ConnectorTemplate.__doc__)] = None
+    credentials: Annotated[
+        tuple[Credentials, ...] | None,
+        Field(
+            max_length=64,
+            # Atomic: the order decides.
+            json_schema_extra={"x-kubernetes-list-type": "atomic"},
+            description="What is sent to the discovered servers. The first entry that matches a server is used.",
+        ),
+    ] = None
+    state: Annotated[
+        Literal["Enabled", "Disabled"] | None,
+        Field(description="Disabled takes all its connectors off the gateways and keeps the resource. Absent: Enabled."),
+    ] = None
+
+    rules: ClassVar = (
+        *url_rules("https://registry.example.com"),
+        Rule(
+            cel="!self.url.contains('?') && !self.url.contains('#')",
+            message="spec.url is the base address of the registry; remove the query and the fragment",
+            field="url",
+            check=lambda self: "?" not in self.url and "#" not in self.url,
+        ),
+        Rule(
+            cel=f"!has(self.registryID) || self.registryID.matches({cel_string(_REGISTRY_ID_PATTERN)})",
+            message="registryID may hold lower-case letters, digits, '.' and '-', at most 63 of them, "
+            "and begins and ends with a letter or digit; for example internal",
+            field="registryID",
+            check=lambda self: self.registry_id is None or re.fullmatch(_REGISTRY_ID_PATTERN, self.registry_id) is not None,
+        ),
+        *HEADER_RULES,
+        Rule(
+            cel="!has(self.credentials) || !has(self.connectorTemplate) || !has(self.connectorTemplate.callerAuthorization)"
+            " || self.connectorTemplate.callerAuthorization != 'Require' || !self.credentials.exists(entry, has(entry.auth))",
+            message="auth in spec.credentials is never used when connectorTemplate.callerAuthorization is Require; remove one of them",
+            field="credentials",
+            check=lambda self: (
+                self.connector_template is None
+                or self.connector_template.caller_authorization != "Require"
+                or all(entry.auth is None for entry in self.credentials or ())
+            ),
+        ),
+    )
+
+    def secret_refs(self) -> tuple[PlacedSecretRef, ...]:
+        """Every Secret key that the spec names and where: those towards the registry first, then those of the credentials in order."""
+        placed = [*secret_refs(self.headers, self.auth)]
+        for index, entry in enumerate(self.credentials or ()):
+            placed += (PlacedSecretRef(f"credentials[{index}].{place}", ref) for place, ref in entry.secret_refs())
+        return tuple(placed)
+
+
+_EFFECTIVE_ID = "(has({0}.spec.registryID) ? {0}.spec.registryID : {0}.metadata.name)"
+
+REGISTRY_ID_IMMUTABLE_MESSAGE = (
+    "the registry id cannot be changed, set or removed later (absent means metadata.name), because applications use it; "
+    "restore it, or create a second resource with the new id and delete this one"
+)
+
+#: Rules at the root of the resource; `check` takes the whole object as a mapping.
+REGISTRY_RULES: tuple[Rule, ...] = (
+    Rule(
+        cel=f"{_EFFECTIVE_ID.format('self')} == {_EFFECTIVE_ID.format('oldSelf')}",
+        message=REGISTRY_ID_IMMUTABLE_MESSAGE,
+        field="spec.registryID",
+    ),
+    Rule(
+        cel=f"has(self.spec.registryID) || self.metadata.name.size() <= {_REGISTRY_ID_LENGTH}",
+        message="metadata.name is longer than a registry id may be (63 characters); set spec.registryID or shorten the name",
+        field="spec.registryID",
+        check=lambda body: (body.get("spec") or {}).get("registryID") is not None or len(body["metadata"]["name"]) <= _REGISTRY_ID_LENGTH,
+    ),
+)
+
+
+def effective_registry_id(spec: Mapping[str, Any], name: str) -> str:
+    """The id under which a registry is known: spec.registryID, or metadata.name."""
+    explicit = spec.get("registryID")
+    return explicit if isinstance(explicit, str) else name
+
+
+def discovered_id(registry_id: str, server_name: str) -> str:
+    """The connector id of a server that was discovered in a registry."""
+    return f"{REGISTRY_ID_PREFIX}{registry_id}::{server_name}"
+
+
+def discovered_parts(connector_id: str) -> tuple[str, str] | None:
+    """Registry id and server name of a discovered connector's id; None when `connector_id` is no such id."""
+    registry_id, separator, server_name = connector_id.removeprefix(REGISTRY_ID_PREFIX).partition("::")
+    if not connector_id.startswith(REGISTRY_ID_PREFIX) or not separator or not server_name:
+        return None
+    return (registry_id, server_name) if re.fullmatch(_REGISTRY_ID_PATTERN, registry_id) else None
