@@ -1,12 +1,12 @@
 """What becomes of the calls of one round. Pure: nothing is executed here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from junctor.gateway.responses.choice import Offer
 from junctor.gateway.tools.ports import ToolOutcome
 from junctor.gateway.tools.registry import ServerTool, ToolRegistry, parse_arguments
-from junctor.gateway.upstream.ports import ModelCall
+from junctor.gateway.upstream.ports import FunctionTool, ModelCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,10 @@ def plan_calls(calls: Sequence[ModelCall], registry: ToolRegistry, offered: Offe
     planned: list[PlannedCall] = []
     functions: list[ModelCall] = []
     answers: dict[str, str] = {}
-    for call in calls:
-        tool = registry.find(call.name)
+    for made in calls:
+        tool = registry.find(made.name)
+        # Tools without parameters are often called with nothing at all.
+        call = replace(made, arguments="{}") if tool is not None and not made.arguments and _takes_nothing(tool) else made
         if tool is None:
             answers[call.call_id] = f"Error: there is no tool {call.name[:100]!r}; {_possible(offered)}"
         elif isinstance(tool, ServerTool) and budget is not None and len(planned) >= budget:
@@ -61,6 +63,12 @@ def _planned(call: ModelCall, tool: ServerTool) -> PlannedCall:
     if isinstance(parsed, ToolOutcome):
         return PlannedCall(call, tool, failure=parsed)
     return PlannedCall(call, tool, needs_approval=tool.needs_approval)
+
+
+def _takes_nothing(tool: ServerTool | FunctionTool) -> bool:
+    """Whether a tool says that it has no parameters; one that does not say may have some."""
+    schema = tool.spec.input_schema if isinstance(tool, ServerTool) else tool.parameters
+    return not schema.get("properties") and ("properties" in schema or schema.get("additionalProperties") is False)
 
 
 def _possible(offered: Offer) -> str:

@@ -126,8 +126,7 @@ class ChatTurn:
         for call in self._calls:
             call_id = call.call_id if call.call_id and call.call_id not in seen else self._new_call_id()
             seen.add(call_id)
-            # A function without parameters is often called with nothing at all.
-            yield ModelCall(call_id, call.name, "".join(call.arguments).strip() or "{}")
+            yield ModelCall(call_id, call.name, "".join(call.arguments).strip())
 
 
 def _text(value: Any) -> str:

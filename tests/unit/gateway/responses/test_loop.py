@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from junctor.gateway.responses.loop import LoopLimits
-from junctor.gateway.tools.ports import ToolFailure, ToolOutcome
+from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolSpec
 from junctor.gateway.upstream.ports import ReasoningDelta, RoundEnd, RoundUsage, TextDelta
 from tests.unit.gateway.responses.fakes import GMAIL, FakeUpstream, Gateway, answer, call, calls, function, mcp
 from tests.unit.gateway.tools.servers import FakeServer, fine, tool
@@ -63,7 +63,7 @@ async def test_a_name_that_the_model_made_up_is_told_to_it() -> None:
 @pytest.mark.parametrize("approval", ["always", "never"])
 async def test_malformed_arguments_fail_the_call_and_reach_nobody(arguments: str, approval: str) -> None:
     upstream = FakeUpstream(calls(call("mcp__git__read", arguments)), answer())
-    server = FakeServer(tool("read"))
+    server = FakeServer(tool("read", path="string"))
     response = await respond(Gateway(upstream, {GMAIL: server}), tools=[mcp(require_approval=approval)])
     failed = response.output[1]
     assert (failed.type, failed.status, failed.arguments, failed.error.type) == (
@@ -74,6 +74,14 @@ async def test_malformed_arguments_fail_the_call_and_reach_nobody(arguments: str
     )
     assert response.status == "completed"
     assert not server.calls
+
+
+@pytest.mark.parametrize("schema", [{"type": "object", "properties": {}}, {"type": "object", "additionalProperties": False}])
+async def test_a_tool_without_parameters_may_be_called_with_nothing(schema: dict[str, Any]) -> None:
+    server = FakeServer(ToolSpec("read", "", schema))
+    response = await respond(Gateway(FakeUpstream(calls(call("mcp__git__read", "")), answer()), {GMAIL: server}))
+    assert (response.output[1].status, response.output[1].arguments) == ("completed", "{}")
+    assert server.calls == [("read", {})]
 
 
 async def test_a_tool_that_fails_is_told_to_the_model_and_fails_nothing_else() -> None:

@@ -43,7 +43,7 @@ TWO = ModelCall("c2", "g", "{}")
             [ONE, TWO],
         ),
         ("arguments null and empty", [calls(part(0, None, id="c1", name="f")), calls(part(0, "")), calls(part(0, '{"a": 1}'))], [ONE]),
-        ("no arguments at all", [calls(part(0, None, id="c2", name="g"))], [TWO]),
+        ("no arguments at all", [calls(part(0, None, id="c2", name="g"))], [ModelCall("c2", "g", "")]),
         (
             "leftover in the last chunk",
             [calls(part(0, '{"a"', id="c1", name="f")), chunk({"tool_calls": [part(0, ": 1}")]}, "tool_calls")],
