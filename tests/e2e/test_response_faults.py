@@ -17,13 +17,10 @@ from starlette.types import ASGIApp
 from tests.cluster.controlplane import free_port
 from tests.support.mcp_servers import ECHO_TOOL, Answer, LegacyOnly, ScriptedServer, error, everything, result, sdk_server, serving
 from tests.support.model_server import Call, Round
-from tests.support.running_gateway import RunningGateway, mcp_tool, respond
+from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, read_by_model, respond
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 ERAS = pytest.mark.parametrize("era", ["modern", "legacy"])
-
-ECHO = Round(calls=[Call("mcp__demo__echo", {"message": "hi"})])
-ANSWER = Round(text="That is all.")
 
 
 def http(status: int) -> Answer:
@@ -51,15 +48,6 @@ def first(fault: Answer, times: int = 1) -> Answer:
 def sdk_app(era: str, server: MCPServer | None = None) -> ASGIApp:
     app = (server or sdk_server()).streamable_http_app()
     return LegacyOnly(app) if era == "legacy" else app
-
-
-def calls_of(response: Answered) -> Sequence[Any]:
-    return [item for item in response.output if item.type == "mcp_call"]
-
-
-def read_by_model(bodies: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Results of calls, as the model read them in the last round."""
-    return [message["content"] for message in bodies[-1]["messages"] if message["role"] == "tool"]
 
 
 # --- listing ------------------------------------------------------------------------------------------------------------------------------

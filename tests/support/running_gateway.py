@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,13 @@ from openai.types.responses import Response
 
 from tests.cluster.controlplane import free_port
 from tests.cluster.processes import Process, junctor
-from tests.support.model_server import ModelServer, Round
+from tests.support.model_server import Call, ModelServer, Round
 
 _DEADLINE = 20.0
+
+#: The model calls the tool `echo` of the server with the label `demo`.
+ECHO = Round(calls=[Call("mcp__demo__echo", {"message": "hi"})])
+ANSWER = Round(text="That is all.")
 
 
 class RunningGateway:
@@ -98,3 +102,13 @@ async def respond(client: AsyncOpenAI, *, stream: bool, **request: Any) -> Respo
     assert events[-1].type == "response.completed"
     assert isinstance(events[-1].response, Response)
     return events[-1].response
+
+
+def calls_of(response: Response) -> Sequence[Any]:
+    """The calls of MCP tools. Any: their errors are of several types."""
+    return [item for item in response.output if item.type == "mcp_call"]
+
+
+def read_by_model(bodies: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Results of calls, as the model reads them in the last of its requests."""
+    return [message["content"] for message in bodies[-1]["messages"] if message["role"] == "tool"]
