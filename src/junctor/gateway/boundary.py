@@ -1,4 +1,4 @@
-"""The outermost layer of both apps: bounds request bodies and turns every failure into the app's own kind of error."""
+"""The outermost layer of both apps: names each request, bounds its body and turns every failure into the app's own kind of error."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from junctor.gateway.errors import ApiError, BodyTooLarge
+from junctor.gateway.request_ids import HEADER, log_failure, request_id_of
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class JSONResponse(Response):
 
 
 class Boundary:
-    """Wraps an ASGI app. body_limit: bytes. render: the body of an error."""
+    """Wraps an ASGI app. body_limit: bytes. render: the body of an error. Handlers find the request's id as `request.state.request_id`."""
 
     def __init__(self, app: ASGIApp, *, body_limit: int, render: Render) -> None:
         self._app = app
@@ -48,8 +49,13 @@ class Boundary:
             raise RuntimeError(f"a {scope['type']} connection is not served here")
         # Starlette's router raises its 404 and 405 only for an app of its own; otherwise it answers in plain text.
         scope["app"] = self
+        request_id = request_id_of(scope["headers"])
+        scope["headers"] = [*((name, value) for name, value in scope["headers"] if name != HEADER), (HEADER, request_id.encode())]
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         headers = dict(scope["headers"])
-        exchange = _Exchange(receive, send, self._body_limit, expects=headers.get(b"expect", b"").lower() == b"100-continue")
+        expects = headers.get(b"expect", b"").lower() == b"100-continue"
+        exchange = _Exchange(receive, send, self._body_limit, request_id, expects=expects)
+        what = f"{scope['method'][:20]} {scope['path'][:200]!r}"
         try:
             length = headers.get(b"content-length", b"0")
             if length.isdigit() and int(length) > self._body_limit:
@@ -66,11 +72,13 @@ class Boundary:
         except (ApiError, HTTPException) as error:
             if exchange.started:
                 raise
-            await exchange.refuse(scope, self._response(error if isinstance(error, ApiError) else _from_starlette(error, scope)))
+            told = error if isinstance(error, ApiError) else _from_starlette(error, scope)
+            log_failure(_log, request_id, what, told)
+            await exchange.refuse(scope, self._response(told))
         except Exception:
             if exchange.started:
                 raise
-            _log.exception("%s %s failed", scope["method"], scope["path"])
+            _log.exception("request %s: %s failed", request_id, what)
             await exchange.refuse(scope, self._response(ApiError("the gateway failed on this request; its log says more")))
 
     def _response(self, error: ApiError) -> Response:
@@ -78,12 +86,13 @@ class Boundary:
 
 
 class _Exchange:
-    """One request's messages: counts the body's bytes and knows whether an answer began."""
+    """One request's messages: counts the body's bytes, knows whether an answer began, and puts the request's id on it."""
 
-    def __init__(self, receive: Receive, send: Send, limit: int, *, expects: bool) -> None:
+    def __init__(self, receive: Receive, send: Send, limit: int, request_id: str, *, expects: bool) -> None:
         self._receive = receive
         self._send = send
         self._limit = limit
+        self._request_id = request_id.encode()
         self._received = 0
         self._complete = False
         # A client that waits for 100 Continue sends nothing before it, so there is nothing to drop.
@@ -101,6 +110,8 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         self.started = True
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (HEADER, self._request_id)]
         await self._send(message)
 
     async def refuse(self, scope: Scope, response: Response) -> None:

@@ -28,7 +28,7 @@ ANSWER_LIMIT: Final = 64 * 1024 * 1024
 
 #: What goes to a model server of a caller's headers. A list of what may pass: nobody can list all the headers that hold credentials.
 _REQUEST_HEADERS: Final = ("accept", "openai-beta", "traceparent", "tracestate", "user-agent", "x-request-id")
-_ANSWER_HEADERS: Final = ("cache-control", "content-type", "openai-processing-ms", "retry-after", "x-request-id")
+_ANSWER_HEADERS: Final = ("cache-control", "content-type", "openai-processing-ms", "retry-after")
 
 
 def passthrough_routes(upstreams: UpstreamRouter, *, body_limit: int = BODY_LIMIT) -> list[Route]:

@@ -38,7 +38,7 @@ class _Handlers:
         wanted = create_request(_decoded(await request.body()))
         upstream = model_server(self._ports, wanted.body.model)
         servers = await declared_servers(self._ports, request.state.caller, wanted)
-        turn = Turn(wanted, upstream, servers, ResponseAccumulator(wanted.echo()), self._limits)
+        turn = Turn(wanted, upstream, servers, ResponseAccumulator(wanted.echo()), self._limits, request.state.request_id)
         return Delivery(turn, stream=wanted.body.stream is True, keep_alive=self._keep_alive)
 
     async def stored(self, request: Request) -> Response:

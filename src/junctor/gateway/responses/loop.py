@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from junctor.gateway.errors import ApiError
+from junctor.gateway.request_ids import log_failure
 from junctor.gateway.responses.accumulator import ResponseAccumulator, new_id
 from junctor.gateway.responses.calls import Plan, PlannedCall, plan_calls
 from junctor.gateway.responses.choice import Offer, check_names, offer
@@ -59,6 +60,7 @@ class Turn:
     servers: Sequence[DeclaredServer]
     accumulator: ResponseAccumulator
     limits: LoopLimits = field(default_factory=LoopLimits)
+    request_id: str = ""
     tools_ran: bool = False
     begun: bool = False
 
@@ -74,24 +76,25 @@ async def execute_with_mcp(turn: Turn, emit: Emit | None = None) -> dict[str, An
     except Exception as error:
         if not turn.begun and not turn.tools_ran and not isinstance(error, UpstreamError):
             raise
-        told = _told(error)
+        told = _told(error, turn.request_id)
         if turn.tools_ran:
             # Instead of what else it says on when to try again.
             told.headers = dict(NO_RETRY)
         if emit is None or not turn.begun:
             raise told from error
+        log_failure(_log, turn.request_id, f"the stream of {turn.accumulator.id}", told)
         emit(turn.accumulator.fail(told))
     return turn.accumulator.response()
 
 
-def _told(error: Exception) -> ApiError:
+def _told(error: Exception, request_id: str) -> ApiError:
     match error:
         case ApiError():
             return error
         case UpstreamError():
             return ModelFailed(error)
         case _:
-            _log.error("a response failed", exc_info=error)
+            _log.error("request %s: a response failed", request_id, exc_info=error)
             return ApiError("the gateway failed on this request; its log says more")
 
 

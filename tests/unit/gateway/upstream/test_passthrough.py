@@ -202,4 +202,13 @@ async def test_answer_headers_that_are_the_servers_own_stay_there() -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         got = await post(app("http://model", client), model="text")
-    assert dict(got.headers) == {"content-type": "application/json", "x-request-id": "r1", "x-ratelimit-limit-tokens": "9"}
+    assert got.headers["x-request-id"].startswith("req_")
+    assert {name: value for name, value in got.headers.items() if name != "x-request-id"} == {
+        "content-type": "application/json",
+        "x-ratelimit-limit-tokens": "9",
+    }
+
+
+async def test_the_model_server_gets_the_request_id_of_the_answer(gateway: ASGIApp, server: ModelServer) -> None:
+    answer = await post(gateway, model="text")
+    assert server.requests[0].headers["x-request-id"] == answer.headers["x-request-id"]
