@@ -89,6 +89,28 @@ async def test_a_signal_swaps_the_map(server: Running) -> None:
     assert [item["id"] for item in listed.json()["data"]] == ["a", "b"]
 
 
+async def test_small_writes_of_an_answer_do_not_wait_for_acknowledgements(server: Running) -> None:
+    reader, writer = await server.connect()
+    writer.write(b"GET /v1/connectors HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readexactly(1)
+    # The event loop sets it only on sockets that say that they are TCP.
+    with accepted_from(writer.get_extra_info("sockname")) as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    writer.close()
+
+
+def accepted_from(peer: tuple[str, int]) -> socket.socket:
+    """A second handle of this process's socket with that peer."""
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found = socket.socket(fileno=os.dup(int(number)))
+            with contextlib.suppress(OSError):
+                if found.getpeername() == peer:
+                    return found
+            found.close()
+    raise AssertionError(f"no socket has the peer {peer}")
+
+
 async def test_head_has_no_body(server: Running) -> None:
     reader, writer = await server.connect()
     writer.write(b"HEAD /v1/connectors HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
