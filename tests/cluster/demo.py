@@ -1,6 +1,5 @@
 """`make demo CLUSTER=1`: the story of `junctor demo` on a real Kubernetes API server, with kubectl, the operator and two gateways."""
 
-import secrets
 import sys
 import tempfile
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from junctor.demo.calling import Calling
+from junctor.demo.calling import Calling, new_parcel
 from junctor.demo.manifests import GITHUB, GITHUB_CHANGED, RIVAL, WIKI, WIKI_CREDENTIAL, orders
 from junctor.demo.processes import Bundled, alone
 from junctor.demo.telling import Failed, Telling
@@ -25,7 +24,6 @@ from tests.cluster.tools import ToolError, kubernetes_version
 
 ADDRESSES = ["127.0.0.2", "127.0.0.3"]
 NAMESPACE = "junctor"
-PARCEL = f"P-{secrets.randbelow(900_000) + 100_000}"
 DEADLINE = 30.0
 
 
@@ -36,6 +34,7 @@ class ClusterStory:
         self._control_plane = control_plane
         self._stack = stack
         self._telling = Telling(partial(print, flush=True))
+        self._parcel = new_parcel()
         self._clients: list[httpx.Client] = []
         self._processes: list[Process] = []
 
@@ -62,7 +61,7 @@ class ClusterStory:
             f"gateways: [{{name: default, namespace: {NAMESPACE}, managementPort: {management_port}}}]\n"
         )
         model = self._stack.enter_context(Bundled("the scripted model", "model", directory / "model.log"))
-        self._server = self._stack.enter_context(Bundled("the MCP server", "server", directory / "server.log", PARCEL))
+        self._server = self._stack.enter_context(Bundled("the MCP server", "server", directory / "server.log", self._parcel))
         with self._control_plane.api() as api:
             install_crds(api)
             for namespace in (NAMESPACE, "team-a", "team-b", "team-c", "team-d"):
@@ -142,7 +141,7 @@ class ClusterStory:
         self._telling.title("A connector for an MCP server that really runs, on this computer")
         took = self._apply(orders(self._server.url), lambda catalog: "connector_orders" in catalog)
         print(f"   both gateways list it {took}")
-        Calling(self._telling, f"{str(self._clients[0].base_url).rstrip('/')}/v1", PARCEL).tell()
+        Calling(self._telling, f"{str(self._clients[0].base_url).rstrip('/')}/v1", self._parcel).tell()
 
     def _stop(self) -> None:
         self._telling.title("SIGTERM stops the operator and the gateways")
@@ -197,8 +196,6 @@ def main() -> int:
     except (Failed, KubectlFailed, ProcessFailed, TimeoutError, ToolError, httpx.HTTPError) as failure:
         print(f"the demo failed: {failure}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     print("\nThat was all: every step did what it says.")
     return 0
 

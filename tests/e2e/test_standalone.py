@@ -195,9 +195,3 @@ def test_port_that_is_taken_is_one_clear_line(running: Running) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("junctor: cannot listen on 127.0.0.1 port")
     assert len(result.stderr.splitlines()) == 1
-
-
-def test_demo_does_what_it_says() -> None:
-    result = junctor("demo")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "every step did what it says" in result.stdout

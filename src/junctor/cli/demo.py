@@ -1,7 +1,6 @@
 """`junctor demo`: the whole story in one command, on this computer, checked step by step."""
 
 import importlib.util
-import secrets
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from junctor.demo.calling import new_parcel
 from junctor.demo.processes import Bundled, Process, Standalone, alone
 from junctor.demo.scene import Scene
 from junctor.demo.story import FAREWELL, Story
@@ -51,7 +51,7 @@ def demo(keep: bool) -> None:
 def _tell(directory: Path) -> None:
     manifests = directory / "connectors"
     manifests.mkdir()
-    parcel = f"P-{secrets.randbelow(900_000) + 100_000}"
+    parcel = new_parcel()
     model = Bundled("the scripted model", "model", directory / "model.log")
     server = Bundled("the MCP server", "server", directory / "server.log", parcel)
     processes: list[Process] = [model, server]

@@ -10,7 +10,7 @@ from junctor import __version__
 
 #: Each command is `junctor.cli.<name>.<name>`; what it is for stands here so that `--help` needs no import.
 COMMANDS: Final = {
-    "demo": "See it work in a minute: no cluster, no network.",
+    "demo": "See it work in a minute, up to a call by the OpenAI client: no cluster, no network.",
     "standalone": "Run on a directory of manifests, without Kubernetes.",
     "operator": "Run the control plane in a Kubernetes cluster.",
     "gateway": "Serve the published connectors to applications.",

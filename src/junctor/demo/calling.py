@@ -1,6 +1,7 @@
 """The steps in which an application calls a connector with the OpenAI client: the code, what it gave, and how long it took."""
 
 import inspect
+import secrets
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from openai.types.responses import Response, ResponseStreamEvent
 
 _ITEMS: Final = ["mcp_list_tools", "mcp_call", "message"]
+
+
+def new_parcel() -> str:
+    """A number that nobody can guess, for the MCP server to tell."""
+    return f"P-{secrets.randbelow(900_000) + 100_000}"
 
 
 class Calling:
@@ -38,12 +44,13 @@ class Calling:
         self._telling.title(f"An application uses it, with the OpenAI client (openai {version})")
         self._say("   The model is a script, which calls the tool and then says what it said. All the rest is real.")
         self._show_code(ask)
-        begun = time.monotonic()
-        response = ask(self._base_url)
-        took = time.monotonic() - begun
-        self._say(f'   ask("{self._base_url}") took {took * 1000:.0f} ms. The response: {response.status}, with these items:')
+        response, took = _timed(lambda: ask(self._base_url))
+        self._say(f'   ask("{self._base_url}") took {took}. The response is {response.status}; its items:')
         self._check(response)
-        self._say(f"   the server made parcel {self._parcel} up for this demo: the answer can come from nowhere but its tool")
+        self._say(f"   the server was given parcel {self._parcel} for this demo only: the answer can come from nowhere but its tool")
+        again, took = _timed(lambda: ask(self._base_url))
+        self._check(again, show=False)
+        self._say(f"   the same once more, with everything loaded and connected: {took}")
 
     def _stream(self) -> None:
         self._telling.title("The same as a stream")
@@ -92,3 +99,9 @@ class Calling:
             self._telling.check(kind in kinds, f"the stream has no {kind}")
         text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
         self._telling.check(text == last.response.output_text, f"the deltas add up to another text: {text}")
+
+
+def _timed(call: "Callable[[], Response]") -> "tuple[Response, str]":
+    begun = time.monotonic()
+    response = call()
+    return response, f"{(time.monotonic() - begun) * 1000:.0f} ms"

@@ -15,16 +15,19 @@ from typing import Final, Self
 from junctor.demo.telling import DEADLINE, Failed
 
 _START_DEADLINE: Final = 30.0
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def alone() -> None:
-    """Call it first: SIGTERM and a closed terminal then end contexts as Ctrl-C does, and no proxy stands before this computer."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    """Call it first: Ctrl-C, SIGTERM and a closed terminal then end the processes of all contexts; no proxy stands before this computer."""
+    for number in _ENDING:
         signal.signal(number, _end)
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    for other in _ENDING:  # what follows is short, and must not be cut off
+        signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
@@ -34,6 +37,8 @@ class Process:
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
         self.log = log
+        #: The exit code, when it has ended by itself.
+        self.ended: int | None = None
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,7 +69,8 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL, and wait. Nothing happens when it has ended."""
-        if self._process is not None and self._process.poll() is None:
+        self.ended = self.returncode
+        if self._process is not None and self.ended is None:
             self._process.kill()
             self._process.wait()
 
@@ -80,12 +86,13 @@ class Process:
             raise Failed(f"{self.name} did not stop within {DEADLINE:.0f} s of SIGTERM") from error
 
     def tail(self) -> str:
-        """The last lines of its output, under a heading."""
+        """The last lines of its output, under a heading that says whether it ran to the end."""
         try:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         except OSError as error:
             lines = [f"(cannot be read: {error})"]
-        return "\n".join([f"What {self.name} said last:", *(f"  {line}" for line in lines or ["(nothing)"])])
+        ended = "" if self.ended is None else f" (exit code {self.ended}, before it was stopped)"
+        return "\n".join([f"What {self.name} said last{ended}:", *(f"  {line}" for line in lines or ["(nothing)"])])
 
 
 class Bundled(Process):

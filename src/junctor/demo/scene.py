@@ -44,7 +44,8 @@ class Scene:
         """The JSON that a path of the public port answers, or a whole URL."""
         try:
             response = self._client.get(url)
-            response.raise_for_status()
+            if response.is_error:
+                raise self._telling.failed(f"GET {url}: {response.status_code} {response.text}")
             return response.json()
         except (httpx.HTTPError, ValueError) as error:
             raise self._telling.failed(f"GET {url}: {error}") from error
