@@ -193,7 +193,7 @@ class McpClient:
 
     async def _open(self) -> Session:
         session = self._session
-        if session is None or session.dead:
+        if session is None or session.dead or session.worn:
             self._discard(session)
             session = self._session = Session(self._target, self._pools, self._era, self.forget_tools, listen=self._listen)
         try:

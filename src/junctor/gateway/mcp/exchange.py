@@ -3,6 +3,8 @@
 The SDK runs a request's POST in the context of the task that made the request, so a context variable ties the two together.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +18,8 @@ class Exchange:
 
     status: of the last answer, 0 before there is one. json_rpc: the answer was a JSON-RPC error. unclear: some answer was an outage or a
     refusal, which says nothing about what the server speaks. problem: what went wrong below HTTP, with the status to report for it.
-    session_lost: the server does not know the session; it refused the request before executing it.
+    session_lost: the server does not know the session; it refused the request before executing it. resumed: how often a broken answer was
+    asked for again.
     """
 
     limit: int
@@ -26,7 +29,9 @@ class Exchange:
     problem: tuple[int, str] | None = None
     session_lost: bool = False
     over: bool = False
+    resumed: int = 0
     scope: anyio.CancelScope | None = field(default=None, repr=False)
+    _requests: set[anyio.CancelScope] = field(default_factory=set, init=False, repr=False)
 
     def answered(self, status: int, *, json_rpc: bool = False, session_lost: bool = False) -> None:
         """Note an answer."""
@@ -45,6 +50,24 @@ class Exchange:
         """End the wait for an answer that cannot come."""
         if self.scope is not None and not self.over:
             self.scope.cancel()
+
+    def end(self) -> None:
+        """Nobody waits any more: end what still runs for it. The SDK would read on until the server ends its answer."""
+        self.over = True
+        for request in self._requests:
+            request.cancel()
+
+    @contextmanager
+    def lasting(self) -> Iterator[None]:
+        """What runs inside is cancelled, and the cancellation taken, when the exchange is over."""
+        with anyio.CancelScope() as scope:
+            if self.over:
+                scope.cancel()
+            self._requests.add(scope)
+            try:
+                yield
+            finally:
+                self._requests.discard(scope)
 
 
 current: Final[ContextVar[Exchange | None]] = ContextVar("junctor_mcp_exchange", default=None)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -22,6 +23,7 @@ from junctor.gateway.tools.ports import ToolFailure, ToolSpec
 
 MAX_PAGES: Final = 64
 MAX_TOOLS: Final = 2000
+MAX_UNANSWERED: Final = 100
 _CLOSE_SECONDS: Final = 2.0
 #: Statuses that say "this is no streamable HTTP endpoint" (MCP, transports, backwards compatibility).
 _NOT_STREAMABLE: Final = (400, 404, 405)
@@ -45,6 +47,7 @@ class Session:
         self._connecting = Exchange(LISTING_LIMIT)
         self._error: Exception | None = None
         self._calls: set[Exchange] = set()
+        self._unanswered = 0
         self._abandoned = False
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
@@ -61,6 +64,11 @@ class Session:
             timed_out = self._whole is not None and self._whole.cancelled_caught
             seconds = self._target.limits.connect_timeout
             raise SessionFailed(connect_failure(self._connecting, self._error, timed_out=timed_out, seconds=seconds))
+
+    @property
+    def worn(self) -> bool:
+        """Whether to open another session for what comes: the SDK may keep a little of each request that got no answer."""
+        return self._unanswered >= MAX_UNANSWERED
 
     def abandon(self) -> None:
         """End the session as soon as nothing runs on it, without waiting for that."""
@@ -135,8 +143,12 @@ class Session:
         try:
             with anyio.CancelScope() as exchange.scope:
                 yield self._client, exchange
+        except (SessionFailed, asyncio.CancelledError) as error:
+            if not isinstance(error, SessionFailed) or error.failure.code == HTTPStatus.GATEWAY_TIMEOUT:
+                self._unanswered += 1
+            raise
         finally:
-            exchange.over = True
+            exchange.end()
             self._calls.discard(exchange)
             current.reset(token)
             if self._abandoned:

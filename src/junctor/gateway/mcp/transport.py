@@ -5,12 +5,13 @@ have no limit.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,6 +19,7 @@ from typing import Any, Final
 import httpx2
 
 from junctor.gateway.mcp.errors import EntryUnusable
+from junctor.gateway.mcp.events import Events, describe
 from junctor.gateway.mcp.exchange import Exchange, current
 from junctor.gateway.mcp.target import Target
 
@@ -29,6 +31,12 @@ SOFT_ERROR: Final = -32098
 READ_GRACE: Final = 5.0
 #: The library's 5 s would connect anew for most calls.
 KEEPALIVE_SECONDS: Final = 60.0
+#: Seconds for a server to be told that a call was cancelled.
+_TELL_SECONDS: Final = 2.0
+#: Bytes; a cancellation has less.
+_SMALL: Final = 1024
+#: So often an answer may break off and be resumed: the SDK nests a call for each time.
+_MAX_RESUMED: Final = 100
 _IDLE_POOLS: Final = 128
 _HOP_HEADERS: Final = (b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"set-cookie")
 _SDK_LOGS: Final = {
@@ -106,13 +114,40 @@ class SoftTransport(httpx2.AsyncBaseTransport):
         self._limits = target.limits
         self._sse = sse
         self._ended = ended
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request; a failure is an answer, except for the stream that HTTP+SSE begins with."""
         exchange = current.get() or Exchange(LISTING_LIMIT)
         if _origin(request.url) not in (self._origin, self._origin.replace("http://", "https://", 1)):
             return _broken(request, exchange, 502, "the server leads to another origin, where requests are not sent")
-        listening = request.method == "GET" or request.headers.get("mcp-method") == "subscriptions/listen"
+        if _is_cancellation(request):
+            # The SDK sends nothing else before this is answered, and a server that hangs may never do so.
+            telling = asyncio.create_task(self._tell(request), name="mcp cancellation")
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+            return httpx2.Response(HTTPStatus.ACCEPTED, request=request)
+        with exchange.lasting():
+            return await self._send(request, exchange)
+        return _broken(request, exchange, 502, "nobody waits for the answer any more")
+
+    async def aclose(self) -> None:
+        """Wait until servers know what was cancelled."""
+        await asyncio.gather(*self._telling)
+
+    async def _tell(self, request: httpx2.Request) -> None:
+        with contextlib.suppress(httpx2.TransportError, TimeoutError):
+            async with asyncio.timeout(_TELL_SECONDS):
+                await (await self._inner.handle_async_request(request)).aclose()
+
+    async def _send(self, request: httpx2.Request, exchange: Exchange) -> httpx2.Response:
+        resuming = "last-event-id" in request.headers and exchange.scope is not None
+        listening = (request.method == "GET" and not resuming) or request.headers.get("mcp-method") == "subscriptions/listen"
+        if resuming:
+            exchange.resumed += 1
+            if exchange.resumed > _MAX_RESUMED:
+                exchange.broke(502, "the server broke off its answer again and again")
+                return _broken(request, exchange, 502, "")
         if listening:
             # Nothing may happen on these for hours; TCP keep-alive notices a peer that is gone.
             request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": None}
@@ -133,7 +168,7 @@ class SoftTransport(httpx2.AsyncBaseTransport):
                 exchange.answered(response.status_code)
             limit = LISTING_LIMIT if listening else exchange.limit
             ended = self._ended if self._sse else None
-            events = _Events(response, limit, None if listening else exchange, self._total(listening), ended)
+            events = Events(response, limit, None if listening else exchange, self._total(listening), ended)
             return _copy(request, response, stream=events)
         return await self._read(request, response, exchange, kind)
 
@@ -186,76 +221,6 @@ class SoftTransport(httpx2.AsyncBaseTransport):
         return response
 
 
-class _Events(httpx2.AsyncByteStream):
-    """An event stream whose single events are bounded, and whose end is noticed. total: seconds."""
-
-    def __init__(
-        self,
-        response: httpx2.Response,
-        limit: int,
-        exchange: Exchange | None,
-        total: float | None,
-        ended: Callable[[], None] | None,
-    ) -> None:
-        self._response = response
-        self._limit = limit
-        self._exchange = exchange
-        self._total = total
-        self._ended = ended
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._total if self._total is not None else None
-        size, tail = 0, b""
-        try:
-            async for chunk in self._response.stream:  # type: ignore[union-attr]  # an AsyncByteStream, as every async transport gives
-                seen = tail + chunk
-                end = max(seen.rfind(b"\n\n"), seen.rfind(b"\r\n\r\n"), seen.rfind(b"\r\r"))
-                size = len(seen) - end if end >= 0 else size + len(chunk)
-                tail = seen[-3:]
-                if size > self._limit:
-                    raise httpx2.SSEError(self._note(502, f"the server sent an event of more than {self._limit} bytes"))
-                if until is not None and loop.time() > until:
-                    raise httpx2.SSEError(self._note(504, "the server did not finish its answer in time"))
-                yield chunk
-        except httpx2.TransportError as error:
-            self._note(*describe(error))
-            raise
-        finally:
-            if self._ended is not None:
-                self._ended()
-
-    async def aclose(self) -> None:
-        await self._response.aclose()
-
-    def _note(self, code: int, message: str) -> str:
-        if self._exchange is not None:
-            self._exchange.broke(code, message)
-        return message
-
-
-def describe(error: httpx2.TransportError) -> tuple[int, str]:
-    """A transport error as a status and a sentence; the library's own text may name addresses."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return 502, f"the server's certificate is not valid: {cause.verify_message}"
-        if isinstance(cause, socket.gaierror):
-            return 502, "the server's host name does not resolve"
-        if isinstance(cause, ConnectionRefusedError):
-            return 502, "the server refuses connections"
-        cause = cause.__cause__ or cause.__context__
-    match error:
-        case httpx2.ConnectTimeout():
-            return 504, "the server did not accept a connection in time"
-        case httpx2.TimeoutException():
-            return 504, "the server did not answer in time"
-        case httpx2.ConnectError():
-            return 502, "no connection to the server"
-        case _:
-            return 502, "the server broke the connection before its answer was complete"
-
-
 def _broken(request: httpx2.Request, exchange: Exchange, code: int, message: str) -> httpx2.Response:
     """The answer that stands for a failure below HTTP. On a request of the SDK it fails that request only."""
     if request.method == "POST":
@@ -266,6 +231,15 @@ def _broken(request: httpx2.Request, exchange: Exchange, code: int, message: str
         request_id = None
     error = {"jsonrpc": "2.0", "id": request_id, "error": {"code": SOFT_ERROR, "message": message}}
     return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=error, request=request)
+
+
+def _is_cancellation(request: httpx2.Request) -> bool:
+    if request.method != "POST" or len(request.content) > _SMALL:
+        return False
+    try:
+        return bool(json.loads(request.content)["method"] == "notifications/cancelled")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _json_rpc_error(content: bytes) -> dict[str, Any] | None:

@@ -1,0 +1,89 @@
+"""An answer that comes as a stream of events, bounded, and what its failures are called."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+
+import httpx2
+
+from junctor.gateway.mcp.exchange import Exchange
+
+
+class Events(httpx2.AsyncByteStream):
+    """An event stream whose single events are bounded, and whose end is noticed. exchange: what it ends with, None: the session. total: seconds."""
+
+    def __init__(
+        self,
+        response: httpx2.Response,
+        limit: int,
+        exchange: Exchange | None,
+        total: float | None,
+        ended: Callable[[], None] | None,
+    ) -> None:
+        self._response = response
+        self._limit = limit
+        self._exchange = exchange
+        self._total = total
+        self._ended = ended
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._total if self._total is not None else None
+        size, tail = 0, b""
+        chunks = aiter(self._response.stream)  # type: ignore[arg-type]  # an AsyncByteStream, as every async transport gives
+        try:
+            while (chunk := await self._next(chunks)) is not None:
+                seen = tail + chunk
+                end = max(seen.rfind(b"\n\n"), seen.rfind(b"\r\n\r\n"), seen.rfind(b"\r\r"))
+                size = len(seen) - end if end >= 0 else size + len(chunk)
+                tail = seen[-3:]
+                if size > self._limit:
+                    raise httpx2.SSEError(self._note(502, f"the server sent an event of more than {self._limit} bytes"))
+                if until is not None and loop.time() > until:
+                    raise httpx2.SSEError(self._note(504, "the server did not finish its answer in time"))
+                yield chunk
+        except httpx2.TransportError as error:
+            self._note(*describe(error))
+            raise
+        finally:
+            if self._ended is not None:
+                self._ended()
+
+    async def aclose(self) -> None:
+        """Close the connection, unless the stream has ended."""
+        await self._response.aclose()
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        if self._exchange is None:
+            return await anext(chunks, None)
+        with self._exchange.lasting():
+            return await anext(chunks, None)
+        raise httpx2.SSEError("nobody waits for the answer any more")
+
+    def _note(self, code: int, message: str) -> str:
+        if self._exchange is not None:
+            self._exchange.broke(code, message)
+        return message
+
+
+def describe(error: httpx2.TransportError) -> tuple[int, str]:
+    """A transport error as a status and a sentence; the library's own text may name addresses."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return 502, f"the server's certificate is not valid: {cause.verify_message}"
+        if isinstance(cause, socket.gaierror):
+            return 502, "the server's host name does not resolve"
+        if isinstance(cause, ConnectionRefusedError):
+            return 502, "the server refuses connections"
+        cause = cause.__cause__ or cause.__context__
+    match error:
+        case httpx2.ConnectTimeout():
+            return 504, "the server did not accept a connection in time"
+        case httpx2.TimeoutException():
+            return 504, "the server did not answer in time"
+        case httpx2.ConnectError():
+            return 502, "no connection to the server"
+        case _:
+            return 502, "the server broke the connection before its answer was complete"
