@@ -11,7 +11,10 @@ from junctor.gateway.mcp.exchange import Exchange
 
 
 class Events(httpx2.AsyncByteStream):
-    """An event stream whose single events are bounded, and whose end is noticed. exchange: what it ends with, None: the session. total: seconds."""
+    """An event stream whose single events are bounded, and whose end is noticed.
+
+    limit: bytes of an event. exchange: what the stream ends with; None: with the session. total: seconds.
+    """
 
     def __init__(
         self,
