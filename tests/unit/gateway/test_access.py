@@ -162,11 +162,13 @@ def told(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
 
 
 NOT_FOR_ALICE = only_for(subject("User", "bob"), subject("Group", "alice"))
-SHOWN = [content(key) for key in ("connector_github", "connector_gitlab", "connector_wiki", "zebra")] + [
+SHOWN = [content(key) for key in ("connector_github", "connector_gitlab", "connector_wiki", "yak_zz", "zebra_x")] + [
     content("connector_private", description="for Alice and Bob", **only_for(subject("User", "alice"), subject("User", "bob")))
 ]
-#: More than candidates for near ids are looked at, on both sides of what is shown.
+#: More than candidates for near ids are looked at: some have the longest word, some are neighbours in the order of ids.
 HIDDEN = [
+    *(content(f"yak_y{number}", **NOT_FOR_ALICE) for number in range(100)),
+    *(content(f"zebra_x{number}", **NOT_FOR_ALICE) for number in range(100)),
     *(content(f"connector_github_{number}", **NOT_FOR_ALICE) for number in range(300)),
     *(content(f"aconnector_gith{number}", title="github", **NOT_FOR_ALICE) for number in range(300)),
     content("connector_off", available=False, reason="SecretNotFound", **NOT_FOR_ALICE),
@@ -178,6 +180,7 @@ ASKED = [
     "connectors?search=bob", "connectors?id=connector_github_7", "connectors/connector_github_7", "connectors/connector_github_7/tools",
     "connectors/connector_github_7/nothing", "connectors/connector_off", "connectors/connector_off/tools", "connectors/connector_future",
     "connectors/connector_githu", "connectors/connector_github_x", "connectors/onnector_github_7", "connectors/connector_priv",
+    "connectors/yaj_zz", "connectors/zebrx_x",
     "connectors/mcp::internal::io.github.acme/files", "connectors/mcp::internal::io.github.acme/files/tools",
     "connectors/mcp::internal::io.github.acme/file",
 ]  # fmt: skip
