@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +14,11 @@ from openai import AsyncOpenAI
 from openai.types.responses import Response
 
 from tests.cluster.controlplane import free_port
-from tests.cluster.processes import Process, junctor
+from tests.cluster.processes import Process
 from tests.support.model_server import Call, ModelServer, Round
 
 _DEADLINE = 20.0
+STANDALONE = ("-m", "junctor.cli.main", "standalone")
 
 #: The model calls the tool `echo` of the server with the label `demo`.
 ECHO = Round(calls=[Call("mcp__demo__echo", {"message": "hi"})])
@@ -34,16 +36,22 @@ class RunningGateway:
         self._manifests = manifests
         self._numbers = itertools.count(1)
 
-    async def connector(self, server: str, **spec: Any) -> str:
-        """Declare the MCP server at `server`, a URL without path; the connector's id, once it is served. spec: more fields."""
-        name = f"connector-{next(self._numbers)}"
+    async def connector(self, server: str, *, name: str | None = None, **spec: Any) -> str:
+        """Declare the MCP server at `server`, a URL without /mcp; the connector's id, once it is served. spec: more fields.
+
+        name: instead of a new one; an earlier connector of this name is changed, and served at some time later.
+        """
+        name = name or f"connector-{next(self._numbers)}"
         manifest = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"name": name}}
         self._write({**manifest, "spec": {"url": f"{server}/mcp", **spec}})
         connector_id = str(spec.get("connectorID", name))
         headers = {"Authorization": f"Bearer {self._api_key}"}
-        async with asyncio.timeout(_DEADLINE), httpx.AsyncClient(headers=headers, trust_env=False) as http:
-            while (await http.get(f"{self.url}/connectors/{connector_id}")).status_code != httpx.codes.OK:  # noqa: ASYNC110  # the process tells nobody here
-                await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(_DEADLINE), httpx.AsyncClient(headers=headers, trust_env=False) as http:
+                while (await http.get(f"{self.url}/connectors/{connector_id}")).is_error:
+                    await asyncio.sleep(0.01)
+        except (httpx.TransportError, TimeoutError) as error:
+            raise ProcessFailed(f"{connector_id} is not served\n{self.process.tail()}") from error
         return connector_id
 
     def secret(self, name: str, token: str) -> None:
@@ -73,15 +81,21 @@ class RunningGateway:
 
 
 @contextmanager
-def running_gateway(directory: Path, *options: str | Path, api_key: str = "none") -> Iterator[RunningGateway]:
-    """Run `junctor standalone OPTIONS` with its files in `directory`. api_key: what its clients send."""
+def running_gateway(
+    directory: Path, *options: str | Path, api_key: str = "none", program: Sequence[str | Path] = STANDALONE
+) -> Iterator[RunningGateway]:
+    """Run `junctor standalone OPTIONS` with its files in `directory`. api_key: what its clients send. program: what Python runs."""
     manifests = directory / "manifests"
     manifests.mkdir()
     port, management = free_port(), free_port()
     where = ("--manifests", manifests, "--port", str(port), "--management-port", str(management))
     with (
         ModelServer() as model,
-        junctor("standalone", *where, "--upstream", model.url, *options, name="standalone", log_file=directory / "log") as process,
+        Process(
+            "standalone",
+            [sys.executable, *map(str, (*program, *where, "--upstream", model.url, *options))],
+            log_file=directory / "log",
+        ) as process,
     ):
         process.wait_until_ready(f"http://127.0.0.1:{management}/-/readyz")
         yield RunningGateway(f"http://127.0.0.1:{port}/v1", manifests, model, process, api_key)
