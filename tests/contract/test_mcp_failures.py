@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from junctor.gateway.mcp import Limits, McpClient, McpClientPool
 from junctor.gateway.tools.ports import ListingFailed, ToolFailure
-from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, closed_port, error, result, serving, text_result
+from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, answering, closed_port, error, hang, result, serving, text_result
 
 SECRET = "s3cr3t-value"
 QUICK = Limits(connect_timeout=0.3, call_timeout=0.3)
@@ -34,18 +34,6 @@ async def closing(pool: McpClientPool) -> AsyncIterator[McpClientPool]:
         yield pool
     finally:
         await pool.close()
-
-
-def answering(status: int, body: str = "", **headers: str) -> Callable[[dict[str, Any]], Awaitable[Response]]:
-    async def answer(_: dict[str, Any]) -> Response:
-        return Response(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
-
-    return answer
-
-
-async def hang(_: dict[str, Any]) -> Response:
-    await asyncio.Event().wait()
-    raise AssertionError
 
 
 async def fails(client: McpClient, arguments: dict[str, Any] | None = None) -> ToolFailure:

@@ -1,10 +1,9 @@
-"""What fails on the way to a response of a real gateway process, and what callers, models and other requests see of it."""
+"""Calls of tools that fail, through a real gateway process: the item says why, the model reads it, and the next call works."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import openai
 import pytest
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
@@ -15,7 +14,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from tests.cluster.controlplane import free_port
-from tests.support.mcp_servers import ECHO_TOOL, Answer, LegacyOnly, ScriptedServer, error, everything, result, sdk_server, serving
+from tests.support.mcp_servers import (
+    Answer,
+    LegacyOnly,
+    ScriptedServer,
+    answering,
+    error,
+    everything,
+    result,
+    sdk_server,
+    serving,
+    text_result,
+)
 from tests.support.model_server import Call, Round
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, read_by_model, respond
 
@@ -23,24 +33,12 @@ STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"
 ERAS = pytest.mark.parametrize("era", ["modern", "legacy"])
 
 
-def http(status: int) -> Answer:
-    async def answer(_: Any) -> Response:
-        return Response(status_code=status)
-
-    return answer
-
-
-async def hang(_: Any) -> Response:
-    await asyncio.Event().wait()
-    raise AssertionError
-
-
 def first(fault: Answer, times: int = 1) -> Answer:
     """What a server answers that is faulty for some calls, and then well."""
     faults = iter(range(times))
 
     async def answer(request: dict[str, Any]) -> Response:
-        return await fault(request) if next(faults, None) is not None else result(request, {"content": [{"type": "text", "text": "well"}]})
+        return text_result(request, "well") if next(faults, None) is None else await fault(request)
 
     return answer
 
@@ -48,92 +46,6 @@ def first(fault: Answer, times: int = 1) -> Answer:
 def sdk_app(era: str, server: MCPServer | None = None) -> ASGIApp:
     app = (server or sdk_server()).streamable_http_app()
     return LegacyOnly(app) if era == "legacy" else app
-
-
-# --- listing ------------------------------------------------------------------------------------------------------------------------------
-
-
-async def no_schema(request: dict[str, Any]) -> Response:
-    return result(request, {"tools": [ECHO_TOOL, {**ECHO_TOOL, "name": "bad", "inputSchema": {}}]})
-
-
-SHORT = {"connectTimeoutSeconds": 1, "callTimeoutSeconds": 1}
-#: The faulty answers by method, and what the error says.
-LISTING: dict[str, tuple[dict[str, Answer], str]] = {
-    "handshake 401": (dict.fromkeys(("server/discover", "initialize"), http(401)), "Http status code: 401"),
-    "handshake 500": (dict.fromkeys(("server/discover", "initialize"), http(500)), "Http status code: 500"),
-    "handshake without end": (dict.fromkeys(("server/discover", "initialize"), hang), "Http status code: 504"),
-    "list 401": ({"tools/list": http(401)}, "Http status code: 401"),
-    "list 500": ({"tools/list": http(500)}, "Http status code: 500"),
-    "list without end": ({"tools/list": hang}, "Http status code: 504"),
-    "invalid schema": ({"tools/list": no_schema}, "does not conform to MCP (tools.1.inputSchema"),
-}
-
-
-async def assert_not_listed(client: AsyncOpenAI, says: str, **request: Any) -> None:
-    with pytest.raises(openai.APIStatusError) as caught:
-        await client.responses.create(input="hi", **request)
-    assert caught.value.status_code == 424
-    error = caught.value.response.json()["error"]
-    assert (error["type"], error["code"], error["param"]) == ("external_connector_error", "http_error", "tools")
-    assert error["message"].startswith("Error retrieving tool list from MCP server: 'bad'.")
-    assert says in error["message"]
-
-
-@STREAM
-@pytest.mark.parametrize("case", LISTING)
-async def test_a_server_that_gives_no_list_is_a_424_until_it_gives_one(
-    shared_gateway: RunningGateway, client: AsyncOpenAI, case: str, stream: bool
-) -> None:
-    answers, says = LISTING[case]
-    server = ScriptedServer(dict(answers))
-    model = shared_gateway.plays(ANSWER)
-    async with serving(server.app()) as url, serving(sdk_app("modern")) as well:
-        # The error is about the one that fails, wherever it stands.
-        tools = [
-            mcp_tool(await shared_gateway.connector(well), "well"),
-            mcp_tool(await shared_gateway.connector(url, limits=SHORT), "bad"),
-        ]
-        await assert_not_listed(client, says, model=model, tools=tools, stream=stream)
-        assert shared_gateway.asked(model) == []
-        server.answers.clear()
-        response = await respond(client, stream=stream, model=model, tools=tools, input="hi")
-    assert [item.type for item in response.output] == ["mcp_list_tools", "mcp_list_tools", "message"]
-
-
-@STREAM
-async def test_a_server_that_refuses_connections_is_a_424_until_it_is_there(
-    shared_gateway: RunningGateway, client: AsyncOpenAI, stream: bool
-) -> None:
-    port, model = free_port(), shared_gateway.plays(ANSWER)
-    tools = [mcp_tool(await shared_gateway.connector(f"http://127.0.0.1:{port}"), "bad")]
-    await assert_not_listed(client, "refuses connections", model=model, tools=tools, stream=stream)
-    async with serving(sdk_app("modern"), port):
-        assert (await respond(client, stream=stream, model=model, tools=tools, input="hi")).output_text == "That is all."
-
-
-@STREAM
-async def test_other_requests_go_on_while_a_listing_fails(shared_gateway: RunningGateway, client: AsyncOpenAI, stream: bool) -> None:
-    asked, released = asyncio.Event(), asyncio.Event()
-
-    async def late(_: Any) -> Response:
-        asked.set()
-        await released.wait()
-        return Response(status_code=500)
-
-    async with serving(ScriptedServer({"tools/list": late}).app()) as url, serving(sdk_app("modern")) as well:
-        failing = {"model": shared_gateway.plays(ANSWER), "tools": [mcp_tool(await shared_gateway.connector(url), "bad")]}
-        refused = asyncio.create_task(assert_not_listed(client, "Http status code: 500", **failing, stream=stream))
-        await asked.wait()
-        tools = [mcp_tool(await shared_gateway.connector(well))]
-        response = await respond(client, stream=stream, model=shared_gateway.plays(ECHO, ANSWER), tools=tools, input="hi")
-        assert calls_of(response)[0].output == "Echo: hi"
-        assert not refused.done()
-        released.set()
-        await refused
-
-
-# --- calls --------------------------------------------------------------------------------------------------------------------------------
 
 
 def faulty_server() -> MCPServer:
@@ -166,8 +78,8 @@ async def is_error(request: dict[str, Any]) -> Response:
 
 #: The answer to the first call, how often it comes, and the error of the item.
 SCRIPTED: dict[str, tuple[Answer, int, dict[str, Any]]] = {
-    "401": (http(401), 1, {"type": "http_error", "code": 401, "message": "the server answered HTTP 401"}),
-    "500": (http(500), 1, {"type": "http_error", "code": 500, "message": "the server answered HTTP 500"}),
+    "401": (answering(401), 1, {"type": "http_error", "code": 401, "message": "the server answered HTTP 401"}),
+    "500": (answering(500), 1, {"type": "http_error", "code": 500, "message": "the server answered HTTP 500"}),
     "isError": (is_error, 1, {"type": "mcp_tool_execution_error", "content": "no such city"}),
     # Once is repaired without anybody's notice, as nothing was executed.
     "session lost twice": (
@@ -248,9 +160,9 @@ async def test_a_server_that_dies_in_a_call_fails_that_call_only(
     tools = [mcp_tool(await shared_gateway.connector(f"http://127.0.0.1:{port}"))]
     dying = shared_gateway.plays(Round(calls=[Call("mcp__demo__hangs"), Call("mcp__demo__echo", {"message": "hi"})]), ANSWER)
     async with serving(sdk_app(era, server), port):
-        answering = asyncio.create_task(respond(client, stream=stream, model=dying, tools=tools, input="hi"))
+        asking = asyncio.create_task(respond(client, stream=stream, model=dying, tools=tools, input="hi"))
         await started.wait()
-    response = await answering
+    response = await asking
     assert (response.status, response.output_text) == ("completed", "That is all.")
     died = calls_of(response)[0]
     assert (died.status, died.error.type, died.error.code) == ("failed", "http_error", 502)
@@ -303,3 +215,17 @@ async def test_the_reference_server_is_gone_and_comes_back(shared_gateway: Runni
     async with everything(port=port):
         response = await respond(client, model=shared_gateway.plays(ECHO, ANSWER), stream=stream, **request)
         assert [(call.status, call.output) for call in calls_of(response)] == [("completed", "Echo: hi")]
+
+
+async def test_the_reference_server_is_killed_in_a_call(shared_gateway: RunningGateway, client: AsyncOpenAI) -> None:
+    port = free_port()
+    tools = [mcp_tool(await shared_gateway.connector(f"http://127.0.0.1:{port}"))]
+    model = shared_gateway.plays(Round(calls=[Call("mcp__demo__trigger-long-running-operation", {"duration": 600})]), ANSWER)
+    async with everything(port=port):
+        events: Any = aiter(await client.responses.create(model=model, tools=tools, input="hi", stream=True))
+        async for event in events:
+            if event.type == "response.mcp_call.in_progress":
+                break
+    response = [event async for event in events][-1].response
+    [call] = calls_of(response)
+    assert (response.status, call.status, call.error.type, call.error.code) == ("completed", "failed", "http_error", 502)

@@ -187,6 +187,21 @@ def text_result(request: Mapping[str, Any], text: str) -> Response:
     return result(request, {"content": [{"type": "text", "text": text}]})
 
 
+def answering(status: int, body: str = "", **headers: str) -> Answer:
+    """Always the same HTTP answer."""
+
+    async def answer(_: dict[str, Any]) -> Response:
+        return Response(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    return answer
+
+
+async def hang(_: dict[str, Any]) -> Response:
+    """Never answer."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
 ECHO_TOOL: Mapping[str, Any] = {"name": "echo", "description": "Say it again.", "inputSchema": {"type": "object"}}
 
 
