@@ -14,7 +14,7 @@ from openai import AsyncOpenAI
 from openai.types.responses import Response
 
 from tests.cluster.controlplane import free_port
-from tests.cluster.processes import Process
+from tests.cluster.processes import Process, ProcessFailed
 from tests.support.model_server import Call, ModelServer, Round
 
 _DEADLINE = 20.0
@@ -48,7 +48,7 @@ class RunningGateway:
         headers = {"Authorization": f"Bearer {self._api_key}"}
         try:
             async with asyncio.timeout(_DEADLINE), httpx.AsyncClient(headers=headers, trust_env=False) as http:
-                while (await http.get(f"{self.url}/connectors/{connector_id}")).is_error:
+                while (await http.get(f"{self.url}/connectors/{connector_id}")).is_error:  # noqa: ASYNC110  # nothing tells
                     await asyncio.sleep(0.01)
         except (httpx.TransportError, TimeoutError) as error:
             raise ProcessFailed(f"{connector_id} is not served\n{self.process.tail()}") from error
