@@ -94,8 +94,7 @@ class System:
 
     def start_gateway_process(self, name: str = "default") -> tuple[Process, str]:
         """A gateway process on an address of its own, without a pod."""
-        self._hosts += 1
-        address = f"{self._subnet}.{self._hosts}"
+        address = self.new_address()
         process = gateway(
             f"configmap:{self.namespace}/{self.release.maps[name]}",
             *("--management-host", address),
@@ -105,6 +104,11 @@ class System:
             name=f"gateway {address}",
         )
         return self.stack.enter_context(process), address
+
+    def new_address(self) -> str:
+        """An address on loopback that no other process of the system has."""
+        self._hosts += 1
+        return f"{self._subnet}.{self._hosts}"
 
     @property
     def map_name(self) -> str:

@@ -1,5 +1,6 @@
 """The chart: what it renders, refuses, and leaves behind."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.cluster.processes import operator
 from tests.cluster.release import CHART, EVERYBODY, RELEASE, HelmFailed, deployments, helm, render_chart
 from tests.cluster.resources import fresh_namespace
 from tests.cluster.tools import kubernetes_version
+from tests.e2e.test_docs import ROOT
 
 CRD = "apiextensions.k8s.io/v1/CustomResourceDefinition"
 CONNECTOR = f"{API_VERSION}/MCPConnector"
@@ -280,6 +282,16 @@ def test_wrong_values_are_refused_with_a_message_that_says_where(values: Any, me
     with pytest.raises(HelmFailed) as caught:
         render_chart("somewhere", values)
     assert message in str(caught.value)
+
+
+def test_the_page_about_trouble_quotes_what_the_chart_says() -> None:
+    section = next(
+        part for part in (ROOT / "docs" / "troubleshooting.md").read_text().split("\n## ") if part.startswith("The chart is refused")
+    )
+    said = "".join(file.read_text() for file in (CHART / "templates").glob("*.tpl"))
+    quoted = re.findall(r"^\| `([^`]+)` \|", section, re.M)
+    assert quoted
+    assert [message for message in quoted if message not in said] == []
 
 
 def test_uninstalling_keeps_the_connectors_and_collects_the_maps(tmp_path: Path) -> None:
