@@ -12,7 +12,7 @@ from junctor.api.configuration import OperatorConfiguration, parse_configuration
 from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL
 from junctor.cli.gateway import gateway as gateway_command
 from junctor.cli.operator import operator as operator_command
-from junctor.gateway.configuration import GatewayConfiguration
+from junctor.gateway.configuration import RESERVED_HEADERS, GatewayConfiguration
 from junctor.gateway.configuration import parse_configuration as parse_gateway_configuration
 from tests.cluster.api import Api, Object, wait_for
 from tests.cluster.controlplane import ControlPlane
@@ -265,6 +265,7 @@ def with_upstream(**fields: Any) -> Any:
         (with_upstream(key="secret"), "at '/gatewayDefaults/upstreams/0': additional properties 'key' not allowed"),
         (with_upstream(keySecretRef={"key": "k"}), "at '/gatewayDefaults/upstreams/0/keySecretRef': missing property 'name'"),
         (with_upstream(headers={"X Y": "z"}), "'X Y' does not match pattern"),
+        (with_upstream(headers={"X-Y": "a\nb"}), "at '/gatewayDefaults/upstreams/0/headers/X-Y': 'a\\nb' does not match pattern"),
         (with_upstream(headers={"authorization": "Bearer x"}), 'upstreams[0] of "default" has a header authorization'),
         ({"gateways": [{"name": "a", "connectorSelector": {"team": "a"}}]}, "additional properties 'team' not allowed"),
         ({"gateways": [{"name": "a", "defaultConnectorID": "{namespace}"}]}, "at '/gateways/0/defaultConnectorID'"),
@@ -282,6 +283,12 @@ def test_wrong_values_are_refused_with_a_message_that_says_where(values: Any, me
     with pytest.raises(HelmFailed) as caught:
         render_chart("somewhere", values)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("header", sorted(RESERVED_HEADERS))
+def test_headers_that_a_gateway_would_not_start_with_are_refused(header: str) -> None:
+    with pytest.raises(HelmFailed, match=f"has a header {header}, which the gateway sets itself; remove it"):
+        render_chart("somewhere", with_upstream(headers={header: "x"}))
 
 
 def test_the_page_about_trouble_quotes_what_the_chart_says() -> None:

@@ -18,6 +18,9 @@ Refuses a gateway that cannot work, in words that the schema has none for: (dict
     {{- if eq (lower $header) "authorization" -}}
       {{- fail (printf "gateways: upstreams[%d] of %q has a header %s, and values are no place for a key; put it into a Secret and name that in keySecretRef" $number $name $header) -}}
     {{- end -}}
+    {{- if has (lower $header) (list "accept-encoding" "connection" "content-length" "content-type" "cookie" "host" "keep-alive" "te" "trailer" "transfer-encoding" "upgrade") -}}
+      {{- fail (printf "gateways: upstreams[%d] of %q has a header %s, which the gateway sets itself; remove it" $number $name $header) -}}
+    {{- end -}}
   {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -19,7 +19,8 @@ from junctor.gateway.upstream.router import UpstreamRoute, UpstreamRouter
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,4094}[\x21-\x7e])?")
-_RESERVED_HEADERS: Final = frozenset(
+#: Headers that the gateway sets by itself, in lower case.
+RESERVED_HEADERS: Final = frozenset(
     (
         "accept-encoding",
         "connection",
@@ -66,7 +67,7 @@ class UpstreamConfiguration(_Model):
                 raise ValueError(f"{name[:128]!r} is no header name")
             if name.lower() == "authorization":
                 raise ValueError("Authorization comes from keyFile; put the key there")
-            if name.lower() in _RESERVED_HEADERS:
+            if name.lower() in RESERVED_HEADERS:
                 raise ValueError(f"{name} is set by the gateway; remove it")
             if not _HEADER_VALUE.fullmatch(text):
                 raise ValueError(f"the value of {name} must be 1 to 4096 printable ASCII characters without spaces around")
