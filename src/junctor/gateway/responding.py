@@ -9,8 +9,8 @@ from junctor.gateway.caller_view import CallerView
 from junctor.gateway.callers import Caller
 from junctor.gateway.catalog import near_ids
 from junctor.gateway.configuration import UpstreamConfiguration, upstream_router
-from junctor.gateway.errors import BadRequest
-from junctor.gateway.mcp import McpClientPool, McpRefused
+from junctor.gateway.errors import BadRequest, NotServing
+from junctor.gateway.mcp import HeaderRefused, McpClientPool, McpRefused
 from junctor.gateway.passthrough import passthrough_routes
 from junctor.gateway.responses.endpoint import responses_routes
 from junctor.gateway.responses.refusals import ListingRefused
@@ -79,8 +79,10 @@ class Responding:
 
     def _connector(self, caller: Caller, connector_id: str) -> Mapping[str, Any] | None:
         served = self._served()
-        connector = CallerView.of(served, caller).get(connector_id) if served is not None else None
-        if served is None or connector is None:
+        if served is None:
+            raise NotServing
+        connector = CallerView.of(served, caller).get(connector_id)
+        if connector is None:
             return None
         unavailable = served.unavailable(connector)
         content = connector.entry.content
@@ -98,5 +100,7 @@ class Responding:
             raise RuntimeError(f"connector {content['id']} is not served any more")
         try:
             return self._pool.from_config(connector.entry, served.credentials, authorization=authorization, headers=headers)
+        except HeaderRefused as refused:
+            raise BadRequest(str(refused), param="headers", code="invalid_value") from refused
         except McpRefused as refused:
-            raise BadRequest(str(refused), code="invalid_value") from refused
+            raise ListingFailed(str(refused), 424) from refused

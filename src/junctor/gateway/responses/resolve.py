@@ -24,7 +24,8 @@ class ResponsesPorts:
     connector: the content of a connector's entry, None when there is none for this caller. What cannot be used now has `available` false
     and a `reason`.
     near_ids: ids of connectors that exist for the caller and look like the one that was asked for.
-    connector_server: the server of an entry's content, with the caller's authorization (None: it brought none) and headers.
+    connector_server: the server of an entry's content, with the caller's authorization (None: it brought none) and headers. Raises
+    BadRequest, whose `param` is the field of the tool, and ListingFailed when the entry itself cannot be used.
     url_server: the same for a URL of the caller; None: callers may not name URLs. What it refuses, it refuses with an ApiError.
     """
 
@@ -69,8 +70,10 @@ async def _declared(ports: ResponsesPorts, caller: Caller, tool: McpDeclaration,
     try:
         server = ports.connector_server(content, authorization, headers)
     except BadRequest as refusal:
-        refusal.param = refusal.param or place
+        refusal.param = f"{place}.{refusal.param}"
         raise
+    except ListingFailed as failed:
+        raise ListingRefused(tool.server_label, failed) from failed
     return DeclaredServer(tool.server_label, server, policy, _about(tool) or str(content.get("description") or ""))
 
 
