@@ -6,12 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from junctor.demo.calling import Calling, new_parcel
+from junctor.demo.calling import Calling
 from junctor.demo.client import ask, ask_streaming
 from junctor.demo.manifests import orders
 from junctor.demo.processes import Bundled, Standalone
@@ -123,26 +124,48 @@ def children_of(parent: int) -> list[int]:
 CALL = Round(calls=[Call("mcp__orders__order_status", {"order": "1042"})])
 
 
-@pytest.mark.parametrize(
-    ("rounds", "secret", "message"),
-    [
-        pytest.param([Round(text="I know.")], False, "the items are mcp_list_tools, message instead of", id="tool not called"),
-        pytest.param([CALL, Round(text="I forgot.")], True, "the answer is not what the tool said: I forgot.", id="result not read"),
-        pytest.param([CALL, Round(text="Done.")], False, "the tool's call failed", id="other result"),
-        pytest.param([Round(status=400, error="no")], False, "the OpenAI client: .*no", id="model refuses"),
-    ],
-)
-def test_calls_that_did_not_happen_as_told_are_failures(tmp_path: Path, rounds: Sequence[Round], secret: bool, message: str) -> None:
-    parcel = new_parcel()
-    telling = Telling(lambda line: None)
-    manifests = tmp_path / "connectors"
+@contextmanager
+def calling(directory: Path, model: ModelServer, parcel: str) -> Iterator[Standalone]:
+    """A standalone with the demo's connector and MCP server, which tells `parcel`."""
+    manifests = directory / "connectors"
     manifests.mkdir()
     with (
-        ModelServer({"demo-model": rounds}) as model,
-        Bundled("server", "server", tmp_path / "server.log", parcel if secret else "another") as server,
-        Standalone(manifests, tmp_path / "standalone.log", upstream=model.url) as standalone,
-        Scene(standalone, telling) as scene,
+        Bundled("server", "server", directory / "server.log", parcel) as server,
+        Standalone(manifests, directory / "standalone.log", upstream=model.url) as standalone,
+        Scene(standalone, Telling(lambda line: None)) as scene,
     ):
         scene.write("orders.yaml", orders(server.url), lambda: "connector_orders" in scene.catalog())
-        with pytest.raises(Failed, match=f"step 1: {message}"):
-            Calling(telling, f"{standalone.url}/v1", parcel).tell()
+        yield standalone
+
+
+@pytest.mark.parametrize(
+    ("rounds", "told", "message"),
+    [
+        pytest.param([Round(text="I know.")], "P-1", "the items are mcp_list_tools, message instead of", id="tool not called"),
+        pytest.param([CALL, Round(text="I forgot.")], "P-1", "the answer is not what the tool said: I forgot.", id="result not read"),
+        pytest.param([CALL, Round(text="P-1")], "P-2", "the tool's call failed", id="another result"),
+        pytest.param([Round(status=400, error="no")], "P-1", "the OpenAI client: .*no", id="model refuses"),
+    ],
+)
+def test_calls_that_did_not_happen_as_told_are_failures(tmp_path: Path, rounds: Sequence[Round], told: str, message: str) -> None:
+    with (
+        ModelServer({"demo-model": rounds}) as model,
+        calling(tmp_path, model, told) as standalone,
+        pytest.raises(Failed, match=f"step 1: {message}"),
+    ):
+        Calling(Telling(lambda line: None), f"{standalone.url}/v1", "P-1").tell()
+
+
+def test_a_gateway_that_dies_in_the_middle_of_the_stream_is_a_failure(tmp_path: Path) -> None:
+    def kill_at_the_first_word(line: str) -> None:
+        if "as a stream" in line:
+            model.scripts["demo-model"] = [CALL, Round(text="It is P-1.", hang=2)]
+        if "response.output_text.delta" in line:
+            standalone.kill()
+
+    with (
+        ModelServer({"demo-model": [CALL, Round(text="It is P-1.")]}) as model,
+        calling(tmp_path, model, "P-1") as standalone,
+        pytest.raises(Failed, match="step 2: the OpenAI client"),
+    ):
+        Calling(Telling(kill_at_the_first_word), f"{standalone.url}/v1", "P-1").tell()

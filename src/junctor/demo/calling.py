@@ -42,7 +42,7 @@ class Calling:
 
     def _call(self, version: str) -> None:
         self._telling.title(f"An application uses it, with the OpenAI client (openai {version})")
-        self._say("   The model is a script, which calls the tool and then says what it said. All the rest is real.")
+        self._say("   The model is a script, which calls the tool and then says what it said, 5 ms a word. All the rest is real.")
         self._show_code(ask)
         response, took = _timed(lambda: ask(self._base_url))
         self._say(f'   ask("{self._base_url}") took {took}. The response is {response.status}; its items:')

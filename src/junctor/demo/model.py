@@ -1,7 +1,7 @@
 """The model server of the demo, which is a script and no model: `python -m junctor.demo.model DESCRIPTOR`.
 
 POST /v1/chat/completions, streaming or not, as vLLM has it. The script: call the first tool with the number in the question; then say
-what the tool said. A stream comes at the pace of a model.
+what the tool said. A stream takes its time, as a model's does, so that one sees it come; Junctor always asks for one.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from junctor.demo.serving import serve
 
 _HEAD: Final = {"id": "chatcmpl-demo", "created": 1_750_000_000}
 #: Between two words of a stream.
-_PAUSE_SECONDS: Final = 0.02
+_PAUSE_SECONDS: Final = 0.005
 _USAGE: Final = {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20}
 
 
