@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from junctor.api.conditions import REASONS, ConditionType
-from junctor.api.crd import connector_crd, connector_schema
+from junctor.api.conditions import REASONS, SKIP_REASONS, ConditionType, SkipReason
+from junctor.api.crd import crd_of, schema_of
 from junctor.api.generate import CARRIED_BY, generated_files, helm_template, main
+from junctor.api.kinds import CONNECTOR, KINDS, REGISTRY, ResourceKind
 from junctor.planning.statuses import PERMANENT
 
 _ROOT = Path(__file__).parents[2]
@@ -21,7 +22,12 @@ def _nodes(path: str, node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
         yield from _nodes(f"{path}.{name}", child)
 
 
-NODES = [(path, node) for path, node in _nodes("", connector_schema()) if path not in ("", ".metadata", ".apiVersion", ".kind")]
+NODES = [
+    (path, node)
+    for kind in KINDS
+    for path, node in _nodes(kind.kind, schema_of(kind))
+    if path.removeprefix(kind.kind) not in ("", ".metadata", ".apiVersion", ".kind")
+]
 
 
 def test_every_string_and_list_has_a_bound() -> None:
@@ -44,14 +50,20 @@ def test_every_list_says_how_it_merges() -> None:
 
 def test_the_schema_is_structural_and_without_defaults_in_the_spec() -> None:
     assert [path for path, node in NODES if node.keys() & {"anyOf", "oneOf", "$ref", "nullable", "title"}] == []
-    assert [path for path, node in NODES if "default" in node] == [".status"]
+    assert [path for path, node in NODES if "default" in node] == [f"{kind.kind}.status" for kind in KINDS]
 
 
-def test_the_default_is_on_the_status_object_itself() -> None:
-    default = connector_schema()["properties"]["status"]["default"]
-    assert [(c["type"], c["status"], c["reason"]) for c in default["conditions"]] == [
-        (kind, "Unknown", "Pending") for kind in ("Accepted", "ResolvedRefs", "Programmed", "Ready")
-    ]
+@pytest.mark.parametrize(
+    ("kind", "conditions"),
+    [
+        (CONNECTOR, ["Accepted", "ResolvedRefs", "Programmed", "Ready"]),
+        (REGISTRY, ["Accepted", "ResolvedRefs", "Synced", "Programmed", "Ready"]),
+    ],
+    ids=["MCPConnector", "MCPRegistry"],
+)
+def test_the_default_is_on_the_status_object_itself(kind: ResourceKind, conditions: list[str]) -> None:
+    default = schema_of(kind)["properties"]["status"]["default"]
+    assert [(c["type"], c["status"], c["reason"]) for c in default["conditions"]] == [(name, "Unknown", "Pending") for name in conditions]
 
 
 def test_rules_say_which_field_they_blame() -> None:
@@ -61,9 +73,12 @@ def test_rules_say_which_field_they_blame() -> None:
             assert not blamed or blamed in node["properties"], f"{path}: {rule['message']}"
 
 
-def test_the_generated_crd_is_what_the_models_say() -> None:
-    text = generated_files()["crds/mcpconnectors.junctor.dev.yaml"]
-    assert yaml.safe_load(text) == connector_crd()
+@pytest.mark.parametrize(("name", "kind"), [("mcpconnectors", CONNECTOR), ("mcpregistries", REGISTRY)])
+def test_a_generated_crd_is_what_the_models_say(name: str, kind: ResourceKind) -> None:
+    assert yaml.safe_load(generated_files()[f"crds/{name}.junctor.dev.yaml"]) == crd_of(kind)
+
+
+def test_nothing_has_drifted() -> None:
     assert main(["--check"]) == 0, "run `make crds`"
 
 
@@ -76,18 +91,19 @@ def test_check_names_what_drifted_and_how_to_mend_it(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().err == "not what the models say: docs/conditions.md; run `make crds`\n"
 
 
-def test_the_chart_template_is_the_crd_behind_two_switches() -> None:
-    template = helm_template(connector_crd())
+def test_the_chart_template_is_the_crds_behind_two_switches() -> None:
+    crds = [crd_of(kind) for kind in KINDS]
+    template = helm_template(crds)
     lines = [line for line in template.splitlines() if "{{" not in line]
-    body = yaml.safe_load("\n".join(lines))
-    assert body["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
-    assert body == connector_crd()
-    assert "{{- if .Values.crds.install }}" in template
-    assert "{{- if .Values.crds.keep }}" in template
+    bodies = list(yaml.safe_load_all("\n".join(lines)))
+    assert [body["metadata"].pop("annotations") for body in bodies] == [{"helm.sh/resource-policy": "keep"}] * len(crds)
+    assert bodies == crds
+    assert template.count("{{- if .Values.crds.install }}") == 1
+    assert template.count("{{- if .Values.crds.keep }}") == len(crds)
 
 
 def test_braces_in_a_description_do_not_reach_helm() -> None:
-    template = helm_template({"metadata": {"name": "x"}, "description": "use {{ name }}"})
+    template = helm_template([{"metadata": {"name": "x"}, "description": "use {{ name }}"}])
     assert 'use {{ "{{" }} name {{ "}}" }}' in template
 
 
@@ -98,3 +114,9 @@ def test_every_reason_belongs_to_a_condition_and_is_explained() -> None:
     assert set(CARRIED_BY[ConditionType.STALLED]) == PERMANENT
     page = generated_files()["docs/conditions.md"]
     assert all(f"| `{reason}` |" in page for reason in REASONS)
+
+
+def test_every_skip_reason_is_explained() -> None:
+    assert set(SKIP_REASONS) == set(SkipReason)
+    section = generated_files()["docs/conditions.md"].partition("## Skipped servers")[2]
+    assert all(f"| `{reason}` |" in section for reason in SkipReason)

@@ -1,15 +1,24 @@
 """The same cases that the API server judges (tests/cluster/crd), judged by the Python twin of the rules."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from junctor.api.base import ApiModel, Rule
-from junctor.api.connector import ID_IMMUTABLE_MESSAGE, RESOURCE_RULES, MCPConnectorSpec, effective_id
+from junctor.api.connector import ID_IMMUTABLE_MESSAGE, effective_id
+from junctor.api.kinds import KINDS, ResourceKind
 from junctor.api.manifests import parse_manifests
-from junctor.api.resources import ConnectorResource
+from junctor.api.registry import REGISTRY_ID_IMMUTABLE_MESSAGE, effective_registry_id
+from junctor.api.resources import ConnectorResource, RegistryResource, StoredResource
 from tests.cluster.crd_cases import Case, accepted, refused
+
+#: How each kind is read, what its id is, and what is said when that changes.
+READERS: dict[str, tuple[Callable[[dict[str, Any]], StoredResource[Any]], Callable[[dict[str, Any], str], str], str]] = {
+    "MCPConnector": (ConnectorResource.of, effective_id, ID_IMMUTABLE_MESSAGE),
+    "MCPRegistry": (RegistryResource.of, effective_registry_id, REGISTRY_ID_IMMUTABLE_MESSAGE),
+}
 
 
 @pytest.mark.parametrize("case", refused())
@@ -36,9 +45,10 @@ def test_manifests_are_accepted_alike(case: Case) -> None:
         assert [manifest.body["metadata"]["name"] for manifest in manifests] == [body["metadata"]["name"]]
 
 
-def test_every_rule_has_a_case() -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_rule_has_a_case(kind: ResourceKind) -> None:
     tested = {param.values[0].expect for param in refused()}
-    untested = [rule.message for rule in (*RESOURCE_RULES, *_rules_of(MCPConnectorSpec)) if rule.message not in tested]
+    untested = [rule.message for rule in (*kind.rules, *_rules_of(kind.spec)) if rule.message not in tested]
     assert untested == [], "write a file in tests/cluster/crd for each"
 
 
@@ -49,15 +59,17 @@ def test_every_rule_of_one_object_is_reported_at_once() -> None:
 
 
 def _problems(case: Case) -> list[str]:
+    read, id_of, immutable = READERS[case.kind]
+    (kind,) = (kind for kind in KINDS if kind.kind == case.kind)
     problems: list[str] = []
     for body in case.objects:
         stored = {**body, "metadata": {**body["metadata"], "uid": "1"}}
-        problems += ConnectorResource.of(stored).problems
-    ids = [effective_id(body["spec"], body["metadata"]["name"]) for body in case.objects]
+        problems += read(stored).problems
+    ids = [id_of(body["spec"], body["metadata"]["name"]) for body in case.objects]
     if len(set(ids)) > 1:
-        problems.append(f"spec.connectorID: {ID_IMMUTABLE_MESSAGE}")
+        problems.append(f"spec.{kind.id_field}: {immutable}")
     for body in case.objects:
-        problems += [f"{rule.field}: {rule.message}" for rule in RESOURCE_RULES if rule.check is not None and not rule.check(body)]
+        problems += [f"{rule.field}: {rule.message}" for rule in kind.rules if rule.check is not None and not rule.check(body)]
     return problems
 
 

@@ -137,7 +137,7 @@ def test_objects_of_others_are_passed_over() -> None:
     [
         ("junctor.dev/v1", "MCPConnector", "a.yaml:1:1: MCPConnector x: apiVersion: MCPConnector is known as junctor.dev/v1alpha1"),
         ("junktor.dev/v1alpha1", "MCPConnector", "a.yaml:1:1: MCPConnector x: apiVersion: MCPConnector is known as junctor.dev/v1alpha1"),
-        ("junctor.dev/v1alpha1", "MCPConector", "this version of Junctor knows MCPConnector (junctor.dev/v1alpha1), not this kind"),
+        ("junctor.dev/v1alpha1", "MCPConector", "knows MCPConnector and MCPRegistry (junctor.dev/v1alpha1), not this kind"),
         ("5", "MCPConnector", "apiVersion: is required, as a string"),
     ],
 )

@@ -126,6 +126,8 @@ def _sentence(item: Any) -> str:
             return f"is too long: at most {context['max_length']} characters"
         case "string_too_short":
             return f"is too short: at least {context['min_length']} characters"
+        case "too_short":
+            return f"has too few items: at least {context['min_length']}"
         case "too_long":
             return f"has too many items: at most {context['max_length']}"
         case "literal_error":

@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition of MCPConnector, made from the models: one source for `kubectl explain`, the API server and Python."""
+"""The CustomResourceDefinitions, made from the models: one source for `kubectl explain`, the API server and Python."""
 
 from collections.abc import Iterable, Mapping
 from inspect import cleandoc
@@ -10,13 +10,7 @@ from pydantic_core import core_schema
 from junctor.api import names
 from junctor.api.base import ApiModel, Rule
 from junctor.api.conditions import ConditionType, pending_conditions
-from junctor.api.connector import RESOURCE_RULES, MCPConnectorSpec
-from junctor.api.status import MCPConnectorStatus
-
-CONNECTOR_DESCRIPTION: Final = (
-    "MCPConnector declares one MCP server that applications use by its id as connector_id in the OpenAI Responses API. "
-    "status.conditions tell whether the gateways serve it."
-)
+from junctor.api.kinds import ResourceKind
 
 #: The order of keywords in the generated schema, so that a reader finds them where expected and the files never change by accident.
 _KEYWORDS: Final = (
@@ -51,20 +45,20 @@ _CONDITION: Final[dict[str, Any]] = {
 }
 
 
-def connector_crd() -> dict[str, Any]:
+def crd_of(kind: ResourceKind) -> dict[str, Any]:
     """The CRD as the API server takes it, with a stable order of keys."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": names.CONNECTOR_CRD, "labels": {names.CRD_LABEL: names.CRD_LABEL_VALUE}},
+        "metadata": {"name": kind.crd, "labels": {names.CRD_LABEL: names.CRD_LABEL_VALUE}},
         "spec": {
             "group": names.GROUP,
             "names": {
-                "kind": names.CONNECTOR_KIND,
-                "listKind": f"{names.CONNECTOR_KIND}List",
-                "plural": names.CONNECTOR_PLURAL,
-                "singular": names.CONNECTOR_KIND.lower(),
-                "shortNames": ["mcpc"],
+                "kind": kind.kind,
+                "listKind": f"{kind.kind}List",
+                "plural": kind.plural,
+                "singular": kind.kind.lower(),
+                "shortNames": [kind.short_name],
                 "categories": [names.CATEGORY],
             },
             "scope": "Namespaced",
@@ -73,59 +67,43 @@ def connector_crd() -> dict[str, Any]:
                     "name": names.VERSION,
                     "served": True,
                     "storage": True,
-                    "additionalPrinterColumns": _columns(),
-                    "selectableFields": [{"jsonPath": ".spec.connectorID"}],
+                    "additionalPrinterColumns": _columns(kind),
+                    "selectableFields": [{"jsonPath": f".spec.{kind.id_field}"}],
                     "subresources": {"status": {}},
-                    "schema": {"openAPIV3Schema": connector_schema()},
+                    "schema": {"openAPIV3Schema": schema_of(kind)},
                 }
             ],
         },
     }
 
 
-def connector_schema() -> dict[str, Any]:
-    """The structural schema of a whole MCPConnector."""
-    status = _schema_of(MCPConnectorStatus)
+def schema_of(kind: ResourceKind) -> dict[str, Any]:
+    """The structural schema of a whole object."""
+    status = _model_schema(kind.status)
     status["properties"]["conditions"]["items"] = _ordered(_CONDITION)
     # On the object itself and not on `conditions`: only so it shows from the first moment, before anything writes the status.
-    status["default"] = {"conditions": pending_conditions()}
+    status["default"] = {"conditions": pending_conditions(kind.conditions)}
     return _ordered(
         {
-            "description": CONNECTOR_DESCRIPTION,
+            "description": kind.description,
             "type": "object",
             "required": ["spec"],
             "properties": {
                 "apiVersion": {"type": "string", "description": f"Version of this representation of the resource: {names.API_VERSION}."},
-                "kind": {"type": "string", "description": f"Kind of the resource: {names.CONNECTOR_KIND}."},
+                "kind": {"type": "string", "description": f"Kind of the resource: {kind.kind}."},
                 "metadata": {"type": "object"},
-                "spec": _schema_of(MCPConnectorSpec),
+                "spec": _model_schema(kind.spec),
                 "status": status,
             },
-            "x-kubernetes-validations": _validations(RESOURCE_RULES),
+            "x-kubernetes-validations": _validations(kind.rules),
         }
     )
 
 
-def _columns() -> list[dict[str, Any]]:
-    def condition(kind: ConditionType, field: str = "status") -> str:
-        return f'.status.conditions[?(@.type=="{kind}")].{field}'
-
-    return [
-        {"name": "ID", "type": "string", "jsonPath": ".status.connectorID", "description": "The id that applications use."},
-        {"name": "URL", "type": "string", "jsonPath": ".spec.url", "description": "Address of the MCP server."},
-        *(
-            {"name": str(kind), "type": "string", "jsonPath": condition(kind)}
-            for kind in (ConditionType.ACCEPTED, ConditionType.PROGRAMMED, ConditionType.READY)
-        ),
-        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-        {
-            "name": "Message",
-            "type": "string",
-            "jsonPath": condition(ConditionType.READY, "message"),
-            "priority": 1,
-            "description": "Message of the Ready condition.",
-        },
-    ]
+def _columns(kind: ResourceKind) -> list[dict[str, Any]]:
+    age = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+    # As kubectl itself does: what only -o wide shows comes last.
+    return sorted([*kind.columns, age], key=lambda column: column.get("priority", 0))
 
 
 class _StructuralSchema(GenerateJsonSchema):
@@ -147,7 +125,7 @@ class _StructuralSchema(GenerateJsonSchema):
         return json_schema
 
 
-def _schema_of(model: type[ApiModel]) -> dict[str, Any]:
+def _model_schema(model: type[ApiModel]) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True, schema_generator=_StructuralSchema)
     return _ordered(_inlined(schema, schema.pop("$defs", {})))
 

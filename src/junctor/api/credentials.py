@@ -65,16 +65,16 @@ class Credentials(ApiModel):
             min_length=1,
             max_length=64,
             json_schema_extra={"x-kubernetes-list-type": "set"},
-            description="The hosts to which it may be sent, without port, as globs: mcp.example.com, or *.example.com for all below it.",
+            description="The hosts that may see it, without port, as globs: `mcp.example.com`, or `*.example.com` for all below it.",
         ),
         AfterValidator(without_duplicates),
     ]
-    headers: Annotated[Headers | None, Field(description="HTTP headers sent with every request to these servers.")] = None
+    headers: Annotated[Headers | None, Field(max_length=8, description="HTTP headers sent with every request to these servers.")] = None
     auth: Annotated[Auth | None, Field(description="How the gateway authenticates to these servers.")] = None
     variables: Annotated[
         tuple[Variable, ...] | None,
         Field(
-            max_length=32,
+            max_length=16,
             description="Values of the variables that the servers' registry entries ask for.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),

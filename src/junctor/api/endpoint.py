@@ -56,7 +56,7 @@ class Header(ApiModel):
     value: Annotated[
         str | None,
         # The bound of the schema is wider than the rule, so that the rule speaks: its message says what to do.
-        Field(max_length=16384, description="The value itself, at most 4096 characters. For secrets use valueFrom."),
+        Field(max_length=8192, description="The value itself, at most 4096 characters. For secrets use valueFrom."),
     ] = None
     value_from: Annotated[HeaderSource | None, Field(description="Takes the value from a Secret.")] = None
 

@@ -1,20 +1,21 @@
 """Writes what follows from the models: `python -m junctor.api.generate [--check]` (`make crds`).
 
-The CRD, the chart's copy of it, the reference of the resource and the list of conditions. With --check nothing is written; files that
+The CRDs, the chart's copy of them, a page of reference for each and the list of conditions. With --check nothing is written; files that
 are not what the models say are named, and the exit code is 1.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from junctor.api import names
-from junctor.api.conditions import CONDITION_MEANING, REASONS, ConditionType, Reason
-from junctor.api.crd import CONNECTOR_DESCRIPTION, connector_crd
+from junctor.api.conditions import CONDITION_MEANING, REASONS, SKIP_REASONS, ConditionType, Reason
+from junctor.api.crd import crd_of
+from junctor.api.kinds import KINDS
 
 _NOTICE: Final = "Generated from src/junctor/api by `make crds`; do not edit."
 
@@ -29,6 +30,12 @@ CARRIED_BY: Final[dict[ConditionType, tuple[Reason, ...]]] = {
     ConditionType.RESOLVED_REFS: (
         Reason.PENDING, Reason.RESOLVED_REFS, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_VALUE_INVALID,
         Reason.DISABLED, Reason.NOT_ACCEPTED,
+    ),
+    ConditionType.SYNCED: (
+        Reason.PENDING, Reason.SYNCING, Reason.SYNCED, Reason.CONNECTOR_LIMIT_REACHED, Reason.PARTIAL_SYNC, Reason.SUSPICIOUS_SHRINK,
+        Reason.NOT_A_REGISTRY, Reason.REGISTRY_UNREACHABLE, Reason.REGISTRY_UNAUTHORIZED, Reason.REGISTRY_TLS_FAILED,
+        Reason.REGISTRY_RATE_LIMITED, Reason.REGISTRY_ERROR, Reason.SYNC_TIMEOUT, Reason.UNRESOLVED_REFS, Reason.DISABLED,
+        Reason.NOT_ACCEPTED,
     ),
     ConditionType.PROGRAMMED: (
         Reason.PENDING, Reason.PROGRAMMED, Reason.PUBLISHING, Reason.PUBLISH_FAILED, Reason.MAP_OF_ANOTHER_INSTALLATION,
@@ -46,24 +53,29 @@ CARRIED_BY: Final[dict[ConditionType, tuple[Reason, ...]]] = {
 
 def generated_files() -> dict[str, str]:
     """Every generated file: path from the root of the repository, content."""
-    crd = connector_crd()
+    crds = [crd_of(kind) for kind in KINDS]
     return {
-        f"crds/{names.CONNECTOR_CRD}.yaml": f"# {_NOTICE}\n{_as_yaml(crd)}",
-        "charts/junctor/templates/crds.yaml": helm_template(crd),
-        "docs/reference/mcpconnector.md": connector_reference(crd),
+        **{f"crds/{crd['metadata']['name']}.yaml": f"# {_NOTICE}\n{_as_yaml(crd)}" for crd in crds},
+        "charts/junctor/templates/crds.yaml": helm_template(crds),
+        **{f"docs/reference/{crd['spec']['names']['singular']}.md": reference_page(crd) for crd in crds},
         "docs/conditions.md": conditions_page(),
     }
 
 
-def helm_template(crd: Mapping[str, Any]) -> str:
-    """The CRD as a template of the chart: left out without `crds.install`, left behind on uninstalling with `crds.keep`."""
+def helm_template(crds: Iterable[Mapping[str, Any]]) -> str:
+    """The CRDs as a template of the chart: left out without `crds.install`, left behind on uninstalling with `crds.keep`."""
+    documents = "---\n".join(_helm_document(crd) for crd in crds)
+    return "{{- /* " + _NOTICE + " */ -}}\n{{- if .Values.crds.install }}\n" + documents + "{{- end }}\n"
+
+
+def _helm_document(crd: Mapping[str, Any]) -> str:
     text = _as_yaml(crd).replace("{{", "\0").replace("}}", '{{ "}}" }}').replace("\0", '{{ "{{" }}')
     keep = '  {{- if .Values.crds.keep }}\n  annotations:\n    "helm.sh/resource-policy": keep\n  {{- end }}\n'
     name = f"  name: {crd['metadata']['name']}\n"
     head, found, tail = text.partition(name)
     if not found:
         raise AssertionError("the CRD's metadata is not where the template needs it")
-    return "{{- /* " + _NOTICE + " */ -}}\n{{- if .Values.crds.install }}\n" + head + name + keep + tail + "{{- end }}\n"
+    return head + name + keep + tail
 
 
 def conditions_page() -> str:
@@ -77,25 +89,35 @@ def conditions_page() -> str:
         "Until the operator has looked, the API server itself shows every condition as `Unknown` with the reason `Pending`.",
     ]
     for kind, meaning in CONDITION_MEANING.items():
-        lines += ["", f"## {kind}", "", _plain(meaning), "", "| reason | meaning | what to do |", "|---|---|---|"]
-        for reason in CARRIED_BY[kind]:
-            what, remedy = REASONS[reason]
-            lines.append(f"| `{reason}` | {_plain(what)} | {_plain(remedy) or 'Nothing.'} |")
+        lines += ["", f"## {kind}", "", _plain(meaning), "", *_reasons({reason: REASONS[reason] for reason in CARRIED_BY[kind]})]
+    lines += [
+        "",
+        "## Skipped servers",
+        "",
+        "`status.skipped` of an MCPRegistry counts the servers that did not become connectors, by these reasons, with some examples.",
+        "",
+        *_reasons(SKIP_REASONS),
+    ]
     return "\n".join(lines) + "\n"
 
 
-def connector_reference(crd: Mapping[str, Any]) -> str:
-    """docs/reference/mcpconnector.md."""
+def _reasons(reasons: Mapping[Any, tuple[str, str]]) -> list[str]:
+    rows = [f"| `{reason}` | {_plain(what)} | {_plain(remedy) or 'Nothing.'} |" for reason, (what, remedy) in reasons.items()]
+    return ["| reason | meaning | what to do |", "|---|---|---|", *rows]
+
+
+def reference_page(crd: Mapping[str, Any]) -> str:
+    """The page about a kind in docs/reference/."""
     version = crd["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
     selectors = ", ".join(f"`{field['jsonPath'][1:]}`" for field in version["selectableFields"])
     lines = [
         f"<!-- {_NOTICE} -->",
-        f"# {names.CONNECTOR_KIND}",
+        f"# {crd['spec']['names']['kind']}",
         "",
-        CONNECTOR_DESCRIPTION,
+        schema["description"],
         "",
-        f"`apiVersion: {names.API_VERSION}`, namespaced. With kubectl: `{names.CONNECTOR_PLURAL}`, "
+        f"`apiVersion: {names.API_VERSION}`, namespaced. With kubectl: `{crd['spec']['names']['plural']}`, "
         f"`{crd['spec']['names']['shortNames'][0]}`, or the category `{names.CATEGORY}`. "
         f"Field selectors: {selectors}.",
         "",

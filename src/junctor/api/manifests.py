@@ -13,16 +13,17 @@ from pydantic import ValidationError
 
 from junctor.api import names
 from junctor.api.base import Fault, faults_of, path_text
-from junctor.api.connector import RESOURCE_RULES, MCPConnectorSpec
-from junctor.api.crd import connector_schema
+from junctor.api.crd import schema_of
+from junctor.api.kinds import KINDS, ResourceKind
 from junctor.api.yaml_documents import Document, Path, YamlFault, documents
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _SECRET_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
 
+_OURS: Final = {kind.kind: kind for kind in KINDS}
 _TOP_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    names.CONNECTOR_KIND: ("apiVersion", "kind", "metadata", "spec", "status"),
+    **dict.fromkeys(_OURS, ("apiVersion", "kind", "metadata", "spec", "status")),
     "Secret": ("apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"),
     "Namespace": ("apiVersion", "kind", "metadata", "spec", "status"),
 }
@@ -59,8 +60,8 @@ class ManifestProblem:
 def parse_manifests(text: str, source: str) -> tuple[list[Manifest], list[ManifestProblem]]:
     """The good objects of a YAML (or JSON) text in its order, and everything that is wrong with the others.
 
-    source: how messages name the text, normally the file. Known kinds are MCPConnector, Secret and Namespace, also within `kind: List`;
-    objects of other API groups are passed over. Never raises for what the text holds.
+    source: how messages name the text, normally the file. Known kinds are MCPConnector, MCPRegistry, Secret and Namespace, also
+    within `kind: List`; objects of other API groups are passed over. Never raises for what the text holds.
     """
     manifests: list[Manifest] = []
     problems: list[ManifestProblem] = []
@@ -98,7 +99,7 @@ def _located(fault: Fault, body: Any, path: Path, document: Document, source: st
 
 
 def _is_known(body: Mapping[str, Any]) -> bool:
-    return (body["apiVersion"], body["kind"]) in ((names.API_VERSION, names.CONNECTOR_KIND), ("v1", "Secret"), ("v1", "Namespace"))
+    return body["apiVersion"] == (names.API_VERSION if body["kind"] in _OURS else "v1") and body["kind"] in _TOP_FIELDS
 
 
 def _faults(body: Any) -> Iterator[Fault]:
@@ -113,14 +114,14 @@ def _faults(body: Any) -> Iterator[Fault]:
     if _is_known(body):
         yield from _unknown(body, _TOP_FIELDS[kind], ())
         yield from _metadata_faults(body)
-        if kind == names.CONNECTOR_KIND:
-            yield from _connector_faults(body)
+        if kind in _OURS:
+            yield from _resource_faults(_OURS[kind], body)
         elif kind == "Secret":
             yield from _secret_faults(body)
-    elif kind == names.CONNECTOR_KIND:
+    elif kind in _OURS:
         yield Fault(("apiVersion",), f"{kind} is known as {names.API_VERSION}")
     elif group == names.GROUP:
-        yield Fault(("kind",), f"this version of Junctor knows {names.CONNECTOR_KIND} ({names.API_VERSION}), not this kind")
+        yield Fault(("kind",), f"this version of Junctor knows {' and '.join(_OURS)} ({names.API_VERSION}), not this kind")
 
 
 def _metadata_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
@@ -152,25 +153,25 @@ def _label_fault(value: Any, key: str) -> Iterator[Fault]:
         yield Fault(("metadata", key), "must be lower-case letters, digits and '-', at most 63 of them; for example team-a")
 
 
-def _connector_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
+def _resource_faults(kind: ResourceKind, body: Mapping[str, Any]) -> Iterator[Fault]:
     spec = body.get("spec")
     if not isinstance(spec, dict):
         yield Fault(("spec",), "is required, as an object with fields")
         return
-    yield from _unknown_in(_spec_schema(), spec, ("spec",))
+    yield from _unknown_in(_spec_schema(kind), spec, ("spec",))
     try:
-        MCPConnectorSpec.model_validate(spec)
+        kind.spec.model_validate(spec)
     except ValidationError as error:
         yield from faults_of(error, "spec")
     if isinstance(body.get("metadata"), dict) and isinstance(body["metadata"].get("name"), str):
-        for rule in RESOURCE_RULES:
+        for rule in kind.rules:
             if rule.check is not None and not rule.check(body):
                 yield Fault(tuple((rule.field or "").split(".")), rule.message)
 
 
 @cache
-def _spec_schema() -> dict[str, Any]:
-    schema: dict[str, Any] = connector_schema()["properties"]["spec"]
+def _spec_schema(kind: ResourceKind) -> dict[str, Any]:
+    schema: dict[str, Any] = schema_of(kind)["properties"]["spec"]
     return schema
 
 

@@ -43,7 +43,7 @@ class Filter(ApiModel):
     include: Annotated[
         NameGlobs | None,
         Field(
-            description="Only servers whose name matches one of these globs: * stands for any characters, slashes included, ? for one. "
+            description="Only servers whose name matches one of these globs: `*` stands for any characters, slashes included, `?` for one. "
             "Upper and lower case differ. Absent: all."
         ),
     ] = None
@@ -102,7 +102,7 @@ class MCPRegistrySpec(ApiModel):
         Field(
             alias="registryID",
             max_length=128,
-            description="The registry's part of the ids of its servers: mcp::<registryID>::<server name>. Absent: metadata.name. "
+            description="The registry's part of the ids of its servers, `mcp::<registryID>::<server name>`. Absent: metadata.name. "
             "It cannot be changed later; create a second resource instead.",
         ),
     ] = None

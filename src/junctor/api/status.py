@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from junctor.api.base import ApiModel
-from junctor.api.conditions import Condition, SkipReason
+from junctor.api.conditions import Condition
 
 
 class GatewayStatus(ApiModel):
@@ -50,7 +50,7 @@ class MCPConnectorStatus(ResourceStatus):
 class SkippedServers(ApiModel):
     """Servers that did not become connectors, for one reason."""
 
-    reason: Annotated[SkipReason, Field(description="Why; docs/conditions.md says what to do.")]
+    reason: Annotated[str, Field(max_length=64, description="Why, for machines; docs/conditions.md lists every reason and what to do.")]
     count: Annotated[int, Field(description="How many servers.")]
     examples: Annotated[
         tuple[Annotated[str, StringConstraints(max_length=256)], ...] | None,
@@ -70,7 +70,7 @@ class MCPRegistryStatus(ResourceStatus):
         Field(
             alias="registryID",
             max_length=253,
-            description="The effective id: its servers are the connectors mcp::<registryID>::<server name>.",
+            description="The effective id: its servers are the connectors `mcp::<registryID>::<server name>`.",
         ),
     ] = None
     last_sync_time: Annotated[

@@ -1,0 +1,96 @@
+"""The kinds of resources, and in what they differ: the CRDs, manifests and pages of documentation are made from these."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from junctor.api import names
+from junctor.api.base import ApiModel, Rule
+from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, ConditionType
+from junctor.api.connector import RESOURCE_RULES, MCPConnectorSpec
+from junctor.api.registry import REGISTRY_RULES, MCPRegistrySpec
+from junctor.api.status import MCPConnectorStatus, MCPRegistryStatus
+
+#: A column of `kubectl get`, as in a CRD.
+Column = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResourceKind:
+    """One kind. rules: those at the root of the object. columns: between the name and the age. id_field: of spec; a field selector."""
+
+    kind: str
+    plural: str
+    short_name: str
+    description: str
+    spec: type[ApiModel]
+    status: type[ApiModel]
+    rules: tuple[Rule, ...]
+    conditions: tuple[ConditionType, ...]
+    columns: tuple[Column, ...]
+    id_field: str
+
+    @property
+    def crd(self) -> str:
+        """Name of the CRD."""
+        return f"{self.plural}.{names.GROUP}"
+
+
+def _condition(kind: ConditionType, field: str) -> str:
+    return f'.status.conditions[?(@.type=="{kind}")].{field}'
+
+
+def _verdicts(kinds: Iterable[ConditionType]) -> tuple[Column, ...]:
+    return tuple({"name": str(kind), "type": "string", "jsonPath": _condition(kind, "status")} for kind in kinds)
+
+
+def _wide(name: str, kind: ConditionType, field: str) -> Column:
+    """A column that `kubectl get -o wide` shows."""
+    path = _condition(kind, field)
+    return {"name": name, "type": "string", "jsonPath": path, "priority": 1, "description": f"{field.title()} of the {kind} condition."}
+
+
+CONNECTOR: Final = ResourceKind(
+    kind=names.CONNECTOR_KIND,
+    plural=names.CONNECTOR_PLURAL,
+    short_name="mcpc",
+    description="MCPConnector declares one MCP server that applications use by its id as connector_id in the OpenAI Responses API. "
+    "status.conditions tell whether the gateways serve it.",
+    spec=MCPConnectorSpec,
+    status=MCPConnectorStatus,
+    rules=RESOURCE_RULES,
+    conditions=CONNECTOR_CONDITIONS,
+    columns=(
+        {"name": "ID", "type": "string", "jsonPath": ".status.connectorID", "description": "The id that applications use."},
+        {"name": "URL", "type": "string", "jsonPath": ".spec.url", "description": "Address of the MCP server."},
+        *_verdicts((ConditionType.ACCEPTED, ConditionType.PROGRAMMED, ConditionType.READY)),
+        _wide("Message", ConditionType.READY, "message"),
+    ),
+    id_field="connectorID",
+)
+
+REGISTRY: Final = ResourceKind(
+    kind=names.REGISTRY_KIND,
+    plural=names.REGISTRY_PLURAL,
+    short_name="mcpr",
+    description="MCPRegistry declares a registry that speaks the MCP Registry API. Each of its servers that has an address becomes a "
+    "connector with the id `mcp::<registryID>::<server name>`. status.conditions tell whether it is in sync and whether the gateways "
+    "serve it.",
+    spec=MCPRegistrySpec,
+    status=MCPRegistryStatus,
+    rules=REGISTRY_RULES,
+    conditions=REGISTRY_CONDITIONS,
+    columns=(
+        {"name": "ID", "type": "string", "jsonPath": ".status.registryID", "description": "The registry's part of its servers' ids."},
+        {"name": "URL", "type": "string", "jsonPath": ".spec.url", "description": "Address of the registry."},
+        *_verdicts((ConditionType.SYNCED,)),
+        {"name": "Published", "type": "integer", "jsonPath": ".status.published", "description": "Servers that are connectors."},
+        {"name": "Last sync", "type": "date", "jsonPath": ".status.lastSyncTime", "description": "When a sync last came to its end."},
+        *_verdicts((ConditionType.READY,)),
+        _wide("Reason", ConditionType.SYNCED, "reason"),
+        _wide("Message", ConditionType.READY, "message"),
+    ),
+    id_field="registryID",
+)
+
+KINDS: Final = (CONNECTOR, REGISTRY)
