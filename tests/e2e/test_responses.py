@@ -1,8 +1,5 @@
 """The openai client, through a real gateway process: a connector by its id, a real MCP server, a scripted model."""
 
-import asyncio
-import re
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -105,20 +102,3 @@ async def test_sigterm_ends_a_gateway_with_open_sessions(gateway: tuple[AsyncOpe
     await client.responses.create(model="m", tools=[tool()], input="say hi")
     process.terminate()
     assert process.returncode == 0
-
-
-PAGE = (Path(__file__).parents[2] / "docs" / "responses.md").read_text("utf-8")
-
-
-@pytest.mark.parametrize("language", ["python", "sh"])
-async def test_the_examples_of_the_page_work(gateway: tuple[AsyncOpenAI, ModelServer, Process], tmp_path: Path, language: str) -> None:
-    client, model, process = gateway
-    model.scripts["demo-model"] = model.scripts["m"]
-    block = next(text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.S) if "demo-model" in text)
-    script = tmp_path / "example"
-    script.write_text(block.replace("http://127.0.0.1:8321/v1", str(client.base_url).rstrip("/")))
-    command = [sys.executable, str(script)] if language == "python" else ["sh", str(script)]
-    running = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-    output, errors = await running.communicate()
-    assert running.returncode == 0, errors.decode()
-    assert "The server said hi." in output.decode(), f"{output.decode()}\n{process.tail()}"
