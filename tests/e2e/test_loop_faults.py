@@ -1,15 +1,19 @@
 """What models and their servers do wrong between calls, through a real gateway process: nothing runs that was not meant, or runs twice."""
 
+import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI
 from starlette.responses import Response
 
-from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, result, serving
+from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, hang, result, serving
 from tests.support.model_server import Call, Round
-from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, read_by_model, respond
+from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, read_by_model, respond, running_gateway
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 NO_OBJECTS = ['{"message": "hi"', '["hi"]', '"hi"', "7", "null", "", "message=hi", '{"message": NaN}', '{"message": "hi"} {}']
@@ -100,6 +104,23 @@ async def test_once_a_tool_has_run_the_client_does_not_repeat_the_request(shared
     assert (server.asked("tools/call"), len(shared_gateway.asked(model))) == (1, 2)
 
 
+@pytest.mark.parametrize("case", BREAKS)
+async def test_a_stream_that_breaks_after_a_tool_has_run_tells_of_both(shared_gateway: RunningGateway, case: str) -> None:
+    async with serving(ScriptedServer().app()) as url, httpx.AsyncClient(trust_env=False) as http:
+        tools = [mcp_tool(await shared_gateway.connector(url))]
+        request = {"model": shared_gateway.plays(ECHO, BREAKS[case]), "tools": tools, "input": "hi", "stream": True}
+        answer = await http.post(f"{shared_gateway.url}/responses", json=request)
+    assert answer.status_code == 200
+    *data, done = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert done == "[DONE]"
+    events = [json.loads(event) for event in data]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
+    response = events[-1]["response"]
+    assert response["error"]["message"] == events[-2]["message"]
+    assert [(item["type"], item.get("output")) for item in response["output"][:2]] == [("mcp_list_tools", None), ("mcp_call", "well")]
+
+
 @STREAM
 async def test_before_a_tool_has_run_the_client_may_repeat_the_request(shared_gateway: RunningGateway, stream: bool) -> None:
     server = ScriptedServer()
@@ -109,3 +130,24 @@ async def test_before_a_tool_has_run_the_client_may_repeat_the_request(shared_ga
         with pytest.raises(openai.InternalServerError):
             await respond(client, stream=stream, model=model, tools=tools, input="hi")
     assert (server.asked("tools/call"), len(shared_gateway.asked(model))) == (0, 2)
+
+
+@STREAM
+async def test_a_gateway_that_stops_during_a_call_does_not_ask_for_repetition(tmp_path: Path, stream: bool) -> None:
+    server, called = ScriptedServer(), asyncio.Event()
+
+    async def hanging(request: dict[str, Any]) -> Response:
+        called.set()
+        return await hang(request)
+
+    server.answers["tools/call"] = hanging
+    with running_gateway(tmp_path) as gateway:
+        async with serving(server.app()) as url, gateway.client(max_retries=2) as client:
+            model, tools = gateway.plays(ECHO), [mcp_tool(await gateway.connector(url))]
+            asking = asyncio.create_task(respond(client, stream=stream, model=model, tools=tools, input="hi"))
+            await called.wait()
+            await asyncio.to_thread(gateway.process.terminate)
+            # A repetition would find nobody: another error.
+            with pytest.raises(openai.APIError, match="the gateway is stopping"):
+                await asking
+        assert server.asked("tools/call") == 1

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ import httpx
 from openai import AsyncOpenAI
 from openai.types.responses import Response
 
-from tests.cluster.controlplane import free_port
+from tests.cluster.api import wait_for
 from tests.cluster.processes import Process, ProcessFailed
 from tests.support.model_server import Call, ModelServer, Round
 
 _DEADLINE = 20.0
+_LISTENING = re.compile(r"listening on (\S+), management on (\S+), ")
 STANDALONE = ("-m", "junctor.cli.main", "standalone")
 
 #: The model calls the tool `echo` of the server with the label `demo`.
@@ -87,8 +89,7 @@ def running_gateway(
     """Run `junctor standalone OPTIONS` with its files in `directory`. api_key: what its clients send. program: what Python runs."""
     manifests = directory / "manifests"
     manifests.mkdir()
-    port, management = free_port(), free_port()
-    where = ("--manifests", manifests, "--port", str(port), "--management-port", str(management))
+    where = ("--manifests", manifests, "--port", "0", "--management-port", "0")
     with (
         ModelServer() as model,
         Process(
@@ -97,8 +98,20 @@ def running_gateway(
             log_file=directory / "log",
         ) as process,
     ):
-        process.wait_until_ready(f"http://127.0.0.1:{management}/-/readyz")
-        yield RunningGateway(f"http://127.0.0.1:{port}/v1", manifests, model, process, api_key)
+        url, management = _addresses(process)
+        process.wait_until_ready(f"{management}/-/readyz")
+        yield RunningGateway(f"{url}/v1", manifests, model, process, api_key)
+
+
+def _addresses(process: Process) -> tuple[str, str]:
+    """What it says of its two ports. Raises ProcessFailed when it ends before that."""
+
+    def said() -> re.Match[str] | None:
+        if not process.running:
+            raise ProcessFailed(f"the gateway ended with {process.returncode}\n{process.tail()}")
+        return _LISTENING.search(process.log())
+
+    return wait_for(said, _DEADLINE, "the addresses of the gateway").group(1, 2)
 
 
 def mcp_tool(connector_id: str, server_label: str = "demo", **fields: Any) -> Any:
