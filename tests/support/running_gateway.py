@@ -106,12 +106,12 @@ def running_gateway(
 def _addresses(process: Process) -> tuple[str, str]:
     """What it says of its two ports. Raises ProcessFailed when it ends before that."""
 
-    def said() -> re.Match[str] | None:
+    def said() -> list[tuple[str, str]]:
         if not process.running:
             raise ProcessFailed(f"the gateway ended with {process.returncode}\n{process.tail()}")
-        return _LISTENING.search(process.log())
+        return _LISTENING.findall(process.log())
 
-    return wait_for(said, _DEADLINE, "the addresses of the gateway").group(1, 2)
+    return wait_for(said, _DEADLINE, "the addresses of the gateway")[-1]
 
 
 def mcp_tool(connector_id: str, server_label: str = "demo", **fields: Any) -> Any:
