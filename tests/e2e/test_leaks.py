@@ -1,0 +1,78 @@
+"""What a thousand faults of MCP servers leave behind in a gateway process: nothing."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+
+import httpx
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from tests.support.counted_gateway import held, program
+from tests.support.faults import SAYS, faults
+from tests.support.mcp_servers import ScriptedServer, closed_port, serving
+from tests.support.running_gateway import ANSWER, ECHO, mcp_tool, running_gateway
+
+FAULTS = 1000
+AT_ONCE = 32
+#: Pooled connections come and go.
+FEW = 4
+#: The allocator keeps pages.
+MEMORY = 16 * 1024 * 1024
+#: The name of the connector whose callers go away during a call; no fault is named so.
+GONE = "gone"
+FAILURE = re.compile("|".join((*SAYS.values(), "refuses connections")))
+
+
+def servers(elsewhere: str) -> Mapping[str, ScriptedServer]:
+    """A server for each fault in each place."""
+    answers = faults(elsewhere)
+    places = {"connect": ("server/discover", "initialize"), "list": ("tools/list",), "call": ("tools/call",)}
+    found = {
+        f"{place}.{fault}": ScriptedServer(dict.fromkeys(methods, answers[fault])) for fault in SAYS for place, methods in places.items()
+    }
+    return found | {GONE: ScriptedServer({"tools/call": answers["never-answers"]}, with_sessions=True)}
+
+
+async def meet_faults(url: str, model: str, connectors: Sequence[str]) -> None:
+    """Ask for a response with each of these connectors, some at once; plain and streamed by turns. Each answer tells of its fault."""
+    turns = iter(enumerate(connectors))
+
+    async def work(client: httpx.AsyncClient) -> None:
+        for number, connector in turns:
+            stream = connector == GONE or number % 2 == 1
+            asked = {"model": model, "tools": [mcp_tool(connector)], "input": "say hi", "stream": stream}
+            async with client.stream("POST", "/responses", json=asked) as response:
+                text = ""
+                async for line in response.aiter_lines():
+                    text += line
+                    if connector == GONE and "response.mcp_call.in_progress" in line:
+                        break
+                else:
+                    assert FAILURE.search(text), f"{connector}: {text}"
+
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client, asyncio.TaskGroup() as workers:
+        for _ in range(AT_ONCE):
+            workers.create_task(work(client))
+
+
+async def test_a_thousand_faults_leave_no_descriptor_no_task_and_no_memory(tmp_path: Path) -> None:
+    hostile = servers(f"http://127.0.0.1:{closed_port()}")
+    counts = tmp_path / "counts"
+    async with serving(Starlette(routes=[Mount(f"/{name}", app=server.app()) for name, server in hostile.items()])) as url:
+        where = {name: f"{url}/{name}" for name in hostile} | {"refuses": f"http://127.0.0.1:{closed_port()}"}
+        with running_gateway(tmp_path, program=program(counts)) as gateway:
+            # Calls whose callers go away end without the help of a time limit.
+            limits = {name: {"connectTimeoutSeconds": 1, "callTimeoutSeconds": 1} if name != GONE else {} for name in where}
+            await asyncio.gather(*(gateway.connector(server, name=name, limits=limits[name]) for name, server in where.items()))
+            model = gateway.plays(ECHO, ANSWER)
+            await meet_faults(gateway.url, model, [*where, *where])
+            before = await asyncio.to_thread(held, gateway.process, counts)
+            await meet_faults(gateway.url, model, list(islice(cycle(where), FAULTS)))
+            after = await asyncio.to_thread(held, gateway.process, counts)
+            async with asyncio.timeout(20):
+                while after.descriptors > before.descriptors + FEW or after.tasks > before.tasks + FEW:
+                    after = await asyncio.to_thread(held, gateway.process, counts)
+            assert after.memory <= before.memory + MEMORY, (before, after)
