@@ -124,6 +124,13 @@ def test_another_path(shared_gateway: RunningGateway, row: Row) -> None:
     assert_is(httpx.request(method, shared_gateway.url + path, trust_env=False), row)
 
 
+@pytest.mark.usefixtures("connectors")
+def test_the_tools_of_a_connector_that_wants_the_users_token(shared_gateway: RunningGateway) -> None:
+    answer = httpx.get(f"{shared_gateway.url}/connectors/strict-one/tools", trust_env=False)
+    assert_is(answer, (424, "http_error", "tools"))
+    assert "needs the request's own authorization" in answer.json()["error"]["message"]
+
+
 def test_no_key(tmp_path: Path) -> None:
     (tmp_path / "keys.yaml").write_text(entry_of("right", "application", ()))
     with running_gateway(tmp_path, "--callers", f"apikeys:{tmp_path}/keys.yaml") as guarded:

@@ -48,11 +48,10 @@ def test_the_list_is_as_shown(ports: tuple[str, str]) -> None:
         ("DELETE", "/v1/connectors", 405, "method_not_allowed"),
     ],
 )
-def test_errors_are_as_listed(ports: tuple[str, str], method: str, path: str, status: int, code: str) -> None:
+def test_what_is_no_part_of_the_api_is_refused(ports: tuple[str, str], method: str, path: str, status: int, code: str) -> None:
     answer = httpx.request(method, ports[0] + path, trust_env=False)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
-    assert f"| {status} |" in PAGE
 
 
 def test_the_management_port_is_as_described(ports: tuple[str, str]) -> None:
