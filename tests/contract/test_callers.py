@@ -2,12 +2,14 @@
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
@@ -179,14 +181,23 @@ def reviewer(control_plane: ControlPlane, api: Api, namespace: str) -> Iterator[
     api.delete(f"{rbac}/v1/ClusterRole", name)
 
 
+def signed_anew(control_plane: ControlPlane, token: str, **claims: int) -> str:
+    """A token of a service account with other claims, signed with the cluster's own key."""
+    known = jwt.decode(token, options={"verify_signature": False})
+    key = (control_plane.directory / "service-accounts.key").read_text()
+    return jwt.encode(known | claims, key, algorithm="ES256", headers=jwt.get_unverified_header(token))
+
+
 def test_tokens_for_the_gateway_are_let_in_and_no_others(
     control_plane: ControlPlane, namespace: str, reviewer: Path, tmp_path: Path
 ) -> None:
     right = control_plane.service_account_token(namespace, "default", audience="junctor")
+    now = int(time.time())
     others = [
         control_plane.service_account_token(namespace, "default", audience="something-else"),
         control_plane.service_account_token(namespace, "default"),
         control_plane.admin_token,
+        signed_anew(control_plane, right, iat=now - 7200, nbf=now - 7200, exp=now - 3600),
         right[:-8] + "AAAAAAAA",
         "no-token",
         None,
@@ -196,8 +207,9 @@ def test_tokens_for_the_gateway_are_let_in_and_no_others(
         refusals = [connectors(url, other) for other in others]
         assert [refused.status_code for refused in refusals] == [401] * len(others), process.tail()
         assert {refused.content for refused in refusals} == {refusals[0].content}
-        assert connectors(url, right).status_code == 200
-        assert right not in process.log()
+        for valid in (right, signed_anew(control_plane, right, exp=now + 3600)):
+            assert connectors(url, valid).status_code == 200
+            assert valid not in process.log()
 
 
 async def test_the_api_server_s_answer_names_the_service_account(control_plane: ControlPlane, namespace: str, reviewer: Path) -> None:
