@@ -242,10 +242,11 @@ class ScriptedServer:
             return error(request, -32600, "Session not found", 404)
         if method in self.answers:
             return await self.answers[method](request)
-        return self._well(request, method)
+        return self.well(request)
 
-    def _well(self, request: dict[str, Any], method: str) -> Response:
-        match method:
+    def well(self, request: dict[str, Any]) -> Response:
+        """The good answer."""
+        match request["method"]:
             case "initialize":
                 headers = {}
                 if self.with_sessions:
