@@ -1,6 +1,8 @@
 """docs/errors.md: every row of its tables is what a real gateway answers."""
 
 import asyncio
+import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,10 @@ async def large(request: dict[str, Any]) -> Response:
     return text_result(request, "x" * 3000)
 
 
+async def gibberish(_: Any) -> Response:
+    return Response("<html>", media_type="application/json")
+
+
 async def hang(_: Any) -> Response:
     await asyncio.Event().wait()
     raise AssertionError
@@ -193,7 +199,8 @@ CALLS: Mapping[str, tuple[Answer, str, tuple[str, str], int | None]] = {
     "no JSON object": (says_no, "[1]", ("mcp_tool_execution_error", ""), None),
     "JSON-RPC error": (wrong_arguments, "{}", ("mcp_protocol_error", "of JSON-RPC"), -32602),
     "HTTP status": (http(403), "{}", ("http_error", "HTTP's"), 403),
-    "unreadable": (huge, "{}", ("http_error", "502"), 502),
+    "no JSON-RPC": (gibberish, "{}", ("mcp_protocol_error", "of JSON-RPC"), -32700),
+    "too large an answer": (huge, "{}", ("http_error", "502"), 502),
     "silent": (hang, "{}", ("http_error", "504"), 504),
 }
 
@@ -218,6 +225,19 @@ async def test_a_call_fails_and_the_response_goes_on(shared_gateway: RunningGate
     assert call.error is not None
     assert (call.error.type, getattr(call.error, "code", None)) == (kind, code)
     assert server.asked("tools/call") == (arguments == "{}")
+
+
+# --- in a stream --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_in_a_stream_ends_it(shared_gateway: RunningGateway) -> None:
+    model = shared_gateway.plays(Round(text="This breaks off in the middle.", error="out of memory", after=2))
+    answer = httpx.post(f"{shared_gateway.url}/responses", json=hello(model=model, stream=True), trust_env=False)
+    assert answer.status_code == httpx.codes.OK
+    *_, told, last = [json.loads(data) for data in re.findall(r"^data: ({.*)$", answer.text, re.M)]
+    assert (told["type"], told["error"].keys()) == ("error", {"message", "type", "param", "code"})
+    assert (told["code"], told["error"]["code"]) == ("server_error", "server_error")
+    assert (last["type"], last["response"]["status"]) == ("response.failed", "failed")
 
 
 # --- trying again -------------------------------------------------------------------------------------------------------------------------

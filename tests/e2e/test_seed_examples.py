@@ -201,6 +201,7 @@ async def test_authorization_reaches_its_own_server_and_nobody_else(gateway: Run
     assert wiki.authorizations == {None}
     assert not [kept for kept in (*drive.requests, *wiki.requests) if TOKEN in kept.text or STATIC in kept.text]
     assert not [kept for kept in (*gmail.requests, *wiki.requests) if OTHER_TOKEN in kept.text]
+    assert " DEBUG " in gateway.process.log()
     asked = [f"{request.headers} {request.body}" for request in gateway.model.requests]
     nowhere = [*told, response.to_json(), *asked, gateway.process.log()]
     for secret in (TOKEN, OTHER_TOKEN, STATIC, API_KEY):
