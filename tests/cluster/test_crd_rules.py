@@ -1,6 +1,7 @@
-"""The generated CRD on a real API server: what it refuses and says, what it accepts, what kubectl shows."""
+"""The generated CRDs on a real API server: what it refuses and says, what it accepts, what kubectl shows."""
 
 import json
+import re
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.cluster.controlplane import ControlPlane
 from tests.cluster.crd_cases import Case, accepted, refused
 
 _KIND = "junctor.dev/v1alpha1/MCPConnector"
+_REGISTRY = "junctor.dev/v1alpha1/MCPRegistry"
 
 
 @pytest.fixture
@@ -16,6 +18,15 @@ def connector(api: Api, namespace: str) -> str:
     """A fresh connector that no operator has seen."""
     spec = {"url": "https://mcp.example.com/mcp"}
     body = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"name": "github"}, "spec": spec}
+    created: str = api.create(body, namespace)["metadata"]["name"]
+    return created
+
+
+@pytest.fixture
+def registry(api: Api, namespace: str) -> str:
+    """A fresh registry that no operator has seen."""
+    spec = {"url": "https://registry.example.com"}
+    body = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPRegistry", "metadata": {"name": "internal"}, "spec": spec}
     created: str = api.create(body, namespace)["metadata"]["name"]
     return created
 
@@ -79,6 +90,53 @@ def test_kubectl_get_shows_id_url_and_conditions(control_plane: ControlPlane, ap
     assert "MESSAGE" not in control_plane.kubectl("get", "mcpc", "-n", namespace).stdout
 
 
+def test_a_fresh_registry_is_pending(api: Api, namespace: str, registry: str) -> None:
+    conditions = api.get(_REGISTRY, registry, namespace)["status"]["conditions"]
+    assert {c["type"]: (c["status"], c["reason"]) for c in conditions} == dict.fromkeys(
+        ("Accepted", "ResolvedRefs", "Synced", "Programmed", "Ready"), ("Unknown", "Pending")
+    )
+
+
+def test_kubectl_get_shows_the_sync_of_a_registry(control_plane: ControlPlane, api: Api, namespace: str, registry: str) -> None:
+    condition = {"status": "True", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    conditions = [
+        condition | {"type": "Synced", "reason": "ConnectorLimitReached"},
+        condition | {"type": "Ready", "reason": "Ready", "message": "served by 2 of 2 pods"},
+    ]
+    skipped = [{"reason": "NoRemote", "count": 3, "examples": ["com.example/a"]}, {"reason": "Filtered", "count": 1}]
+    counts = {"registryID": "internal", "discovered": 816, "published": 812, "lastSyncTime": "2026-01-01T00:00:00Z", "skipped": skipped}
+    stored = api.patch_status(_REGISTRY, registry, {"conditions": conditions, **counts}, namespace)
+    assert stored["status"]["skipped"] == skipped
+
+    header, row = control_plane.kubectl("get", "mcpr", "-n", namespace, "-o", "wide").stdout.splitlines()
+    assert re.split(r"\s{2,}", header.strip()) == [
+        "NAME",
+        "ID",
+        "URL",
+        "SYNCED",
+        "PUBLISHED",
+        "LAST SYNC",
+        "READY",
+        "AGE",
+        "REASON",
+        "MESSAGE",
+    ]
+    assert row.split()[:5] == ["internal", "internal", "https://registry.example.com", "True", "812"]
+    assert re.search(r"ConnectorLimitReached\s+served by 2 of 2 pods$", row)
+
+
+@pytest.mark.parametrize("name", ["mcpr", "mcpregistry", "mcpregistries", "junctor"])
+def test_kubectl_get_knows_the_names_of_registries(control_plane: ControlPlane, namespace: str, registry: str, name: str) -> None:
+    assert registry in control_plane.kubectl("get", name, "-n", namespace, "-o", "name").stdout
+
+
+def test_registries_are_found_by_their_id(control_plane: ControlPlane, api: Api, namespace: str, registry: str) -> None:
+    spec = {"url": "https://registry.example.com", "registryID": "public"}
+    api.create({"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPRegistry", "metadata": {"name": "named"}, "spec": spec}, namespace)
+    found = control_plane.kubectl("get", "mcpr", "-n", namespace, "--field-selector", "spec.registryID=public", "-o", "name").stdout
+    assert found.split() == ["mcpregistry.junctor.dev/named"]
+
+
 @pytest.mark.parametrize("name", ["mcpc", "mcpconnector", "mcpconnectors", "junctor"])
 def test_kubectl_get_knows_short_name_and_category(control_plane: ControlPlane, namespace: str, connector: str, name: str) -> None:
     assert connector in control_plane.kubectl("get", name, "-n", namespace, "-o", "name").stdout
@@ -99,6 +157,12 @@ def test_connectors_are_found_by_their_id(control_plane: ControlPlane, api: Api,
         ("mcpconnector.spec.headers.valueFrom.secretKeyRef", "junctor.dev/credentials"),
         ("mcpconnector.spec.limits.callTimeoutSeconds", "Absent: 60."),
         ("mcpconnector.status.conditions.reason", "docs/conditions.md"),
+        ("mcpregistry", "declares a registry that speaks the MCP Registry API"),
+        ("mcpregistry.spec.auth", "How Junctor authenticates to the registry itself"),
+        ("mcpregistry.spec.sync.intervalSeconds", "Absent: 300."),
+        ("mcpregistry.spec.connectorTemplate.limits.callTimeoutSeconds", "Absent: 60."),
+        ("mcpregistry.spec.credentials.hosts", "hosts that may see it"),
+        ("mcpregistry.status.skipped.reason", "docs/conditions.md"),
     ],
 )
 def test_kubectl_explain_tells_what_a_field_is_for(control_plane: ControlPlane, path: str, says: str) -> None:

@@ -32,6 +32,12 @@ def test_example_is_applied_as_it_is_and_becomes_ready(system: System, file: Pat
     system.wait_served(*([] if spec.get("state") == "Disabled" else [spec.get("connectorID", name)]))
 
 
+def test_the_registry_example_is_taken_as_it_is(system: System) -> None:
+    file = ROOT / "examples" / "registry.yaml"
+    answer = system.control_plane.kubectl("apply", "--namespace", system.team, "--dry-run=server", "--filename", file)
+    assert "mcpregistry.junctor.dev/internal created" in answer.stdout
+
+
 def test_the_readmes_first_connector_step_by_step(system: System, tmp_path: Path) -> None:
     section = list(blocks(ROOT / "README.md"))
     manifest = next(block.text for block in section if block.language == "yaml")

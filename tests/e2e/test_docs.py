@@ -102,10 +102,11 @@ def test_examples_say_what_they_show_in_their_first_line() -> None:
     assert [file for file in EXAMPLES if not re.match(r"# \w.{20,}", file.read_text("utf-8"))] == []
 
 
-def test_example_connectors_bring_their_secrets_and_suit_every_example_configuration() -> None:
+def test_examples_bring_their_secrets_and_suit_every_example_configuration() -> None:
+    manifests = [str(ROOT / "examples" / name) for name in ("connectors", "registry.yaml")]
     for file in ("operator.yaml", "two-gateways/operator.yaml"):
         config = str(ROOT / "examples" / file)
-        answer = run("validate", str(ROOT / "examples" / "connectors"), "--strict-references", "--config", config)
+        answer = run("validate", *manifests, "--strict-references", "--config", config)
         assert answer.returncode == 0, answer.stdout
         assert answer.stdout.endswith("no problems\n")
 
