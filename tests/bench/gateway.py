@@ -1,4 +1,4 @@
-"""The gateway against a bare script and agentic-server: one MCP call at concurrency 1 and 16, no tools, 200 streams, what is left."""
+"""The gateway against a bare script, agentic-server and ogx: one MCP call at concurrency 1 and 16, no tools, 200 streams, what is left."""
 
 import argparse
 import asyncio
@@ -10,7 +10,8 @@ import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -19,8 +20,9 @@ import httpx
 import uvloop
 from mcp import Client
 
-from tests.bench.gateway_load import Direct, Responses, Work, WrongAnswer, client, p50, rate, times
-from tests.bench.gateway_peer import VERSION, PeerMissing, installed, peer
+from tests.bench.gateway_left import what_is_left
+from tests.bench.gateway_load import Direct, Responses, Work, client, p50, rate, times
+from tests.bench.gateway_peer import AGENTIC, OGX, SECONDS, Forgiven, Peer, PeerMissing, agentic, ogx
 from tests.bench.idle import rss_mib
 from tests.bench.system import percentile, result, say
 from tests.cluster.controlplane import free_port
@@ -30,9 +32,8 @@ from tests.support.mcp_servers import everything
 CONCURRENCY: Final = 16
 STREAMS: Final = 200
 STREAM_SECONDS: Final = 10.0
-PEER_SECONDS: Final = 5.0
-#: Descriptors that may come and go by themselves.
-FDS_SLACK: Final = 8
+#: Descriptors and tasks that may come and go by themselves.
+SLACK: Final = 8
 MANIFEST: Final = """
 apiVersion: junctor.dev/v1alpha1
 kind: MCPConnector
@@ -48,15 +49,16 @@ class Sizes:
     one: int
     many: int
     leak: int
+    sessions: int
 
     @classmethod
     def of(cls, *, quick: bool) -> "Sizes":
-        return cls(40, 160, 200) if quick else cls(200, 800, 1000)
+        return cls(40, 160, 500, 100) if quick else cls(200, 800, 10_000, 1000)
 
 
 @dataclass(frozen=True)
 class Systems:
-    """What runs. peer: its URL, or None and why in `missing`."""
+    """What runs. peers: by the prefix of their numbers; missing: why one is not there."""
 
     gateway: Process
     url: str
@@ -64,9 +66,13 @@ class Systems:
     upstream: str
     everything: str
     light: str
-    peer: str | None
-    missing: str
-    peer_errors: list[str] = field(default_factory=list)
+    peers: dict[str, Peer]
+    missing: dict[str, str]
+    work: Path
+
+    def share(self, prefix: str, count: int) -> int:
+        """How many of `count` requests a system gets: slow peers fewer."""
+        return max(CONCURRENCY, round(count * self.peers[prefix].share)) if prefix in self.peers else count
 
 
 @asynccontextmanager
@@ -94,15 +100,18 @@ async def running() -> AsyncIterator[Systems]:
         stack.enter_context(process)
         management = f"http://127.0.0.1:{management_port}"
         process.wait_until_ready(f"{management}/-/readyz")
-        peer_url, missing = None, ""
-        try:
-            peer_port = free_port()
-            rival = stack.enter_context(peer(installed(), upstream, peer_port, work))
-            peer_url = await _answering(rival, f"http://127.0.0.1:{peer_port}")
-        except PeerMissing as error:
-            missing = f"skipped: {error}"
-            say(missing)
-        yield Systems(process, f"http://127.0.0.1:{port}", management, upstream, all_kinds, light, peer_url, missing)
+        peers: dict[str, Peer] = {}
+        missing: dict[str, str] = {}
+        for prefix, start in (("peer_", agentic), ("ogx_", partial(ogx, connectors={"everything": all_kinds, "light": light}))):
+            try:
+                peer = start(upstream, free_port(), work)
+                stack.enter_context(peer.process)
+                await _answering(peer.process, peer.url)
+                peers[prefix] = peer
+            except PeerMissing as error:
+                missing[prefix] = str(error)
+                say(f"skipped: {error}")
+        yield Systems(process, f"http://127.0.0.1:{port}", management, upstream, all_kinds, light, peers, missing, work)
 
 
 def _rendered(manifests: str) -> str:
@@ -144,11 +153,11 @@ async def calls_one_by_one(systems: Systems, rounds: int, count: int) -> dict[st
     async with AsyncExitStack() as stack:
         works = await _works(stack, systems, "everything", systems.everything)
         for work in works.values():
-            await times(work, 10)
+            await times(work, 5)
         for number in range(rounds):
             say(f"one call at a time, round {number + 1}")
             for name, work in works.items():
-                taken = await times(work, count)
+                taken = await times(work, systems.share(name, count))
                 found.add(f"{name}p50_ms_1", p50(taken))
                 found.add(f"{name}p99_ms_1", percentile(taken, 0.99))
     return found.medians()
@@ -159,12 +168,12 @@ async def calls_at_once(systems: Systems, rounds: int, count: int) -> dict[str, 
     found = Rounds()
     async with AsyncExitStack() as stack:
         works = await _works(stack, systems, "light", systems.light)
-        for work in works.values():
-            await rate(work, 4 * CONCURRENCY, CONCURRENCY)
+        for name, work in works.items():
+            await rate(work, systems.share(name, 4 * CONCURRENCY), CONCURRENCY)
         for number in range(rounds):
             say(f"{CONCURRENCY} calls at once, round {number + 1}")
             for name, work in works.items():
-                found.add(f"{name}rps_{CONCURRENCY}", await rate(work, count, CONCURRENCY))
+                found.add(f"{name}rps_{CONCURRENCY}", await rate(work, systems.share(name, count), CONCURRENCY))
     return found.medians()
 
 
@@ -177,26 +186,11 @@ async def _works(stack: AsyncExitStack, systems: Systems, connector: str, server
         "": Responses(http, {"connector_id": connector}).call,
         "direct_": (await Direct(upstream, server).prepare()).call,
     }
-    if systems.peer is not None:
-        peer_http = await stack.enter_async_context(client(systems.peer))
-        peer_http.timeout = httpx.Timeout(PEER_SECONDS)
-        works["peer_"] = Forgiven(Responses(peer_http, {"server_url": server_url}).call, systems.peer_errors)
+    for prefix, peer in systems.peers.items():
+        peer_http = await stack.enter_async_context(client(peer.url))
+        peer_http.timeout = httpx.Timeout(SECONDS)
+        works[prefix] = Forgiven(Responses(peer_http, peer.server(connector, server_url), peer.served).call, peer.errors)
     return works
-
-
-class Forgiven:
-    """The peer's work: what goes wrong is kept and takes the time it took, for it sometimes waits for a tool until its own deadline."""
-
-    def __init__(self, work: Work, errors: list[str]) -> None:
-        self._work = work
-        self._errors = errors
-
-    async def __call__(self, number: int) -> None:
-        try:
-            await self._work(number)
-        except (WrongAnswer, httpx.HTTPError) as error:
-            say(f"  the peer failed: {type(error).__name__}: {str(error)[:500]}")
-            self._errors.append(str(error))
 
 
 async def no_tools(systems: Systems, rounds: int, count: int) -> dict[str, float]:
@@ -242,45 +236,45 @@ async def many_streams(systems: Systems) -> dict[str, float]:
     }
 
 
-async def what_is_left(systems: Systems, count: int) -> dict[str, float]:
-    """Descriptors and threads of the gateway before and after many requests, both at rest after requests at the same concurrency."""
-    say(f"{count} requests, and what is left of them")
-    process = Path(f"/proc/{systems.gateway.pid}")
-    found: dict[str, float] = {}
-    for name, number in (("before", 4 * CONCURRENCY), ("after", count)):
-        async with client(systems.url) as http:
-            await rate(Responses(http, {"connector_id": "light"}).call, number, CONCURRENCY)
-        await asyncio.sleep(6)  # idle connections to the model server are closed by then
-        found[f"fds_{name}"] = len(list((process / "fd").iterdir()))
-        found[f"threads_{name}"] = len(list((process / "task").iterdir()))
-        found[f"rss_mib_{name}"] = rss_mib(systems.gateway.pid)
-    return found
-
-
 def bars(found: dict[str, Any]) -> dict[str, bool | None]:
     """Whether each bar is met; None where there is nothing to compare with."""
-    rps, peer_rps = found[f"rps_{CONCURRENCY}"], found.get(f"peer_rps_{CONCURRENCY}")
+    p50_1, rps = found["p50_ms_1"], found[f"rps_{CONCURRENCY}"]
+
+    def beats(prefix: str, times_: float) -> dict[str, bool | None]:
+        peer_p50, peer_rps = found[f"{prefix}p50_ms_1"], found[f"{prefix}rps_{CONCURRENCY}"]
+        return {
+            f"{times_:g} x p50_ms_1 < {prefix}p50_ms_1": None if peer_p50 is None else times_ * p50_1 < peer_p50,
+            f"rps_16 > {times_:g} x {prefix}rps_16": None if peer_rps is None else rps > times_ * peer_rps,
+        }
+
     return {
-        "p50_ms_1 <= direct + 5": found["p50_ms_1"] <= found["direct_p50_ms_1"] + 5,
+        "p50_ms_1 <= direct + 5": p50_1 <= found["direct_p50_ms_1"] + 5,
         "rps_16 >= 0.5 direct": rps >= 0.5 * found[f"direct_rps_{CONCURRENCY}"],
-        "rps_16 > peer": None if peer_rps is None else rps > peer_rps,
+        **beats("peer_", 1),
+        **beats("ogx_", 10),
         "plain_overhead_ms_1 <= 3": found["plain_overhead_ms_1"] <= 3,
+        "first_delta_overhead_ms <= 3": found["first_delta_overhead_ms"] <= 3,
         "streams all correct": found["streams_correct"] == found["streams"],
-        f"fds_after <= before + {FDS_SLACK}": found["fds_after"] <= found["fds_before"] + FDS_SLACK,
-        "threads_after <= before": found["threads_after"] <= found["threads_before"],
+        "gateway_rss_mib <= 300": found["gateway_rss_mib"] <= 300,
+        "loop_lag_p99_ms <= 100": found["loop_lag_p99_ms"] <= 100,
+        f"descriptors_after <= before + {SLACK}": found["descriptors_after"] <= found["descriptors_before"] + SLACK,
+        f"tasks_after <= before + {SLACK}": found["tasks_after"] <= found["tasks_before"] + SLACK,
     }
 
 
 async def main(rounds: int, sizes: Sizes) -> None:
     async with running() as systems:
+        found: dict[str, Any] = {"benchmark": "gateway", "rounds": rounds}
+        for prefix, name in (("peer_", AGENTIC), ("ogx_", OGX)):
+            numbers = (f"{prefix}p50_ms_1", f"{prefix}p99_ms_1", f"{prefix}rps_{CONCURRENCY}", f"{prefix}errors")
+            found |= {prefix.strip("_"): systems.missing.get(prefix, name), **dict.fromkeys(numbers)}
         try:
-            found: dict[str, Any] = {"benchmark": "gateway", "rounds": rounds, "peer": systems.missing or f"agentic-server {VERSION}"}
             found |= await calls_one_by_one(systems, rounds, sizes.one)
             found |= await calls_at_once(systems, rounds, sizes.many)
-            found["peer_errors"] = len(systems.peer_errors)
+            found |= {f"{prefix}errors": len(peer.errors) for prefix, peer in systems.peers.items()}
             found |= await no_tools(systems, rounds, sizes.one)
             found |= await many_streams(systems)
-            found |= await what_is_left(systems, sizes.leak)
+            found |= await what_is_left(systems.upstream, systems.light, systems.work, requests=sizes.leak, sessions=sizes.sessions)
         except BaseException:
             say(systems.gateway.tail())
             raise

@@ -21,9 +21,17 @@ class WrongAnswer(Exception):
     """An answer is not what it has to be."""
 
 
-def script(number: int, tool: str = "echo", arguments: dict[str, Any] | None = None) -> str:
-    """What a user says to make the model call a tool of `demo` once, and then answer."""
-    call = {"name": f"mcp__demo__{tool}", "arguments": arguments or {"message": f"message {number}"}}
+@dataclass(frozen=True)
+class Served:
+    """How a gateway names the model, and to it the tools of the server with the label `demo`."""
+
+    model: str = "scripted"
+    tool_prefix: str = "mcp__demo__"
+
+
+def script(number: int, tool: str, arguments: dict[str, Any] | None = None) -> str:
+    """What a user says to make the model call a tool once, by the name that it sees, and then answer."""
+    call = {"name": tool, "arguments": arguments or {"message": f"message {number}"}}
     return json.dumps({"rounds": [{"calls": [call]}, {"text": f"{_TEXT} {number}"}]})
 
 
@@ -70,17 +78,18 @@ class Responses:
 
     http: httpx.AsyncClient
     server: dict[str, str]
+    served: Served = Served()
 
     def body(self, said: str, *, stream: bool = False) -> dict[str, Any]:
         """The body of a request."""
-        body: dict[str, Any] = {"model": "scripted", "store": False, "input": said, "stream": stream}
+        body: dict[str, Any] = {"model": self.served.model, "store": False, "input": said, "stream": stream}
         if self.server:
             body["tools"] = [{"type": "mcp", "server_label": "demo", "require_approval": "never", **self.server}]
         return body
 
     async def call(self, number: int) -> None:
         """One call of echo."""
-        response = await self._created(script(number))
+        response = await self._created(script(number, f"{self.served.tool_prefix}echo"))
         calls = [item for item in response["output"] if item["type"] == "mcp_call"]
         if len(calls) != 1 or calls[0]["error"] or f"message {number}" not in str(calls[0]["output"]):
             raise WrongAnswer(f"request {number}: {[item for item in response['output'] if item['type'] != 'mcp_list_tools']}")
@@ -103,7 +112,7 @@ class Responses:
 
     async def slow_stream(self, number: int) -> bool:
         """One streamed call of a tool that takes 500 ms; whether all of it is as it must be."""
-        said, events = script(number, "slow", {"seconds": 0.5}), []
+        said, events = script(number, f"{self.served.tool_prefix}slow", {"seconds": 0.5}), []
         try:
             async with self.http.stream("POST", "/v1/responses", json=self.body(said, stream=True)) as response:
                 async for line in response.aiter_lines():
@@ -155,7 +164,7 @@ class Direct:
     async def call(self, number: int) -> None:
         """Two rounds and one call of echo."""
         assert self._server is not None
-        messages: list[dict[str, Any]] = [{"role": "user", "content": script(number)}]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": script(number, "mcp__demo__echo")}]
         deltas = await self._round(messages)
         parts = [part for delta in deltas for part in delta.get("tool_calls") or ()]
         head, arguments = parts[0], "".join(part["function"].get("arguments") or "" for part in parts)
