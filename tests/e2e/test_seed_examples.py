@@ -121,6 +121,47 @@ async def test_every_kind_of_server(gateway: RunningGateway, client: AsyncOpenAI
     assert server.authorizations == {f"Bearer {TOKEN}"}
 
 
+@SERVERS
+async def test_the_clients_own_reader_of_streams(gateway: RunningGateway, client: AsyncOpenAI, kind: str) -> None:
+    async with real_server(kind) as (address, _):
+        connector_id = await gateway.connector(address)
+        tools: Any = [
+            {
+                "type": "mcp",
+                "server_label": "drive",
+                "connector_id": connector_id,
+                "authorization": TOKEN,
+                "require_approval": {"never": {"tool_names": ["echo"]}},
+                "allowed_tools": {"tool_names": ["echo"]},
+            }
+        ]
+        async with client.responses.stream(model=calls_echo(gateway, "drive"), tools=tools, input="Find the report.") as stream:
+            text = [event.delta async for event in stream if event.type == "response.output_text.delta"]
+            final = await stream.get_final_response()
+    assert_echoed(final, "drive")
+    assert "".join(text) == final.output_text
+
+
+@STREAM
+async def test_a_token_among_the_headers(gateway: RunningGateway, client: AsyncOpenAI, stream: bool) -> None:
+    async with real_server() as (address, server):
+        connector_id = await gateway.connector(address)
+        tools: Any = [
+            {
+                "type": "mcp",
+                "server_label": "gmail",
+                "connector_id": connector_id,
+                "headers": {"Authorization": f"Bearer {TOKEN}", "X-Team": "sales"},
+                "require_approval": "never",
+            }
+        ]
+        response = await respond(client, stream=stream, model=calls_echo(gateway, "gmail"), tools=tools, input="Any mail?")
+    assert_echoed(response, "gmail")
+    assert server.authorizations == {f"Bearer {TOKEN}"}
+    assert {kept.headers.get("x-team") for kept in server.requests} == {"sales"}
+    assert TOKEN not in response.to_json()
+
+
 # --- static connectors --------------------------------------------------------------------------------------------------------------------
 
 
