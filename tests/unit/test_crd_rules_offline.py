@@ -7,17 +7,14 @@ from typing import Any
 import pytest
 
 from junctor.api.base import ApiModel, Rule
-from junctor.api.connector import ID_IMMUTABLE_MESSAGE, effective_id
-from junctor.api.kinds import KINDS, ResourceKind
+from junctor.api.kinds import BY_NAME, KINDS, ResourceKind
 from junctor.api.manifests import parse_manifests
-from junctor.api.registry import REGISTRY_ID_IMMUTABLE_MESSAGE, effective_registry_id
 from junctor.api.resources import ConnectorResource, RegistryResource, StoredResource
 from tests.cluster.crd_cases import Case, accepted, refused
 
-#: How each kind is read, what its id is, and what is said when that changes.
-READERS: dict[str, tuple[Callable[[dict[str, Any]], StoredResource[Any]], Callable[[dict[str, Any], str], str], str]] = {
-    "MCPConnector": (ConnectorResource.of, effective_id, ID_IMMUTABLE_MESSAGE),
-    "MCPRegistry": (RegistryResource.of, effective_registry_id, REGISTRY_ID_IMMUTABLE_MESSAGE),
+READERS: dict[str, Callable[[dict[str, Any]], StoredResource[Any]]] = {
+    "MCPConnector": ConnectorResource.of,
+    "MCPRegistry": RegistryResource.of,
 }
 
 
@@ -59,15 +56,14 @@ def test_every_rule_of_one_object_is_reported_at_once() -> None:
 
 
 def _problems(case: Case) -> list[str]:
-    read, id_of, immutable = READERS[case.kind]
-    (kind,) = (kind for kind in KINDS if kind.kind == case.kind)
+    kind = BY_NAME[case.kind]
     problems: list[str] = []
     for body in case.objects:
         stored = {**body, "metadata": {**body["metadata"], "uid": "1"}}
-        problems += read(stored).problems
-    ids = [id_of(body["spec"], body["metadata"]["name"]) for body in case.objects]
+        problems += READERS[case.kind](stored).problems
+    ids = [kind.id_of(body["spec"], body["metadata"]["name"]) for body in case.objects]
     if len(set(ids)) > 1:
-        problems.append(f"spec.{kind.id_field}: {immutable}")
+        problems.append(f"spec.{kind.id_field}: {kind.id_immutable}")
     for body in case.objects:
         problems += [f"{rule.field}: {rule.message}" for rule in kind.rules if rule.check is not None and not rule.check(body)]
     return problems

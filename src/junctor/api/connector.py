@@ -6,6 +6,7 @@ description and is applied in `planning.entries`.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -118,7 +119,7 @@ RESOURCE_RULES: tuple[Rule, ...] = (
 )
 
 
-def effective_id(spec: dict[str, Any], name: str, template: str = "{name}", namespace: str = "") -> str:
+def effective_id(spec: Mapping[str, Any], name: str, template: str = "{name}", namespace: str = "") -> str:
     """The id under which a connector is known: spec.connectorID, or the gateway's template."""
     explicit = spec.get("connectorID")
     return explicit if isinstance(explicit, str) else template.replace("{name}", name).replace("{namespace}", namespace)

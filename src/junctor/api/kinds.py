@@ -1,14 +1,14 @@
 """The kinds of resources, and in what they differ: the CRDs, manifests and pages of documentation are made from these."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from junctor.api import names
 from junctor.api.base import ApiModel, Rule
 from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, ConditionType
-from junctor.api.connector import RESOURCE_RULES, MCPConnectorSpec
-from junctor.api.registry import REGISTRY_RULES, MCPRegistrySpec
+from junctor.api.connector import ID_IMMUTABLE_MESSAGE, RESOURCE_RULES, MCPConnectorSpec, effective_id
+from junctor.api.registry import REGISTRY_ID_IMMUTABLE_MESSAGE, REGISTRY_RULES, MCPRegistrySpec, effective_registry_id
 from junctor.api.status import MCPConnectorStatus, MCPRegistryStatus
 
 #: A column of `kubectl get`, as in a CRD.
@@ -17,7 +17,11 @@ Column = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResourceKind:
-    """One kind. rules: those at the root of the object. columns: between the name and the age. id_field: of spec; a field selector."""
+    """One kind.
+
+    rules: those at the root of the object. columns: between the name and the age. id_field: the field of spec with the id, a field
+    selector. id_of: the effective id by spec and name. id_immutable: what is said to a change of that.
+    """
 
     kind: str
     plural: str
@@ -29,6 +33,8 @@ class ResourceKind:
     conditions: tuple[ConditionType, ...]
     columns: tuple[Column, ...]
     id_field: str
+    id_of: Callable[[Mapping[str, Any], str], str]
+    id_immutable: str
 
     @property
     def crd(self) -> str:
@@ -67,6 +73,8 @@ CONNECTOR: Final = ResourceKind(
         _wide("Message", ConditionType.READY, "message"),
     ),
     id_field="connectorID",
+    id_of=effective_id,
+    id_immutable=ID_IMMUTABLE_MESSAGE,
 )
 
 REGISTRY: Final = ResourceKind(
@@ -91,6 +99,9 @@ REGISTRY: Final = ResourceKind(
         _wide("Message", ConditionType.READY, "message"),
     ),
     id_field="registryID",
+    id_of=effective_registry_id,
+    id_immutable=REGISTRY_ID_IMMUTABLE_MESSAGE,
 )
 
 KINDS: Final = (CONNECTOR, REGISTRY)
+BY_NAME: Final = {kind.kind: kind for kind in KINDS}

@@ -14,16 +14,15 @@ from pydantic import ValidationError
 from junctor.api import names
 from junctor.api.base import Fault, faults_of, path_text
 from junctor.api.crd import schema_of
-from junctor.api.kinds import KINDS, ResourceKind
+from junctor.api.kinds import BY_NAME, ResourceKind
 from junctor.api.yaml_documents import Document, Path, YamlFault, documents
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _SECRET_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
 
-_OURS: Final = {kind.kind: kind for kind in KINDS}
 _TOP_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(_OURS, ("apiVersion", "kind", "metadata", "spec", "status")),
+    **dict.fromkeys(BY_NAME, ("apiVersion", "kind", "metadata", "spec", "status")),
     "Secret": ("apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"),
     "Namespace": ("apiVersion", "kind", "metadata", "spec", "status"),
 }
@@ -99,7 +98,7 @@ def _located(fault: Fault, body: Any, path: Path, document: Document, source: st
 
 
 def _is_known(body: Mapping[str, Any]) -> bool:
-    return body["apiVersion"] == (names.API_VERSION if body["kind"] in _OURS else "v1") and body["kind"] in _TOP_FIELDS
+    return body["apiVersion"] == (names.API_VERSION if body["kind"] in BY_NAME else "v1") and body["kind"] in _TOP_FIELDS
 
 
 def _faults(body: Any) -> Iterator[Fault]:
@@ -114,14 +113,14 @@ def _faults(body: Any) -> Iterator[Fault]:
     if _is_known(body):
         yield from _unknown(body, _TOP_FIELDS[kind], ())
         yield from _metadata_faults(body)
-        if kind in _OURS:
-            yield from _resource_faults(_OURS[kind], body)
+        if kind in BY_NAME:
+            yield from _resource_faults(BY_NAME[kind], body)
         elif kind == "Secret":
             yield from _secret_faults(body)
-    elif kind in _OURS:
+    elif kind in BY_NAME:
         yield Fault(("apiVersion",), f"{kind} is known as {names.API_VERSION}")
     elif group == names.GROUP:
-        yield Fault(("kind",), f"this version of Junctor knows {' and '.join(_OURS)} ({names.API_VERSION}), not this kind")
+        yield Fault(("kind",), f"this version of Junctor knows {' and '.join(BY_NAME)} ({names.API_VERSION}), not this kind")
 
 
 def _metadata_faults(body: Mapping[str, Any]) -> Iterator[Fault]:

@@ -8,8 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from junctor.api.connector import ID_IMMUTABLE_MESSAGE, effective_id
-from junctor.api.names import CONNECTOR_KIND
+from junctor.api.kinds import BY_NAME
 
 Body = Mapping[str, Any]
 #: What listeners get: the kind, the whole object, and whether it was deleted.
@@ -126,5 +125,6 @@ def _essence(body: Body) -> tuple[Body, Any, Any]:
 
 
 def _check_identity(key: Key, before: Body, wanted: Body) -> None:
-    if key.kind == CONNECTOR_KIND and effective_id(before.get("spec") or {}, key.name) != effective_id(wanted.get("spec") or {}, key.name):
-        raise Refused(f"spec.connectorID: {ID_IMMUTABLE_MESSAGE}")
+    kind = BY_NAME.get(key.kind)
+    if kind and kind.id_of(before.get("spec") or {}, key.name) != kind.id_of(wanted.get("spec") or {}, key.name):
+        raise Refused(f"spec.{kind.id_field}: {kind.id_immutable}")

@@ -120,6 +120,14 @@ def test_id_cannot_be_changed_set_or_removed(before: dict[str, Any], after: dict
     assert body["metadata"]["resourceVersion"] == "1"
 
 
+def test_the_id_of_a_registry_stays_as_well() -> None:
+    store, key = ObjectStore(), Key("MCPRegistry", "team-a", "x")
+    registry = {"kind": "MCPRegistry", "metadata": {"name": "x"}}
+    store.apply(key, registry | {"spec": {"url": "https://registry.example.com"}}, CREATED)
+    with pytest.raises(Refused, match=r"spec.registryID: the registry id cannot be changed"):
+        store.apply(key, registry | {"spec": {"url": "https://registry.example.com", "registryID": "y"}}, CREATED)
+
+
 def test_writing_out_the_id_that_it_has_is_no_change_of_the_id() -> None:
     store = ObjectStore()
     store.apply(KEY, connector(), CREATED)
