@@ -8,23 +8,31 @@ from junctor.gateway.callers import Caller
 from junctor.gateway.served_map import Connector, ServedMap
 
 
+class _Decisions(dict[frozenset[Subject] | None, bool]):
+    """Whether a caller may, by the `access` of connectors: decided once for each, since a scan meets the same ones thousands of times."""
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__({None: True})
+        self._subjects = subjects_of(caller)
+
+    def __missing__(self, access: frozenset[Subject]) -> bool:
+        decided = self[access] = not access.isdisjoint(self._subjects)
+        return decided
+
+
 @dataclass(frozen=True, slots=True)
 class CallerView:
-    """What a caller may not use does not exist for it. subjects: everything that `access` may call the caller."""
+    """What a caller may not use does not exist for it. may_use: by the `access` of a connector."""
 
     served: ServedMap = field(repr=False)
-    subjects: frozenset[Subject]
+    may_use: _Decisions = field(repr=False)
 
     @classmethod
     def of(cls, served: ServedMap, caller: Caller) -> Self:
         """The view of a caller, for one request."""
-        return cls(served, subjects_of(caller))
-
-    def shows(self, connector: Connector) -> bool:
-        """Whether the caller may use a connector."""
-        return connector.access is None or not connector.access.isdisjoint(self.subjects)
+        return cls(served, _Decisions(caller))
 
     def get(self, connector_id: str) -> Connector | None:
         """The connector of an id, when it exists for the caller."""
         connector = self.served.get(connector_id)
-        return connector if connector is not None and self.shows(connector) else None
+        return connector if connector is not None and self.may_use[connector.access] else None

@@ -66,11 +66,11 @@ async def page(view: CallerView, query: Query) -> dict[str, Any]:
 
 async def _find(view: CallerView, text: str, places: range, count: int) -> list[Connector]:
     """Up to `count` connectors of the view that hold a text, in the order of `places`; lets other requests run in between."""
-    connectors, ids = view.served.prepared.connectors, view.served.ids
+    connectors, ids, may_use = view.served.prepared.connectors, view.served.ids, view.may_use
     found: list[Connector] = []
     for begin in range(0, len(places), _SCAN_STEP):
         step = map(connectors.__getitem__, map(ids.__getitem__, places[begin : begin + _SCAN_STEP]))
-        matching = (connector for connector in step if text in connector.haystack and view.shows(connector))
+        matching = (connector for connector in step if may_use[connector.access] and text in connector.haystack)
         found += islice(matching, count - len(found))
         if len(found) >= count:
             break
