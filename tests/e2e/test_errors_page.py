@@ -120,6 +120,13 @@ def test_the_model_server_refuses(shared_gateway: RunningGateway, row: Row, stre
     assert "x-should-retry" not in answer.headers
 
 
+def test_another_refusal_of_the_model_server_is_passed_on(shared_gateway: RunningGateway) -> None:
+    model = shared_gateway.plays(Round(status=422, error="seed must be positive"))
+    answer = httpx.post(f"{shared_gateway.url}/responses", trust_env=False, json=hello(model=model))
+    assert_is(answer, (422, "", ""))
+    assert answer.json()["error"]["message"] == "seed must be positive"
+
+
 @pytest.mark.parametrize("row", OTHER_PATHS, ids=str)
 def test_another_path(shared_gateway: RunningGateway, row: Row) -> None:
     method, path = OTHER_PATHS[row]
