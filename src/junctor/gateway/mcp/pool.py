@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from junctor.api.connector_map import Entry
+from junctor.api.tls import ssl_context
 from junctor.gateway.mcp.client import LISTING_USABLE, McpClient
+from junctor.gateway.mcp.errors import EntryUnusable
 from junctor.gateway.mcp.target import Limits, Target, target_of_entry, target_of_params
-from junctor.gateway.mcp.transport import HttpPools, ssl_context
+from junctor.gateway.mcp.transport import HttpPools
 from junctor.gateway.served_map import ServedMap
 
 _log = logging.getLogger(__name__)
@@ -77,7 +79,10 @@ class McpClientPool:
         client = self._clients.get(key)
         if client is None:
             if target.url.startswith("https:"):
-                ssl_context(target.ca_bundle)
+                try:
+                    ssl_context(target.ca_bundle)
+                except ValueError as error:
+                    raise EntryUnusable(str(error)) from error
             client = self._clients[key] = McpClient(target, self._pools, slots=connector.slots, clock=self._clock)
             self._make_room()
             self._sweep_while_used()

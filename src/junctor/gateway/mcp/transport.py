@@ -9,16 +9,14 @@ import contextlib
 import json
 import logging
 import socket
-import ssl
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
 import httpx2
 
-from junctor.gateway.mcp.errors import EntryUnusable
+from junctor.api.tls import ssl_context
 from junctor.gateway.mcp.events import Events, describe
 from junctor.gateway.mcp.exchange import Exchange, current
 from junctor.gateway.mcp.target import Target
@@ -45,15 +43,6 @@ _SDK_LOGS: Final = {
     "httpx2": logging.WARNING,
     "httpcore2": logging.WARNING,
 }
-
-
-@lru_cache(maxsize=256)
-def ssl_context(ca_bundle: str | None = None) -> ssl.SSLContext:
-    """The TLS settings for a CA bundle (PEM), None for the system's authorities: one object, shared, because making one takes 20 ms."""
-    try:
-        return ssl.create_default_context(cadata=ca_bundle)
-    except (ssl.SSLError, ValueError) as error:
-        raise EntryUnusable("the CA bundle holds no certificate that can be read") from error
 
 
 class HttpPools:

@@ -9,7 +9,6 @@ from junctor.gateway.mcp.errors import (
     McpRefused,
 )
 from junctor.gateway.mcp.target import Limits, target_of_entry, target_of_params
-from junctor.gateway.mcp.transport import ssl_context
 from tests.unit.gateway.maps import bearer, content
 
 KEY = "3f7a000000000000.1b2c000000000000"
@@ -105,9 +104,3 @@ def test_the_identity_differs_by_credential_and_not_by_the_order_of_headers() ->
         target_of_params("https://x.example.com", None, headers).identity
         == target_of_params("https://x.example.com", None, swapped).identity
     )
-
-
-def test_a_tls_context_is_made_once_for_each_bundle() -> None:
-    assert ssl_context() is ssl_context()
-    with pytest.raises(EntryUnusable, match="CA bundle"):
-        ssl_context("nonsense")
