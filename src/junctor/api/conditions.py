@@ -96,7 +96,7 @@ REASONS: Final[dict[Reason, tuple[str, str]]] = {
         "The stored object breaks a rule of the schema, for example because it is older than the rule.",
         "Change the field that the message names.",
     ),
-    Reason.INVALID_CA_BUNDLE: ("spec.tls.caBundle holds no certificate that can be read.", "Put PEM certificates there."),
+    Reason.INVALID_CA_BUNDLE: ("A caBundle of the resource holds no certificate that can be read.", "Put PEM certificates there."),
     Reason.INVALID_ID: (
         "The id made by the gateway's defaultConnectorID template is not a valid id.",
         "Set spec.connectorID, or create the resource with a shorter name.",
@@ -117,7 +117,7 @@ REASONS: Final[dict[Reason, tuple[str, str]]] = {
         "The resource has a policy field that this version of the operator does not know, so it cannot be enforced.",
         "Upgrade the operator, or remove the field.",
     ),
-    Reason.TOO_LARGE: ("The connector needs more than 64 KiB in the connector map.", "Shorten its lists, headers or CA bundle."),
+    Reason.TOO_LARGE: ("The resource needs more than 64 KiB in the connector map.", "Shorten its lists, headers or CA bundle."),
     Reason.CREDENTIALS_TOO_LARGE: (
         "The credentials of the gateway would exceed the size of a Secret.",
         "Use smaller Secret values, or fewer connectors with large ones on one gateway.",
@@ -191,7 +191,7 @@ REASONS: Final[dict[Reason, tuple[str, str]]] = {
     Reason.READY: ("Every ready gateway pod serves this generation.", ""),
     Reason.NOT_PROGRAMMED: ("Programmed is not True; its message says why.", "See Programmed."),
     Reason.UNRESOLVED_REFS: (
-        "A reference is not resolved, so gateways list the connector as unavailable.",
+        "A reference is not resolved: gateways list the connector as unavailable, and a registry is not read.",
         "See ResolvedRefs.",
     ),
     Reason.NO_GATEWAY_PODS: ("The gateway has no ready pod, so nobody serves anything.", "Look at the gateway's Deployment."),
