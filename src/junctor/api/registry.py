@@ -211,6 +211,11 @@ def effective_registry_id(spec: Mapping[str, Any], name: str) -> str:
     return explicit if isinstance(explicit, str) else name
 
 
+def is_registry_id(value: str) -> bool:
+    """Whether `value` may be the id of a registry."""
+    return re.fullmatch(_REGISTRY_ID_PATTERN, value) is not None
+
+
 def discovered_id(registry_id: str, server_name: str) -> str:
     """The connector id of a server that was discovered in a registry."""
     return f"{REGISTRY_ID_PREFIX}{registry_id}::{server_name}"

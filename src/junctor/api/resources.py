@@ -8,7 +8,15 @@ from pydantic import ValidationError
 
 from junctor.api.base import ApiModel, problems_of
 from junctor.api.connector import MCPConnectorSpec
-from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
+from junctor.api.endpoint import SecretKeyRef
+from junctor.api.names import (
+    ACCEPT_SHRINK_ANNOTATION,
+    CONNECTOR_KIND,
+    CONNECTOR_PLURAL,
+    REGISTRY_KIND,
+    REGISTRY_PLURAL,
+    SYNC_REQUESTED_ANNOTATION,
+)
 from junctor.api.registry import MCPRegistrySpec
 
 #: Names of fields that may be ignored by a version that does not know them: they only describe. Every other unknown field is policy.
@@ -27,6 +35,8 @@ class StoredResource(Generic[Spec]):
     are policy, or only describe. annotations: those that this kind listens to, no others.
     """
 
+    kind: ClassVar[str]
+    plural: ClassVar[str]
     spec_model: ClassVar[type[ApiModel]]
     heeded_annotations: ClassVar[frozenset[str]] = frozenset()
 
@@ -69,8 +79,13 @@ class StoredResource(Generic[Spec]):
             problems=problems,
             unsupported=tuple(path for path in unknown if not is_descriptive(path)),
             ignored=tuple(path for path in unknown if is_descriptive(path)),
-            annotations={key: value for key, value in (metadata.get("annotations") or {}).items() if key in cls.heeded_annotations},
+            annotations=cls.heeded(metadata),
         )
+
+    @classmethod
+    def heeded(cls, metadata: Mapping[str, Any]) -> Mapping[str, str]:
+        """The annotations that this kind listens to."""
+        return {key: value for key, value in (metadata.get("annotations") or {}).items() if key in cls.heeded_annotations}
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -80,15 +95,30 @@ class StoredResource(Generic[Spec]):
 class ConnectorResource(StoredResource[MCPConnectorSpec]):
     """An MCPConnector as it is stored."""
 
+    kind = CONNECTOR_KIND
+    plural = CONNECTOR_PLURAL
     spec_model = MCPConnectorSpec
+
+    def secret_refs(self) -> tuple[SecretKeyRef, ...]:
+        """Every Secret key that it names."""
+        return self.spec.secret_refs() if self.spec else ()
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryResource(StoredResource[MCPRegistrySpec]):
     """An MCPRegistry as it is stored."""
 
+    kind = REGISTRY_KIND
+    plural = REGISTRY_PLURAL
     spec_model = MCPRegistrySpec
     heeded_annotations = frozenset({SYNC_REQUESTED_ANNOTATION, ACCEPT_SHRINK_ANNOTATION})
+
+    def secret_refs(self) -> tuple[SecretKeyRef, ...]:
+        """Every Secret key that it names, each once."""
+        return tuple(dict.fromkeys(placed.ref for placed in self.spec.secret_refs())) if self.spec else ()
+
+
+Resource = ConnectorResource | RegistryResource
 
 
 def is_descriptive(path: str) -> bool:

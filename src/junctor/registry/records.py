@@ -1,0 +1,216 @@
+"""Records of a registry: the server.json of one version, with what the registry says about it. Untrusted, so bounded and checked here.
+
+Lenient where registries differ (records without the `{server, _meta}` wrapper, snake_case, no `_meta`), strict where Junctor relies on it.
+Sources: server.json schema 2025-12-11, generic registry API 2025-12-01.
+
+InvalidRecord    the record cannot be used; says which server, as far as known, and why
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal, Self, cast
+
+Status = Literal["active", "deprecated", "deleted"]
+
+OFFICIAL_META: Final = "io.modelcontextprotocol.registry/official"
+#: The schema says 3 to 200 characters with exactly one slash.
+_NAME: Final = re.compile(r"[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+", re.ASCII)
+_NAME_LENGTH: Final = 200
+#: The schema's bounds are 100 for title and description; registries that do not hold to it get some room.
+_MAX_TITLE: Final = 256
+_MAX_DESCRIPTION: Final = 4096
+_MAX_VERSION: Final = 255
+_MAX_REMOTES: Final = 32
+_MAX_INPUTS: Final = 64
+_MAX_TEXT: Final = 4096
+
+
+class InvalidRecord(Exception):
+    """A record that cannot be used. name: of the server, "" when it cannot be told."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(problem)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A value that somebody has to give: the publisher (`value`), by default (`default`), or who uses the server."""
+
+    required: bool = False
+    secret: bool = False
+    value: str | None = None
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderInput:
+    """A header of a remote. variables: inputs for the `{name}`s in its value."""
+
+    name: str
+    input: Input
+    variables: Mapping[str, Input] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A place where the server can be called. variables: inputs for the `{name}`s in the URL."""
+
+    type: str
+    url: str
+    headers: tuple[HeaderInput, ...] = ()
+    variables: Mapping[str, Input] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRecord:
+    """One version of one server. published_at: seconds since the epoch, 0 when not told. updated_at: as told, "" when not."""
+
+    name: str
+    version: str
+    title: str = ""
+    description: str = ""
+    status: Status = "active"
+    is_latest: bool | None = None
+    published_at: float = 0.0
+    updated_at: str = ""
+    remotes: tuple[Remote, ...] = ()
+
+    @classmethod
+    def parse(cls, raw: Any) -> Self:
+        """Read a record of a list. Raises InvalidRecord."""
+        if not isinstance(raw, dict):
+            raise InvalidRecord("", "a record is not an object")
+        wrapped = raw.get("server")
+        server = wrapped if isinstance(wrapped, dict) else raw
+        name = server.get("name")
+        if not isinstance(name, str) or not 3 <= len(name) <= _NAME_LENGTH or not _NAME.fullmatch(name):
+            raise InvalidRecord(str(name)[:80] if isinstance(name, str) else "", "its name is not of the form namespace/name")
+        try:
+            return cls._of(name, server, _meta(raw, server))
+        except _Fault as fault:
+            raise InvalidRecord(name, str(fault)) from None
+
+    @classmethod
+    def _of(cls, name: str, server: Mapping[str, Any], meta: Mapping[str, Any]) -> Self:
+        version = _get(server, "version") or _get(_object(server, "version_detail"), "version")
+        status = meta.get("status") or server.get("status") or "active"
+        if status not in ("active", "deprecated", "deleted"):
+            raise _Fault(f"its status {str(status)[:40]!r} is not known")
+        remotes = _list(server, "remotes", _MAX_REMOTES)
+        latest = _get(meta, "isLatest")
+        return cls(
+            name=name,
+            version=_text(version, "version", _MAX_VERSION) or "",
+            title=_text(server.get("title"), "title", _MAX_TITLE) or "",
+            description=_text(server.get("description"), "description", _MAX_DESCRIPTION) or "",
+            status=cast(Status, status),
+            is_latest=latest if isinstance(latest, bool) else None,
+            published_at=_seconds(_get(meta, "publishedAt")),
+            updated_at=_text(_get(meta, "updatedAt"), "updatedAt", 64) or "",
+            remotes=tuple(_remote(item) for item in remotes),
+        )
+
+
+class _Fault(Exception):
+    """What is wrong with a record whose name is known."""
+
+
+def _meta(raw: Mapping[str, Any], server: Mapping[str, Any]) -> Mapping[str, Any]:
+    for place in (raw, server):
+        meta = place.get("_meta")
+        if isinstance(meta, dict) and isinstance(meta.get(OFFICIAL_META), dict):
+            found: Mapping[str, Any] = meta[OFFICIAL_META]
+            return found
+    return {}
+
+
+def _remote(raw: Any) -> Remote:
+    if not isinstance(raw, dict):
+        raise _Fault("a remote is not an object")
+    return Remote(
+        type=_text(_get(raw, "type") or raw.get("transport_type"), "the type of a remote", 64) or "",
+        url=_text(raw.get("url"), "the url of a remote", 2048) or "",
+        headers=tuple(_header(item) for item in _list(raw, "headers", _MAX_INPUTS)),
+        variables=_variables(raw),
+    )
+
+
+def _header(raw: Any) -> HeaderInput:
+    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str) or not raw["name"]:
+        raise _Fault("a header has no name")
+    return HeaderInput(_text(raw["name"], "the name of a header", 128) or "", _input(raw), _variables(raw))
+
+
+def _variables(raw: Mapping[str, Any]) -> Mapping[str, Input]:
+    variables = _object(raw, "variables")
+    if len(variables) > _MAX_INPUTS:
+        raise _Fault(f"it has more than {_MAX_INPUTS} variables")
+    if not all(isinstance(item, dict) for item in variables.values()):
+        raise _Fault("a variable is not an object")
+    return {str(name)[:128]: _input(item) for name, item in variables.items()}
+
+
+def _input(raw: Mapping[str, Any]) -> Input:
+    choices = tuple(_text(item, "a choice", _MAX_TEXT) or "" for item in _list(raw, "choices", _MAX_INPUTS))
+    return Input(
+        required=_get(raw, "isRequired") is True,
+        secret=_get(raw, "isSecret") is True,
+        value=_text(raw.get("value"), "a value", _MAX_TEXT) or None,
+        default=_text(raw.get("default"), "a default", _MAX_TEXT) or None,
+        choices=choices,
+    )
+
+
+def _get(raw: Mapping[str, Any], name: str) -> Any:
+    """A field in either spelling: registries before 2025-09-16 use snake_case."""
+    value = raw.get(name)
+    return raw.get(re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)) if value is None else value
+
+
+def _object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = raw.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _Fault(f"{name} is not an object")
+    return value
+
+
+def _list(raw: Mapping[str, Any], name: str, most: int) -> list[Any]:
+    value = raw.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise _Fault(f"{name} is not a list")
+    if len(value) > most:
+        raise _Fault(f"it has {len(value)} {name}, at most {most} are read")
+    return value
+
+
+def _text(value: Any, what: str, most: int) -> str | None:
+    """A string that can be published. Numbers and truth values, which YAML makes of unquoted defaults, are taken as text."""
+    if value is None:
+        return None
+    if isinstance(value, bool | int | float):
+        value = str(value).lower() if isinstance(value, bool) else str(value)
+    if not isinstance(value, str):
+        raise _Fault(f"{what} is not a string")
+    if len(value) > most:
+        raise _Fault(f"{what} has {len(value)} characters, at most {most} are read")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _Fault(f"{what} holds half of a surrogate pair") from None
+    return value
+
+
+def _seconds(value: Any) -> float:
+    try:
+        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
