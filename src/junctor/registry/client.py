@@ -1,0 +1,211 @@
+"""A client of the MCP Registry API (v0.1, and v0 where the base URL says so), patient with registries that differ or fail."""
+
+import asyncio
+import json
+import random
+import re
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final, Self
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from junctor.registry.errors import NotARegistry, QueryRefused, RegistryError, RegistryRateLimited, RegistryUnauthorized
+from junctor.registry.fetch import Answer, Fetcher
+
+#: Seconds. A registry that asks for more patience ends the attempt; the next sync comes then.
+_LONGEST_PAUSE: Final = 60.0
+#: Seconds. No registry can silence its sync for longer.
+_LONGEST_RETRY_AFTER: Final = 3600.0
+_LONGEST_BACKOFF: Final = 30.0
+_MAX_CURSOR: Final = 4096
+#: Values in one answer: what a few MiB of `{},{},...` become in memory is bounded by it. A page of a real registry has 30,000.
+_MAX_VALUES: Final = 1_000_000
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list.
+
+    records: JSON values, not validated. next_cursor: None on the last page. date: the registry's clock when it answered, None when it said
+    nothing readable. requests: how often the registry was asked for it.
+    """
+
+    records: Sequence[Any]
+    next_cursor: str | None
+    date: datetime | None
+    requests: int
+
+
+class RegistryClient:
+    """Reads one registry. Close it, or use it in `async with`.
+
+    base_url: with or without /v0.1 (or /v0) at its end. headers: sent with each request, credentials included. tls: None trusts the
+    system's authorities. timeout: seconds for one answer, from the connection to the last byte. page_size: 1 to 100. retries: after the
+    first attempt, with growing pauses. Raises ValueError for a URL that is none.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        timeout: float = 30.0,
+        page_size: int = 100,
+        retries: int = 5,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311  # spreads load, keeps no secret
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._servers = _servers_url(base_url)
+        self._page_size = page_size
+        self._retries = retries
+        self._sleep = sleep
+        self._jitter = jitter
+        self._now = now
+        self._fetcher = Fetcher(headers or {}, tls, timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._fetcher.close()
+
+    async def page(self, cursor: str | None = None, *, updated_since: str | None = None, search: str | None = None) -> Page:
+        """One page of the latest versions of all servers.
+
+        cursor: of the page before, None for the first. updated_since: RFC 3339; deleted servers come as well then. search: part of a name.
+        Raises RegistryError; QueryRefused when the registry does not take one of these.
+        """
+        query = {"version": "latest", "limit": str(self._page_size)}
+        if updated_since is not None:
+            query |= {"updated_since": updated_since, "include_deleted": "true"}
+        if search is not None:
+            query["search"] = search
+        if cursor is not None:
+            query["cursor"] = cursor
+        answer, body, requests = await self._json(f"{self._servers}?{urlencode(query)}")
+        records, next_cursor = _listing(answer, body)
+        return Page(records, next_cursor, _date(answer.headers.get("date")), requests)
+
+    async def versions(self, name: str) -> Sequence[Any]:
+        """All versions of a server that are not deleted, as JSON values, not validated; none of a server that is not known.
+
+        Raises RegistryError.
+        """
+        answer, body, _ = await self._json(f"{self._servers}/{quote(name, safe='')}/versions", unknown=True)
+        return () if body is None else _listing(answer, body)[0]
+
+    async def server(self, name: str, version: str = "latest") -> Any:
+        """One version of a server, a JSON value, not validated; None when it is not known or deleted. Raises RegistryError."""
+        url = f"{self._servers}/{quote(name, safe='')}/versions/{quote(version, safe='')}"
+        return (await self._json(url, unknown=True))[1]
+
+    async def _json(self, url: str, *, unknown: bool = False) -> tuple[Answer, Any, int]:
+        """The answer, its JSON value, and the number of requests. unknown: a 404 in JSON says that there is no such thing: None."""
+        for attempt in range(self._retries + 1):
+            try:
+                answer = await self._fetcher.get(url)
+                return answer, self._value(answer, unknown=unknown), attempt + 1
+            except RegistryError as error:
+                if not error.transient or attempt == self._retries or (error.retry_after or 0.0) > _LONGEST_PAUSE:
+                    raise
+                backoff = min(2.0**attempt, _LONGEST_BACKOFF) * self._jitter()
+                await self._sleep(max(backoff, error.retry_after or 0.0))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _value(self, answer: Answer, *, unknown: bool) -> Any:
+        status, where = answer.status, f"{answer.url} answers HTTP {answer.status}"
+        retry_after = _seconds(answer.headers.get("retry-after"), self._now())
+        said = f"{where} ({answer.kind or 'no content type'}): {answer.excerpt}" if answer.excerpt else f"{where} without a body"
+        match status:
+            case HTTPStatus.OK:
+                return _parsed(answer)
+            case HTTPStatus.NOT_FOUND if unknown and "json" in answer.kind:
+                return None
+            case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+                raise RegistryUnauthorized(said)
+            case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise QueryRefused(said)
+            case HTTPStatus.TOO_MANY_REQUESTS:
+                raise RegistryRateLimited(f"{where}: too many requests", retry_after=retry_after, transient=True)
+            case HTTPStatus.REQUEST_TIMEOUT | HTTPStatus.TOO_EARLY:
+                raise RegistryError(said, transient=True)
+            case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise RegistryError(said, retry_after=retry_after, transient=True)
+        raise NotARegistry(said)
+
+
+def _servers_url(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("the address of a registry is http or https, with a host; for example https://registry.example.com")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError("the address of a registry is its base, without user name, password, query and fragment")
+    _ = parts.port  # raises ValueError
+    path = parts.path.rstrip("/")
+    if not path.endswith(("/v0.1", "/v0")):
+        path += "/v0.1"
+    return urlunsplit((parts.scheme, parts.netloc, f"{path}/servers", "", ""))
+
+
+def _parsed(answer: Answer) -> Any:
+    if _too_many_values(answer.body):
+        raise RegistryError(f"{answer.url} has more than {_MAX_VALUES} values in one answer; lower spec.sync.pageSize")
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        # What calls itself JSON was cut or garbled on its way; the rest is a web page, which stays one.
+        said = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON: {answer.excerpt}"
+        raise NotARegistry(said, transient="json" in answer.kind) from None
+
+
+def _too_many_values(body: bytes) -> bool:
+    def values(text: bytes) -> int:
+        return sum(map(text.count, (b",", b"{", b"[")))
+
+    return values(body) > _MAX_VALUES and values(_STRING.sub(b"", body)) > _MAX_VALUES
+
+
+def _listing(answer: Answer, body: Any) -> tuple[Sequence[Any], str | None]:
+    """Records and next cursor. Go writes an empty list as null; only the rest of the answer tells that from something else."""
+    records = body.get("servers") if isinstance(body, dict) else None
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    if records is None and isinstance(body, dict) and "servers" in body and isinstance(metadata, dict):
+        records = []
+    if not isinstance(records, list):
+        raise NotARegistry(f"{answer.url} answers with JSON that is no list of servers: {answer.excerpt}")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    cursor = metadata.get("nextCursor") or metadata.get("next_cursor") or None
+    if cursor is not None and not (isinstance(cursor, str) and len(cursor) <= _MAX_CURSOR):
+        raise NotARegistry(f"{answer.url} answers with a cursor that is not a text of at most {_MAX_CURSOR} characters")
+    return records, cursor
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value or "")
+    except (ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC)
+
+
+def _seconds(retry_after: str | None, now: datetime) -> float | None:
+    """What a Retry-After asks for, as seconds or as a date; bounded. None when it says nothing that can be read."""
+    value = (retry_after or "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+        seconds = float(value)
+    elif date := _date(value):
+        seconds = (date - now).total_seconds()
+    else:
+        return None
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)

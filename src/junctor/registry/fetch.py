@@ -1,0 +1,168 @@
+"""One GET, bounded in time and size, that stays at its origin; what goes wrong is a RegistryError.
+
+Of what comes from outside, messages repeat only a short printable excerpt, from which the values of the request's own headers are cut.
+"""
+
+import asyncio
+import http.cookiejar
+import re
+import socket
+import ssl
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+import httpx
+
+from junctor import __version__
+from junctor.api.tls import ssl_context
+from junctor.registry.errors import NotARegistry, RegistryError, RegistryTLSFailed, RegistryUnreachable, SyncTimeout
+
+#: Bytes of one answer, decompressed.
+MAX_BODY: Final = 32 * 1024 * 1024
+_MAX_REDIRECTS: Final = 5
+_MAX_CONNECT_SECONDS: Final = 10.0
+_EXCERPT: Final = 100
+#: Shorter words of header values may be words of any text.
+_SECRET_LENGTH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of any status but a redirect. url: without its query. excerpt: its beginning, printable, for messages."""
+
+    url: str
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    excerpt: str
+
+    @property
+    def kind(self) -> str:
+        """Its media type, such as application/json; "" when it names none."""
+        return printable(self.headers.get("content-type", "").split(";")[0].lower())
+
+
+class Fetcher:
+    """headers: sent with each request, to this origin only. timeout: seconds for an answer, from the connection to the last byte."""
+
+    def __init__(self, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout: float) -> None:
+        self._timeout = timeout
+        words = {word for value in headers.values() for word in (value, *value.split())}
+        self._secrets = sorted((word for word in words if len(word) >= _SECRET_LENGTH), key=len, reverse=True)
+        self._client = httpx.AsyncClient(
+            headers={"user-agent": f"junctor/{__version__}", "accept": "application/json", **headers, "accept-encoding": "gzip"},
+            cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
+            verify=tls or ssl_context(),
+            # The deadline is for everything; only a connection that is not made has its own, to be told apart.
+            timeout=httpx.Timeout(None, connect=min(_MAX_CONNECT_SECONDS, timeout / 2)),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def get(self, url: str) -> Answer:
+        """The answer to a GET, whatever its status. Raises RegistryError."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._follow(httpx.URL(url))
+        except httpx.TransportError as error:
+            # Not chained: the library's texts may hold header values.
+            raise _failure(error, shown(url)) from None
+        except TimeoutError:
+            raise SyncTimeout(f"{shown(url)} did not answer completely within {self._timeout:g} s", transient=True) from None
+
+    async def _follow(self, url: httpx.URL) -> Answer:
+        asked = url
+        for _ in range(_MAX_REDIRECTS + 1):
+            async with self._client.stream("GET", url) as response:
+                if response.next_request is None:
+                    body = await _read(response)
+                    return Answer(shown(str(asked)), response.status_code, response.headers, body, self._excerpt(body))
+                target = response.next_request.url
+            if _origin(target) != _origin(asked):
+                raise NotARegistry(f"{shown(str(asked))} redirects to {shown(str(target))}, another origin, where requests are not sent")
+            url = target
+        raise NotARegistry(f"{shown(str(asked))} redirects more than {_MAX_REDIRECTS} times")
+
+    def _excerpt(self, body: bytes) -> str:
+        text = body[: 64 * 1024].decode("utf-8", "replace")
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return printable(text[: 10 * _EXCERPT])
+
+
+def printable(text: str) -> str:
+    """At most 100 printable characters of a text, white space collapsed."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_EXCERPT]
+
+
+def shown(url: str) -> str:
+    """A URL as messages may name it: without user information, query and fragment."""
+    return re.sub(r"//[^/?#]*@", "//", url).split("?")[0].split("#")[0]
+
+
+async def _read(response: httpx.Response) -> bytes:
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip"):
+        raise RegistryError(f"{shown(str(response.url))} compressed its answer with {printable(encoding)!r}, which was not asked for")
+    # Not the library's own: it has no bound on what a few bytes become.
+    unpacked = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    parts, size = [], 0
+    async for chunk in response.aiter_raw():
+        try:
+            part = unpacked.decompress(chunk, MAX_BODY + 1 - size) if unpacked else chunk
+        except zlib.error:
+            raise _broken(response) from None
+        size += len(part)
+        if size > MAX_BODY:
+            limit = f"{MAX_BODY // 1024**2} MiB"
+            raise RegistryError(f"{shown(str(response.url))} has more than {limit} in one answer; lower spec.sync.pageSize")
+        parts.append(part)
+    if unpacked and not unpacked.eof:
+        raise _broken(response)
+    return b"".join(parts)
+
+
+def _broken(response: httpx.Response) -> RegistryError:
+    return RegistryError(f"the compressed answer of {shown(str(response.url))} cannot be read", transient=True)
+
+
+def _failure(error: httpx.TransportError, url: str) -> RegistryError:
+    cause: BaseException | None = error
+    while cause is not None:
+        match cause:
+            case ssl.SSLCertVerificationError():
+                return RegistryTLSFailed(f"the certificate of {url} is not valid: {printable(cause.verify_message)}")
+            case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+                break
+            case ssl.SSLError():
+                return RegistryTLSFailed(f"no TLS connection to {url}: {cause.reason or 'the handshake failed'}")
+            case socket.gaierror():
+                return RegistryUnreachable(f"the host name of {url} does not resolve", transient=True)
+            case ConnectionRefusedError():
+                return RegistryUnreachable(f"nothing accepts connections at {url}", transient=True)
+        cause = cause.__cause__ or cause.__context__
+    match error:
+        case httpx.ConnectTimeout():
+            return RegistryUnreachable(f"{url} did not accept a connection in time", transient=True)
+        case httpx.ConnectError():
+            return RegistryUnreachable(f"no connection to {url}", transient=True)
+        case httpx.LocalProtocolError():
+            return RegistryError(f"the request to {url} could not be sent; look at spec.headers and spec.auth")
+        case _:
+            return RegistryError(f"{url} broke the connection before its answer was complete", transient=True)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None, bytes]:
+    # User information would take the place of the credentials.
+    return url.scheme, url.host, url.port, url.userinfo
