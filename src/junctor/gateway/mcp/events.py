@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx2
 
-from junctor.gateway.mcp.exchange import Exchange
+from junctor.gateway.mcp.exchange import Exchange, Problem
 
 
 class Events(httpx2.AsyncByteStream):
@@ -22,13 +22,14 @@ class Events(httpx2.AsyncByteStream):
         limit: int,
         exchange: Exchange | None,
         total: float | None,
-        ended: Callable[[], None] | None,
+        ended: Callable[[Problem | None], None] | None,
     ) -> None:
         self._response = response
         self._limit = limit
         self._exchange = exchange
         self._total = total
         self._ended = ended
+        self._problem: Problem | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
@@ -51,7 +52,7 @@ class Events(httpx2.AsyncByteStream):
             raise
         finally:
             if self._ended is not None:
-                self._ended()
+                self._ended(self._problem)
 
     async def aclose(self) -> None:
         """Close the connection, unless the stream has ended."""
@@ -65,6 +66,7 @@ class Events(httpx2.AsyncByteStream):
         raise httpx2.SSEError("nobody waits for the answer any more")
 
     def _note(self, code: int, message: str) -> str:
+        self._problem = self._problem or (code, message)
         if self._exchange is not None:
             self._exchange.broke(code, message)
         return message

@@ -11,6 +11,9 @@ from typing import Final
 
 import anyio
 
+#: What went wrong below HTTP: the status to report for it, and a sentence.
+Problem = tuple[int, str]
+
 
 @dataclass(slots=True, eq=False)
 class Exchange:
@@ -26,7 +29,7 @@ class Exchange:
     status: int = 0
     json_rpc: bool = False
     unclear: bool = False
-    problem: tuple[int, str] | None = None
+    problem: Problem | None = None
     session_lost: bool = False
     over: bool = False
     resumed: int = 0

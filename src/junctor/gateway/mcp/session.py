@@ -14,7 +14,7 @@ from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
-from junctor.gateway.mcp.exchange import Exchange, current
+from junctor.gateway.mcp.exchange import Exchange, Problem, current
 from junctor.gateway.mcp.failures import CLOSED, SessionFailed, SessionLost, connect_failure, failure_of
 from junctor.gateway.mcp.target import Target
 from junctor.gateway.mcp.transport import LISTING_LIMIT, HttpPools, SoftTransport
@@ -218,7 +218,7 @@ class Session:
             await self._serve(transport, Era("sse", "legacy"))
 
     async def _serve(self, inner: httpx2.AsyncBaseTransport, era: Era) -> None:
-        soft = SoftTransport(inner, self._target, sse=era.wire == "sse", ended=self._end)
+        soft = SoftTransport(inner, self._target, sse=era.wire == "sse", ended=self._stream_ended)
         client = client_of(self._target, era, soft, self._notified)
         async with client:
             self._connected(client, era)
@@ -249,6 +249,13 @@ class Session:
         if self._whole is not None:
             now = asyncio.get_running_loop().time()
             self._whole.deadline = min(self._whole.deadline, now + (_CLOSE_SECONDS if self._client else 0))
+
+    def _stream_ended(self, problem: Problem | None) -> None:
+        """HTTP+SSE: no answer can come any more."""
+        if problem is not None:
+            for exchange in (self._connecting, *self._calls):
+                exchange.broke(*problem)
+        self._end()
 
     async def _listen_for_changes(self, client: Client) -> None:
         try:

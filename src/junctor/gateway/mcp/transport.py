@@ -18,11 +18,13 @@ import httpx2
 
 from junctor.api.tls import ssl_context
 from junctor.gateway.mcp.events import Events, describe
-from junctor.gateway.mcp.exchange import Exchange, current
+from junctor.gateway.mcp.exchange import Exchange, Problem, current
 from junctor.gateway.mcp.target import Target
 
 #: A listing may have so many bytes on the wire, and so may one event on a stream.
 LISTING_LIMIT: Final = 4 * 1024 * 1024
+#: Over HTTP+SSE, where the SDK takes no more and would not say why.
+_SSE_EVENT_LIMIT: Final = 1024 * 1024
 #: Code of the JSON-RPC errors that stand for a failure below HTTP; nobody but this package sees it.
 SOFT_ERROR: Final = -32098
 #: The call's own deadline ends a call; HTTP's read time-out comes later and frees the connection.
@@ -94,10 +96,10 @@ def _pool(ca_bundle: str | None) -> httpx2.AsyncHTTPTransport:
 class SoftTransport(httpx2.AsyncBaseTransport):
     """One session's view of a shared pool. Closing it leaves the pool open.
 
-    sse: the session speaks HTTP+SSE, where answers arrive on the GET stream. ended: told when that stream ends.
+    sse: the session speaks HTTP+SSE, where answers arrive on the GET stream. ended: told when that stream ends, and why.
     """
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, target: Target, *, sse: bool, ended: Callable[[], None]) -> None:
+    def __init__(self, inner: httpx2.AsyncBaseTransport, target: Target, *, sse: bool, ended: Callable[[Problem | None], None]) -> None:
         self._inner = inner
         self._origin = _origin(httpx2.URL(target.url))
         self._limits = target.limits
@@ -155,7 +157,7 @@ class SoftTransport(httpx2.AsyncBaseTransport):
         if kind == "text/event-stream" and response.status_code == HTTPStatus.OK and (not self._sse or request.method == "GET"):
             if not listening:
                 exchange.answered(response.status_code)
-            limit = LISTING_LIMIT if listening else exchange.limit
+            limit = (_SSE_EVENT_LIMIT if self._sse else LISTING_LIMIT) if listening else exchange.limit
             ended = self._ended if self._sse else None
             events = Events(response, limit, None if listening else exchange, self._total(listening), ended)
             return _copy(request, response, stream=events)
