@@ -41,11 +41,13 @@ _CREATED = 1_750_000_000
 
 @dataclass(slots=True)
 class Recorded:
-    """A request as it came. ended: set when its answer is over; cut: whether the client went away before that."""
+    """A request as it came. peer: the port that it came from. ended: set when its answer is over; cut: whether the client went away before
+    that."""
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    peer: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
     cut: bool = False
 
@@ -168,7 +170,7 @@ class _Handlers:
         return script[played]
 
     def _record(self, request: Request, body: dict[str, Any]) -> Recorded:
-        recorded = Recorded(request.url.path, dict(request.headers), body)
+        recorded = Recorded(request.url.path, dict(request.headers), body, request.client.port if request.client else 0)
         self._record_request(recorded)
         return recorded
 

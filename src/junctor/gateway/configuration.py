@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import httpx
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
@@ -13,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from junctor.api.base import problems_of
 from junctor.api.configuration import API_VERSION, ConfigurationError
 from junctor.gateway.upstream.chat_completions import ChatCompletionsUpstream
+from junctor.gateway.upstream.clients import StreamingClient
 from junctor.gateway.upstream.endpoint import Timeouts, base_url
 from junctor.gateway.upstream.keys import KeyFile, no_key
 from junctor.gateway.upstream.router import UpstreamRoute, UpstreamRouter
@@ -109,7 +109,7 @@ def parse_configuration(text: str, source: str, *, directory: Path = Path()) -> 
 
 
 def upstream_router(
-    upstreams: Sequence[UpstreamConfiguration], client: httpx.AsyncClient, *, timeouts: Timeouts | None = None
+    upstreams: Sequence[UpstreamConfiguration], client: StreamingClient, *, timeouts: Timeouts | None = None
 ) -> UpstreamRouter:
     """The model servers of a configuration. client: shared by all, closed by its owner."""
     return UpstreamRouter([UpstreamRoute(upstream.models, _upstream(upstream, client, timeouts)) for upstream in upstreams])
@@ -123,7 +123,7 @@ def only_upstream(url: str) -> UpstreamConfiguration:
         raise ConfigurationError("\n".join(f"--upstream: {line.partition(': ')[2]}" for line in problems_of(error, ""))) from error
 
 
-def _upstream(upstream: UpstreamConfiguration, client: httpx.AsyncClient, timeouts: Timeouts | None) -> ChatCompletionsUpstream:
+def _upstream(upstream: UpstreamConfiguration, client: StreamingClient, timeouts: Timeouts | None) -> ChatCompletionsUpstream:
     key = KeyFile(upstream.key_file) if upstream.key_file else no_key
     return ChatCompletionsUpstream(upstream.url, client=client, key=key, headers=upstream.headers, timeouts=timeouts)
 

@@ -18,7 +18,7 @@ from junctor.gateway.responses.resolve import ResponsesPorts
 from junctor.gateway.served_map import ServedMap
 from junctor.gateway.tools.policy import ConnectorPolicy
 from junctor.gateway.tools.ports import ListingFailed, ToolServer
-from junctor.gateway.upstream.endpoint import open_client
+from junctor.gateway.upstream.clients import ModelClients
 from junctor.gateway.upstream.ports import Upstream, UpstreamError
 
 
@@ -27,7 +27,7 @@ class Responding:
 
     def __init__(self, served: Callable[[], ServedMap | None], upstreams: Sequence[UpstreamConfiguration]) -> None:
         self._served = served
-        self._client = open_client()
+        self._client = ModelClients()
         self._router = upstream_router(upstreams, self._client)
         self._pool = McpClientPool()
 

@@ -11,6 +11,7 @@ import httpx
 
 from junctor.gateway.upstream.chat_request import chat_body
 from junctor.gateway.upstream.chat_turn import ChatTurn
+from junctor.gateway.upstream.clients import StreamingClient
 from junctor.gateway.upstream.endpoint import Endpoint, Key, Timeouts, base_url
 from junctor.gateway.upstream.errors import stream_error
 from junctor.gateway.upstream.keys import no_key
@@ -23,7 +24,7 @@ _DRAIN_SECONDS: Final = 0.2
 class ChatCompletionsUpstream:
     """Implements `ports.Upstream`.
 
-    url: of the server, or of its API when it has a path. key: asked at each request. client: shared, closed by its owner (`open_client`).
+    url: of the server, or of its API when it has a path. key: asked at each request. client: shared, closed by its owner (`ModelClients`).
     max_event, max_stream: bytes. Raises ValueError for a URL that is none.
     """
 
@@ -31,7 +32,7 @@ class ChatCompletionsUpstream:
         self,
         url: str,
         *,
-        client: httpx.AsyncClient,
+        client: StreamingClient,
         key: Key = no_key,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,

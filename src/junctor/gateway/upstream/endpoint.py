@@ -1,6 +1,5 @@
 """One model server as an HTTP address: where it is, the gateway's credentials for it, how long it may take."""
 
-import http.cookiejar
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from junctor.gateway.upstream.clients import StreamingClient
 from junctor.gateway.upstream.errors import refusal
 from junctor.gateway.upstream.keys import no_key
 from junctor.gateway.upstream.ports import UpstreamError
@@ -41,20 +41,12 @@ def base_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") or "/v1", "", ""))
 
 
-def open_client() -> httpx.AsyncClient:
-    """A client that all model servers can share: as many connections as there are requests, no cookies kept, no redirects followed."""
-    nothing = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    # uvicorn, which vLLM runs on, closes idle connections after 5 s: using one just then would fail.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=3.0)
-    return httpx.AsyncClient(limits=limits, cookies=nothing)
-
-
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """base: as `base_url` gives it. key: asked at each request, for Authorization. headers: sent with each request."""
 
     base: str
-    client: httpx.AsyncClient = field(repr=False)
+    client: StreamingClient = field(repr=False)
     key: Key = field(default=no_key, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeouts: Timeouts = Timeouts()

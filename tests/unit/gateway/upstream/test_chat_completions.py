@@ -3,13 +3,15 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import httpx
 import pytest
 
 from junctor.gateway.upstream.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.upstream.endpoint import Timeouts, base_url, open_client
+from junctor.gateway.upstream.clients import ModelClients, StreamingClient
+from junctor.gateway.upstream.endpoint import Timeouts, base_url
 from junctor.gateway.upstream.ports import (
     ChatMessage,
     FunctionTool,
@@ -52,13 +54,13 @@ def server() -> Iterator[ModelServer]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client() as client:
+async def client() -> AsyncIterator[ModelClients]:
+    async with ModelClients() as client:
         yield client
 
 
 @pytest.fixture
-def upstream(server: ModelServer, client: httpx.AsyncClient) -> ChatCompletionsUpstream:
+def upstream(server: ModelServer, client: StreamingClient) -> ChatCompletionsUpstream:
     server.requests.clear()
     server.received.clear()
     return ChatCompletionsUpstream(server.url, client=client, key=lambda: "sk-gateway", headers={"x-tenant": "a"})
@@ -199,13 +201,13 @@ async def test_secrets_that_the_server_repeats_are_not_told() -> None:
     assert str(error) == "bad request: Bearer *** ***"
 
 
-async def test_refused_key_is_the_gateways_fault(server: ModelServer, client: httpx.AsyncClient) -> None:
+async def test_refused_key_is_the_gateways_fault(server: ModelServer, client: StreamingClient) -> None:
     _, error = await failure(ChatCompletionsUpstream(server.url, client=client, key=lambda: "sk-wrong"), ask("text"))
     assert error.status == 502
     assert "gateway's key" in str(error)
 
 
-async def test_server_that_is_not_there_is_503(client: httpx.AsyncClient) -> None:
+async def test_server_that_is_not_there_is_503(client: StreamingClient) -> None:
     # Bound, but not listening: nobody else gets the port.
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -214,7 +216,7 @@ async def test_server_that_is_not_there_is_503(client: httpx.AsyncClient) -> Non
     assert (error.status, str(error)) == (503, "the model server cannot be reached")
 
 
-async def test_silent_server_is_given_up(server: ModelServer, client: httpx.AsyncClient) -> None:
+async def test_silent_server_is_given_up(server: ModelServer, client: StreamingClient) -> None:
     upstream = ChatCompletionsUpstream(server.url, client=client, key=lambda: "sk-gateway", timeouts=Timeouts(silence=0.1))
     _, error = await failure(upstream, ask("hangs-at-once"))
     assert (error.status, str(error)) == (502, "the model server was silent for too long")
@@ -239,20 +241,16 @@ async def test_cancelling_ends_the_generation(upstream: ChatCompletionsUpstream,
     assert server.requests[0].cut
 
 
-async def test_rounds_share_a_connection(upstream: ChatCompletionsUpstream, client: httpx.AsyncClient) -> None:
-    opened: list[str] = []
-
-    async def trace(name: str, info: dict[str, Any]) -> None:
-        if name == "connection.connect_tcp.started":
-            opened.append(name)
-
-    async def watch(request: httpx.Request) -> None:
-        request.extensions["trace"] = trace
-
-    client.event_hooks = {"request": [watch], "response": []}
+async def test_rounds_share_connections(upstream: ChatCompletionsUpstream, server: ModelServer) -> None:
     for _ in range(3):
-        await play(upstream, ask("text"))
-    assert len(opened) == 1
+        await asyncio.gather(*(play(upstream, ask("text")) for _ in range(2)))
+    assert len({request.peer for request in server.requests}) == 2
+
+
+async def test_a_round_that_was_left_does_not_spoil_the_next(upstream: ChatCompletionsUpstream) -> None:
+    async with aclosing(upstream.round(ask("hangs"))) as events:
+        await anext(events)
+    assert isinstance((await play(upstream, ask("text")))[-1], RoundEnd)
 
 
 # --- servers that no script describes

@@ -15,7 +15,7 @@ from junctor.gateway.boundary import Boundary
 from junctor.gateway.errors import openai_body
 from junctor.gateway.passthrough import passthrough_routes
 from junctor.gateway.upstream.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.upstream.endpoint import open_client
+from junctor.gateway.upstream.clients import ModelClients, StreamingClient
 from junctor.gateway.upstream.router import UpstreamRoute, UpstreamRouter
 from tests.support.model_server import ModelServer, Round
 
@@ -38,7 +38,7 @@ def server() -> Iterator[ModelServer]:
         yield server
 
 
-def app(url: str, client: httpx.AsyncClient, key: str | None = "sk-gateway", *, body_limit: int = 1000) -> ASGIApp:
+def app(url: str, client: StreamingClient, key: str | None = "sk-gateway", *, body_limit: int = 1000) -> ASGIApp:
     upstream = ChatCompletionsUpstream(url, client=client, key=lambda: key, headers={"x-tenant": "ours"})
     routes = passthrough_routes(UpstreamRouter([UpstreamRoute(["*"], upstream)]), body_limit=body_limit)
     return Boundary(Router(routes, redirect_slashes=False), body_limit=10_000, render=openai_body)
@@ -52,7 +52,7 @@ def caller(app: ASGIApp) -> httpx.AsyncClient:
 async def gateway(server: ModelServer) -> AsyncIterator[ASGIApp]:
     server.requests.clear()
     server.received.clear()
-    async with open_client() as client:
+    async with ModelClients() as client:
         yield app(server.url, client)
 
 
@@ -134,7 +134,7 @@ async def test_body_that_names_no_model_is_refused(gateway: ASGIApp, server: Mod
 
 
 async def test_refused_key_is_not_the_callers_401(server: ModelServer) -> None:
-    async with open_client() as client:
+    async with ModelClients() as client:
         answer = await post(app(server.url, client, "sk-wrong"), model="text")
         assert (answer.status_code, "gateway's key" in answer.text) == (502, True)
         async with caller(app(server.url, client, "sk-wrong")) as asking:
@@ -145,7 +145,7 @@ async def test_server_that_is_not_there_is_503() -> None:
     # Bound, but not listening: nobody else gets the port.
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        async with open_client() as client:
+        async with ModelClients() as client:
             answer = await post(app(f"http://127.0.0.1:{unused.getsockname()[1]}", client), model="text")
     assert answer.status_code == 503
 

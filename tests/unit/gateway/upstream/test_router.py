@@ -6,15 +6,16 @@ import httpx
 import pytest
 
 from junctor.gateway.upstream.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.upstream.endpoint import Timeouts, open_client
+from junctor.gateway.upstream.clients import ModelClients, StreamingClient
+from junctor.gateway.upstream.endpoint import Timeouts
 from junctor.gateway.upstream.ports import ChatMessage, ModelRequest, RoundEnd, TextDelta, UpstreamError
 from junctor.gateway.upstream.router import UpstreamRoute, UpstreamRouter
 from tests.support.model_server import ModelServer, Round
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client() as client:
+async def client() -> AsyncIterator[ModelClients]:
+    async with ModelClients() as client:
         yield client
 
 
@@ -45,7 +46,7 @@ def test_model_without_a_route_does_not_exist() -> None:
     assert (caught.value.status, caught.value.code, caught.value.param) == (404, "model_not_found", "model")
 
 
-async def test_round_goes_to_the_models_server(client: httpx.AsyncClient) -> None:
+async def test_round_goes_to_the_models_server(client: StreamingClient) -> None:
     with ModelServer({"a": [Round(text="A")]}) as a, ModelServer({"b": [Round(text="B")]}) as b:
         routes = [
             UpstreamRoute(["a"], ChatCompletionsUpstream(a.url, client=client)),
@@ -58,7 +59,7 @@ async def test_round_goes_to_the_models_server(client: httpx.AsyncClient) -> Non
         assert a.requests == []
 
 
-async def test_models_are_those_that_requests_reach(client: httpx.AsyncClient) -> None:
+async def test_models_are_those_that_requests_reach(client: StreamingClient) -> None:
     with ModelServer({"a": [], "b": []}) as first, ModelServer({"a": [], "c": []}) as second:
         router = UpstreamRouter(
             [
