@@ -80,13 +80,16 @@ class RegistryClient:
         """Close all connections."""
         await self._fetcher.close()
 
-    async def page(self, cursor: str | None = None, *, updated_since: str | None = None, search: str | None = None) -> Page:
-        """One page of the latest versions of all servers.
+    async def page(
+        self, cursor: str | None = None, *, updated_since: str | None = None, search: str | None = None, latest: bool = True
+    ) -> Page:
+        """One page of the servers.
 
         cursor: of the page before, None for the first. updated_since: RFC 3339; deleted servers come as well then. search: part of a name.
+        latest: only the latest version of each server, where the registry can tell.
         Raises RegistryError; QueryRefused when the registry does not take one of these.
         """
-        query = {"version": "latest", "limit": str(self._page_size)}
+        query = {"limit": str(self._page_size)} | ({"version": "latest"} if latest else {})
         if updated_since is not None:
             query |= {"updated_since": updated_since, "include_deleted": "true"}
         if search is not None:
