@@ -32,7 +32,7 @@ READ_GRACE: Final = 5.0
 #: The library's 5 s would connect anew for most calls.
 KEEPALIVE_SECONDS: Final = 60.0
 #: Seconds for a server to be told that a call was cancelled.
-_TELL_SECONDS: Final = 2.0
+_TELL_SECONDS: Final = 1.0
 #: Bytes; a cancellation has less.
 _SMALL: Final = 1024
 #: So often an answer may break off and be resumed: the SDK nests a call for each time.
