@@ -29,6 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECRET = "s3cr3t-value-of-the-gateway"
 WHERE: Mapping[str, tuple[str, ...]] = {"handshake": ("server/discover", "initialize"), "listing": ("tools/list",), "call": ("tools/call",)}
 REDIRECTS = ("redirects-303", "redirects-307")
+ENDS_BY_TIME = ("never-answers", "endless-comments")
 ENDLESS = ("endless-body", "endless-event")
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 
@@ -50,7 +51,7 @@ class Hostile:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hostile(shared_gateway: RunningGateway) -> AsyncIterator[Hostile]:
-    """A connector for each fault in each place; all have the same credential, and time limits of 1 s."""
+    """A connector for each fault in each place; all have the same credential."""
     elsewhere: list[Request] = []
 
     async def record(request: Request) -> HttpResponse:
@@ -68,11 +69,12 @@ async def hostile(shared_gateway: RunningGateway) -> AsyncIterator[Hostile]:
             where, fault, _ = name.split(".")
             servers[name] = ScriptedServer(dict.fromkeys(WHERE[where], faults(other, partial(count, sent, name))[fault]))
         async with serving(Starlette(routes=[Mount(f"/{name}", app=server.app()) for name, server in servers.items()])) as url:
-            spec = {
-                "auth": {"bearer": {"secretKeyRef": {"name": "hostile", "key": "token"}}},
-                "limits": {"connectTimeoutSeconds": 1, "callTimeoutSeconds": 1},
-            }
-            await asyncio.gather(*(shared_gateway.connector(f"{url}/{name}", name=name, **spec) for name in servers))
+            auth = {"bearer": {"secretKeyRef": {"name": "hostile", "key": "token"}}}
+            quick = {"connectTimeoutSeconds": 1, "callTimeoutSeconds": 1}
+            limits = {name: quick if any(fault in name for fault in ENDS_BY_TIME) else {} for name in servers}
+            await asyncio.gather(
+                *(shared_gateway.connector(f"{url}/{name}", name=name, auth=auth, limits=limits[name]) for name in servers)
+            )
             async with shared_gateway.client() as client:
                 yield Hostile(shared_gateway, client, shared_gateway.plays(ECHO, ANSWER), servers, elsewhere, sent)
 
