@@ -17,8 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from junctor.api.connector_map import ConnectorMap, Entry
 from junctor.gateway.mcp import EntryUnusable, Limits, McpClient, McpClientPool
+from junctor.gateway.mcp.connections import KEEPALIVE_SECONDS
 from junctor.gateway.mcp.target import target_of_params
-from junctor.gateway.mcp.transport import KEEPALIVE_SECONDS, HttpPools
+from junctor.gateway.mcp.transport import HttpPools
 from junctor.gateway.served_map import Connector, PreparedMap, ServedMap
 from junctor.gateway.tools.ports import ListingFailed, ToolFailure
 from tests.support.mcp_servers import (

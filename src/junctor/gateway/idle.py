@@ -43,6 +43,7 @@ class IdleStack(Generic[T]):
             await self._close(self._idle.popleft()[0])
 
     async def aclose(self) -> None:
-        """Close those that are idle."""
+        """Close those that are idle, and from now on what is given."""
+        self._most = 0
         while self._idle:
             await self._close(self._idle.popleft()[0])

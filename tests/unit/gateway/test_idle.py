@@ -54,5 +54,8 @@ async def test_no_more_than_so_many_are_kept() -> None:
 async def test_the_end_closes_all(pool: Pool) -> None:
     for number in [pool.stack.take() for _ in range(2)]:
         await pool.stack.give(number)
+    used = pool.stack.take()
     await pool.stack.aclose()
+    assert pool.closed == [1]
+    await pool.stack.give(used)
     assert pool.closed == [1, 2]

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import socket
 from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
@@ -16,7 +15,7 @@ from typing import Any, Final
 
 import httpx2
 
-from junctor.api.tls import ssl_context
+from junctor.gateway.mcp.connections import Connections
 from junctor.gateway.mcp.events import Events, describe
 from junctor.gateway.mcp.exchange import Exchange, Problem, current
 from junctor.gateway.mcp.target import Target
@@ -29,8 +28,6 @@ _SSE_EVENT_LIMIT: Final = 1024 * 1024
 SOFT_ERROR: Final = -32098
 #: The call's own deadline ends a call; HTTP's read time-out comes later and frees the connection.
 READ_GRACE: Final = 5.0
-#: The library's 5 s would connect anew for most calls.
-KEEPALIVE_SECONDS: Final = 60.0
 #: Seconds for a server to be told that a call was cancelled.
 _TELL_SECONDS: Final = 1.0
 #: Bytes; a cancellation has less.
@@ -51,8 +48,8 @@ class HttpPools:
     """Connections by origin and CA bundle, shared by all sessions. A pool that no session uses is kept for a while."""
 
     def __init__(self) -> None:
-        self._used: dict[tuple[str | None, str], tuple[httpx2.AsyncHTTPTransport, list[int]]] = {}
-        self._idle: OrderedDict[tuple[str | None, str], httpx2.AsyncHTTPTransport] = OrderedDict()
+        self._used: dict[tuple[str | None, str], tuple[Connections, list[int]]] = {}
+        self._idle: OrderedDict[tuple[str | None, str], Connections] = OrderedDict()
         # The SDK logs session ids, URLs with their queries, and a traceback for whatever a server does wrong.
         for name, level in _SDK_LOGS.items():
             logging.getLogger(name).setLevel(level)
@@ -61,7 +58,7 @@ class HttpPools:
         """The pool for a target; to be given back with `release`."""
         key = (target.ca_bundle, _origin(httpx2.URL(target.url)))
         if key not in self._used:
-            self._used[key] = (self._idle.pop(key) if key in self._idle else _pool(target.ca_bundle), [0])
+            self._used[key] = (self._idle.pop(key) if key in self._idle else Connections(target.ca_bundle), [0])
         transport, users = self._used[key]
         users[0] += 1
         return transport
@@ -81,16 +78,6 @@ class HttpPools:
         """Close the connections that no session uses."""
         while self._idle:
             await self._idle.popitem()[1].aclose()
-
-
-def _pool(ca_bundle: str | None) -> httpx2.AsyncHTTPTransport:
-    return httpx2.AsyncHTTPTransport(
-        verify=ssl_context(ca_bundle),
-        trust_env=False,
-        # Every session keeps a stream open beside its calls; calls are bounded by maxConcurrentCalls, so waiting here would only hurt.
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS),
-        socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-    )
 
 
 class SoftTransport(httpx2.AsyncBaseTransport):

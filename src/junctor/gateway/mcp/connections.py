@@ -1,0 +1,70 @@
+"""The connections to one origin, shared by all sessions there."""
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+import httpx2
+
+from junctor.api.tls import ssl_context
+from junctor.gateway.idle import IdleStack
+
+#: The library's 5 s would connect anew for most calls.
+KEEPALIVE_SECONDS: Final = 60.0
+_MOST_IDLE: Final = 100
+
+
+class Connections(httpx2.AsyncBaseTransport):
+    """As many connections as there are requests: each session keeps a stream open beside its calls, and calls are bounded elsewhere.
+
+    The library's own pool looks at every connection whenever a request begins or ends, and a thousand sessions are a thousand connections.
+    Here each pool has one.
+    """
+
+    def __init__(self, ca_bundle: str | None) -> None:
+        self._ca_bundle = ca_bundle
+        self._idle = IdleStack(self._connection, httpx2.AsyncHTTPTransport.aclose, most=_MOST_IDLE, seconds=KEEPALIVE_SECONDS)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request; its connection is free again when the answer is closed."""
+        connection = self._idle.take()
+        try:
+            response = await connection.handle_async_request(request)
+        except BaseException:
+            await self._idle.give(connection)
+            raise
+        response.stream = _Body(response, lambda: self._idle.give(connection))
+        return response
+
+    async def aclose(self) -> None:
+        """Close the idle connections."""
+        await self._idle.aclose()
+
+    def _connection(self) -> httpx2.AsyncHTTPTransport:
+        return httpx2.AsyncHTTPTransport(
+            verify=ssl_context(self._ca_bundle),
+            trust_env=False,
+            limits=httpx2.Limits(max_connections=1, keepalive_expiry=KEEPALIVE_SECONDS),
+            socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+
+
+class _Body(httpx2.AsyncByteStream):
+    """An answer's body. closed: told once when it is closed."""
+
+    def __init__(self, response: httpx2.Response, closed: Callable[[], Awaitable[None]]) -> None:
+        assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # for the type: every async transport gives one
+        self._inner = response.stream
+        self._closed: Callable[[], Awaitable[None]] | None = closed
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            yield chunk
+
+    async def aclose(self) -> None:
+        try:
+            await self._inner.aclose()
+        finally:
+            closed, self._closed = self._closed, None
+            if closed is not None:
+                await closed()
