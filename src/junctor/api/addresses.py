@@ -10,6 +10,9 @@ from typing import Final
 
 _LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".svc", ".cluster.local")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+#: Not of the public Internet either, whatever this version of Python thinks: IETF protocol assignments, where clouds serve metadata;
+#: the old IPv6 site-local and the new documentation addresses.
+_SPECIAL: Final = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("3fff::/20"))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -19,7 +22,7 @@ def is_public(address: str | Address) -> bool:
     parsed = ipaddress.ip_address(address.split("%")[0]) if isinstance(address, str) else address
     if isinstance(parsed, ipaddress.IPv6Address) and parsed in _NAT64:
         return is_public(_low(parsed))  # how clusters without IPv4 reach it
-    if not parsed.is_global or parsed.is_multicast or parsed.is_reserved:
+    if not parsed.is_global or parsed.is_multicast or parsed.is_reserved or any(parsed in network for network in _SPECIAL):
         return False
     return all(map(is_public, _carried(parsed)))
 
@@ -27,12 +30,15 @@ def is_public(address: str | Address) -> bool:
 def private_host(host: str) -> str:
     """Why a URL's host cannot be a server of the public Internet, or "". A name that passes may still resolve to anything.
 
-    host: as urllib.parse gives it: in lower case, IPv6 addresses without brackets.
+    host: as urllib.parse gives it: IPv6 addresses without brackets.
     """
     name = host.rstrip(".").lower()
-    literal = _literal(name)
-    if literal is not None:
-        return "" if is_public(literal) else "its address is not one of the public Internet"
+    if not name.isascii():
+        return "its host is not written in ASCII, so that clients may read it as another one"
+    # A number at the end makes an address of a host (URL Standard, section 3.5); no top-level domain begins with a digit.
+    if ":" in name or name.rpartition(".")[2][:1].isdigit():
+        literal = _literal(name)
+        return "" if literal is not None and is_public(literal) else "its address is not one of the public Internet"
     if "." not in name or name.endswith(_LOCAL_SUFFIXES):
         return "its host is a name of a local network"
     return ""
@@ -41,11 +47,7 @@ def private_host(host: str) -> str:
 def _literal(host: str) -> Address | None:
     """The address that a host is. The C library reads 2130706433, 0x7f.1 and 0177.0.0.1 as addresses too, so this does."""
     try:
-        return ipaddress.ip_address(host.split("%")[0])
-    except ValueError:
-        pass
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host)) if host and host.isascii() and " " not in host else None
+        return ipaddress.IPv6Address(host.split("%")[0]) if ":" in host else ipaddress.IPv4Address(socket.inet_aton(host))
     except (OSError, ValueError):
         return None
 

@@ -9,7 +9,7 @@ InvalidRecord    the record cannot be used; says which server, as far as known, 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self, cast
 
 Status = Literal["active", "deprecated", "deleted"]
@@ -25,6 +25,16 @@ _MAX_VERSION: Final = 255
 _MAX_REMOTES: Final = 32
 _MAX_INPUTS: Final = 64
 _MAX_TEXT: Final = 4096
+_LARGEST: Final = 10**15
+
+# Fields in both spellings: registries before 2025-09-16 use snake_case.
+_IS_LATEST: Final = ("isLatest", "is_latest")
+_PUBLISHED_AT: Final = ("publishedAt", "published_at")
+_UPDATED_AT: Final = ("updatedAt", "updated_at")
+_IS_REQUIRED: Final = ("isRequired", "is_required")
+_IS_SECRET: Final = ("isSecret", "is_secret")
+#: Some publishers write truth values as text.
+_TRUE: Final = (True, "true", "True")
 
 
 class InvalidRecord(Exception):
@@ -88,7 +98,9 @@ class ServerRecord:
         server = wrapped if isinstance(wrapped, dict) else raw
         name = server.get("name")
         if not isinstance(name, str) or not 3 <= len(name) <= _NAME_LENGTH or not _NAME.fullmatch(name):
-            raise InvalidRecord(str(name)[:80] if isinstance(name, str) else "", "its name is not of the form namespace/name")
+            # As Python writes it, without quotes: it may hold anything, and appears in the status.
+            shown = repr(name[:80])[1:-1] if isinstance(name, str) else ""
+            raise InvalidRecord(shown, "its name is not of the form namespace/name")
         try:
             return cls._of(name, server, _meta(raw, server))
         except _Fault as fault:
@@ -96,12 +108,12 @@ class ServerRecord:
 
     @classmethod
     def _of(cls, name: str, server: Mapping[str, Any], meta: Mapping[str, Any]) -> Self:
-        version = _get(server, "version") or _get(_object(server, "version_detail"), "version")
+        version = server.get("version") or _object(server, "version_detail").get("version")
         status = meta.get("status") or server.get("status") or "active"
         if status not in ("active", "deprecated", "deleted"):
-            raise _Fault(f"its status {str(status)[:40]!r} is not known")
-        remotes = _list(server, "remotes", _MAX_REMOTES)
-        latest = _get(meta, "isLatest")
+            shown = repr(status[:40]) if isinstance(status, str) else "which is not a string"
+            raise _Fault(f"its status {shown} is not known")
+        latest = _get(meta, _IS_LATEST)
         return cls(
             name=name,
             version=_text(version, "version", _MAX_VERSION) or "",
@@ -109,9 +121,9 @@ class ServerRecord:
             description=_text(server.get("description"), "description", _MAX_DESCRIPTION) or "",
             status=cast(Status, status),
             is_latest=latest if isinstance(latest, bool) else None,
-            published_at=_seconds(_get(meta, "publishedAt")),
-            updated_at=_text(_get(meta, "updatedAt"), "updatedAt", 64) or "",
-            remotes=tuple(_remote(item) for item in remotes),
+            published_at=_seconds(_get(meta, _PUBLISHED_AT)),
+            updated_at=_text(_get(meta, _UPDATED_AT), "updatedAt", 64) or "",
+            remotes=tuple(_remote(item) for item in _list(server, "remotes", _MAX_REMOTES)),
         )
 
 
@@ -132,7 +144,7 @@ def _remote(raw: Any) -> Remote:
     if not isinstance(raw, dict):
         raise _Fault("a remote is not an object")
     return Remote(
-        type=_text(_get(raw, "type") or raw.get("transport_type"), "the type of a remote", 64) or "",
+        type=_text(raw.get("type") or raw.get("transport_type"), "the type of a remote", 64) or "",
         url=_text(raw.get("url"), "the url of a remote", 2048) or "",
         headers=tuple(_header(item) for item in _list(raw, "headers", _MAX_INPUTS)),
         variables=_variables(raw),
@@ -147,28 +159,28 @@ def _header(raw: Any) -> HeaderInput:
 
 def _variables(raw: Mapping[str, Any]) -> Mapping[str, Input]:
     variables = _object(raw, "variables")
+    if not variables:
+        return {}
     if len(variables) > _MAX_INPUTS:
         raise _Fault(f"it has more than {_MAX_INPUTS} variables")
     if not all(isinstance(item, dict) for item in variables.values()):
         raise _Fault("a variable is not an object")
-    return {str(name)[:128]: _input(item) for name, item in variables.items()}
+    return {_text(name, "the name of a variable", 128) or "": _input(item) for name, item in variables.items()}
 
 
 def _input(raw: Mapping[str, Any]) -> Input:
-    choices = tuple(_text(item, "a choice", _MAX_TEXT) or "" for item in _list(raw, "choices", _MAX_INPUTS))
     return Input(
-        required=_get(raw, "isRequired") is True,
-        secret=_get(raw, "isSecret") is True,
+        required=_get(raw, _IS_REQUIRED) in _TRUE,
+        secret=_get(raw, _IS_SECRET) in _TRUE,
         value=_text(raw.get("value"), "a value", _MAX_TEXT) or None,
         default=_text(raw.get("default"), "a default", _MAX_TEXT) or None,
-        choices=choices,
+        choices=tuple(_text(item, "a choice", _MAX_TEXT) or "" for item in _list(raw, "choices", _MAX_INPUTS)),
     )
 
 
-def _get(raw: Mapping[str, Any], name: str) -> Any:
-    """A field in either spelling: registries before 2025-09-16 use snake_case."""
-    value = raw.get(name)
-    return raw.get(re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)) if value is None else value
+def _get(raw: Mapping[str, Any], spellings: tuple[str, str]) -> Any:
+    value = raw.get(spellings[0])
+    return raw.get(spellings[1]) if value is None else value
 
 
 def _object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -195,22 +207,31 @@ def _text(value: Any, what: str, most: int) -> str | None:
     """A string that can be published. Numbers and truth values, which YAML makes of unquoted defaults, are taken as text."""
     if value is None:
         return None
-    if isinstance(value, bool | int | float):
-        value = str(value).lower() if isinstance(value, bool) else str(value)
-    if not isinstance(value, str):
-        raise _Fault(f"{what} is not a string")
-    if len(value) > most:
-        raise _Fault(f"{what} has {len(value)} characters, at most {most} are read")
-    if not value.isascii():
+    text = value if isinstance(value, str) else _text_of(value, what)
+    if len(text) > most:
+        raise _Fault(f"{what} has {len(text)} characters, at most {most} are read")
+    if not text.isascii():
         try:
-            value.encode()
+            text.encode()
         except UnicodeEncodeError:
             raise _Fault(f"{what} holds half of a surrogate pair") from None
-    return value
+    return text
+
+
+def _text_of(value: Any, what: str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, int | float):
+        raise _Fault(f"{what} is not a string")
+    if not -_LARGEST < value < _LARGEST:  # infinite and none, too
+        raise _Fault(f"{what} is a number that is too large")
+    return str(value)
 
 
 def _seconds(value: Any) -> float:
+    """A time as seconds since the epoch, 0 when it is none. One without an offset is UTC's."""
     try:
-        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else 0.0
-    except (ValueError, OverflowError):
+        told = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
         return 0.0
+    return 0.0 if told is None else (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()

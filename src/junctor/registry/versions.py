@@ -1,40 +1,46 @@
-"""Which of two versions of a server is the newer one. A registry's `isLatest` may be missing or wrong, so it never decides alone.
+"""Which of two versions of a server is the newer one. A registry's `isLatest` may be missing or wrong, so it never decides.
 
-Versions are semantic ones as a rule, and then ordered as semver.org 2.0.0 section 11 says; others by the time of publication.
+The order is the one of the official registry (its docs, "Versioning", recommendations for aggregators): semantic versions as semver.org
+2.0.0 section 11 says, before them all others, by the time of their publication.
 """
 
 import re
 from typing import Final
 
-_SEMVER: Final = re.compile(r"v?(\d{1,18})\.(\d{1,18})(?:\.(\d{1,18}))?(?:-([0-9A-Za-z.-]{1,128}))?(?:\+[0-9A-Za-z.-]{1,128})?", re.ASCII)
+_NUMBER: Final = r"(0|[1-9][0-9]{0,254})"
+_NAMES: Final = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
+_SEMVER: Final = re.compile(rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-({_NAMES}))?(?:\+{_NAMES})?")
+#: Longer ones are no versions; the numbers within stay small enough to be read.
+_LONGEST: Final = 255
 
 _Identifier = tuple[int, int, str]
-_Semver = tuple[int, int, int, int, tuple[_Identifier, ...]]
+_Precedence = tuple[int, int, int, int, tuple[_Identifier, ...]]
+
+
+def order_key(version: str, published_at: float) -> tuple[int, _Precedence, float, str]:
+    """What versions are ordered by, the newest last. published_at: seconds since the epoch, 0 when not known."""
+    precedence = _precedence(version)
+    return 0 if precedence is None else 1, precedence or (0, 0, 0, 0, ()), published_at, version
 
 
 def is_newer(version: str, published_at: float, than: str, than_published_at: float) -> bool:
-    """Whether a version follows another one. published_at: seconds since the epoch, 0 when not known."""
-    left, right = _semver(version), _semver(than)
-    if left is not None and right is not None and left != right:
-        return left > right
-    if published_at and than_published_at and published_at != than_published_at:
-        return published_at > than_published_at
-    if (left is None) != (right is None):
-        return left is not None  # a number beats a name when nothing else is known
-    return version > than
+    """Whether a version follows another one. published_at: as for order_key."""
+    return order_key(version, published_at) > order_key(than, than_published_at)
 
 
 def can_tell(version: str, other: str) -> bool:
     """Whether the texts alone tell which of two versions is the newer one."""
-    return version == other or (_semver(version) is not None and _semver(other) is not None)
+    left, right = _precedence(version), _precedence(other)
+    return version == other or (left is not None and right is not None and left != right)
 
 
-def _semver(version: str) -> _Semver | None:
-    found = _SEMVER.fullmatch(version)
+def _precedence(version: str) -> _Precedence | None:
+    """The place of a semantic version among others; None for any other text. Build metadata does not count."""
+    found = _SEMVER.fullmatch(version) if len(version) <= _LONGEST else None
     if found is None:
         return None
     major, minor, patch, pre = found.groups()
-    return int(major), int(minor), int(patch or 0), 0 if pre else 1, tuple(map(_identifier, pre.split("."))) if pre else ()
+    return int(major), int(minor), int(patch), 0 if pre else 1, tuple(map(_identifier, pre.split("."))) if pre else ()
 
 
 def _identifier(text: str) -> _Identifier:
