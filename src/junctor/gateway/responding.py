@@ -93,7 +93,11 @@ class Responding:
         return await near_ids(CallerView.of(served, caller), connector_id) if served is not None else ()
 
     def _connector_server(self, content: Mapping[str, Any], authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
-        """The server of a connector that `_connector` gave in the same step of the loop, so the map is still the same."""
+        """The server of a connector that `_connector` gave in the same step of the loop, so the map is still the same.
+
+        Raises BadRequest for what the caller brings. ListingFailed, hence 424, for what the entry lacks: it is not the caller's fault, and
+        a 503 would make clients try again although only a corrected Secret or resource helps.
+        """
         served = self._served()
         connector = served.get(str(content["id"])) if served is not None else None
         if served is None or connector is None:
