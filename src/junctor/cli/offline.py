@@ -177,7 +177,7 @@ def plan_of(
 ) -> GatewayPlan:
     """The plan of one gateway, as at the first start of an operator."""
     namespaces = {item.body["metadata"]["name"]: item.body["metadata"].get("labels") or {} for item in collected.of_kind("Namespace")}
-    return Planner(gateway).plan(Inputs(resources, namespaces, secrets), Published(), 0.0)
+    return Planner(gateway).plan(Inputs(resources, namespaces=namespaces, secrets=secrets), Published(), 0.0)
 
 
 def findings(

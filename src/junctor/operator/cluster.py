@@ -2,15 +2,27 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from junctor.api.configuration import OperatorConfiguration
-from junctor.api.names import CONNECTOR_CRD, CONNECTOR_PLURAL, CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL, GROUP, VERSION
+from junctor.api.names import (
+    CONNECTOR_KIND,
+    CONNECTOR_PLURAL,
+    CREDENTIALS_LABEL,
+    CREDENTIALS_READABLE,
+    GATEWAY_LABEL,
+    GROUP,
+    REGISTRY_KIND,
+    REGISTRY_PLURAL,
+    VERSION,
+)
 from junctor.kube.client import KubernetesApi, KubernetesError, NotFound, Unavailable, object_path
 from junctor.operator.map_objects import port_errors
 from junctor.reconcile.snapshot import Collection, Listing, Snapshot
 
 logger = logging.getLogger(__name__)
+
+_PLURALS: Final = {CONNECTOR_KIND: CONNECTOR_PLURAL, REGISTRY_KIND: REGISTRY_PLURAL}
 
 
 class KubernetesCluster:
@@ -26,7 +38,7 @@ class KubernetesCluster:
     async def refresh(self) -> bool:
         """LIST everything; a failure is logged (again only after a success or 20 attempts) and leaves that collection as it was."""
         snapshot = self._snapshot
-        done = [await self._connectors()]
+        done = [await self._resources(kind) for kind in snapshot.kinds]
         secrets = [object_path("secrets", namespace) for namespace in self._namespaces]
         done.append(await self._list(snapshot.secrets, secrets, f"{CREDENTIALS_LABEL}={CREDENTIALS_READABLE}"))
         pods = sorted({object_path("pods", gateway.namespace) for gateway in self._configuration.gateways})
@@ -39,24 +51,25 @@ class KubernetesCluster:
     def _complain(self, message: str, *arguments: object) -> None:
         logger.log(logging.ERROR if self._failures % 20 == 0 else logging.DEBUG, message, *arguments)
 
-    async def _connectors(self) -> bool:
-        paths = [object_path(CONNECTOR_PLURAL, namespace, group=GROUP, version=VERSION) for namespace in self._namespaces]
+    async def _resources(self, kind: str) -> bool:
+        paths = [object_path(_PLURALS[kind], namespace, group=GROUP, version=VERSION) for namespace in self._namespaces]
         try:
-            listing, version = await self._read(self._snapshot.connectors, paths, "")
+            listing, version = await self._read(self._snapshot.kinds[kind], paths, "")
             # A kind that is being removed still answers LISTs while its objects go one by one. It is marked before they do, so asking now
             # tells whether this LIST can be believed.
-            if not await self._is_defined():
-                raise NotFound(404, f"CRD {CONNECTOR_CRD} is being removed")
+            if not await self._is_defined(kind):
+                raise NotFound(404, f"the CRD of {kind} is being removed")
             if not listing.finish(version):
                 raise _restored()
         except NotFound:
-            self._complain("the kind MCPConnector does not exist (CRD %s): published connectors stay as they are", CONNECTOR_CRD)
-            self._snapshot.connectors_defined = False
-            return False
+            self._complain("the kind %s does not exist (CRD %s): what is published of it stays", kind, _crd(kind))
+            self._snapshot.defined.discard(kind)
+            # A cluster may do without registries: then there is nothing to ask for again and again.
+            return kind == REGISTRY_KIND
         except KubernetesError as error:
-            self._complain("MCPConnectors cannot be listed, their last known state stays: %s", error)
+            self._complain("%s cannot be listed, their last known state stays: %s", _PLURALS[kind], error)
             return False
-        self._snapshot.connectors_defined = True
+        self._snapshot.defined.add(kind)
         return True
 
     async def _list(self, collection: Collection[Any], paths: Sequence[str], label_selector: str = "") -> bool:
@@ -81,16 +94,20 @@ class KubernetesCluster:
         return listing, version
 
     @port_errors
-    async def still_defined(self) -> bool:
+    async def still_defined(self, kind: str) -> bool:
         """Ask for the CRD by name: it is marked before its objects are deleted."""
-        return await self._is_defined()
+        return await self._is_defined(kind)
 
-    async def _is_defined(self) -> bool:
+    async def _is_defined(self, kind: str) -> bool:
         try:
-            crd = await self._api.get(object_path("customresourcedefinitions", name=CONNECTOR_CRD, group="apiextensions.k8s.io"))
+            crd = await self._api.get(object_path("customresourcedefinitions", name=_crd(kind), group="apiextensions.k8s.io"))
         except NotFound:
             return False
         return not crd["metadata"].get("deletionTimestamp")
+
+
+def _crd(kind: str) -> str:
+    return f"{_PLURALS[kind]}.{GROUP}"
 
 
 def _restored() -> Unavailable:

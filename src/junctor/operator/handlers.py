@@ -5,7 +5,17 @@ from typing import Any
 import kopf
 
 from junctor.api.configuration import OperatorConfiguration
-from junctor.api.names import CONNECTOR_PLURAL, CREDENTIALS_LABEL, GATEWAY_LABEL, GROUP, MAP_LABEL, VERSION
+from junctor.api.names import (
+    CONNECTOR_KIND,
+    CONNECTOR_PLURAL,
+    CREDENTIALS_LABEL,
+    GATEWAY_LABEL,
+    GROUP,
+    MAP_LABEL,
+    REGISTRY_KIND,
+    REGISTRY_PLURAL,
+    VERSION,
+)
 from junctor.operator.observer import Observer
 
 
@@ -13,8 +23,9 @@ def register(registry: kopf.OperatorRegistry, configuration: OperatorConfigurati
     """Register the handlers for a configuration. watch_definitions: whether CRDs may be watched."""
 
     @kopf.on.event(GROUP, VERSION, CONNECTOR_PLURAL, registry=registry)
-    async def connector_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        memo.connector(type, body)
+    @kopf.on.event(GROUP, VERSION, REGISTRY_PLURAL, registry=registry)
+    async def resource_changed(memo: Observer, resource: kopf.Resource, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        memo.resource(REGISTRY_KIND if resource.plural == REGISTRY_PLURAL else CONNECTOR_KIND, type, body)
 
     @kopf.on.event("", "v1", "secrets", registry=registry)
     async def secret_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002

@@ -36,12 +36,12 @@ class Observer:
         self._clock = clock
         self._listed_at: dict[str, float] = {}
 
-    def connector(self, kind: str | None, body: Body) -> None:
-        """An MCPConnector."""
-        self._note_listing("connectors", kind)
+    def resource(self, resource_kind: str, kind: str | None, body: Body) -> None:
+        """An MCPConnector or MCPRegistry."""
+        self._note_listing(resource_kind, kind)
         if not self._in_scope(body):
             return
-        if self._reconciler.snapshot.observe_connector(body, deleted=kind == DELETED):
+        if self._reconciler.snapshot.observe_resource(resource_kind, body, deleted=kind == DELETED):
             self._reconciler.wake()
         else:
             self._reconciler.wake_statuses(body["metadata"]["uid"])

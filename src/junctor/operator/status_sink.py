@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from junctor.api.names import API_VERSION, CONNECTOR_KIND, CONNECTOR_PLURAL, FIELD_MANAGER, GROUP, VERSION
+from junctor.api.names import API_VERSION, FIELD_MANAGER, GROUP, VERSION
 from junctor.kube import client
 from junctor.kube.client import KubernetesApi, object_path
 from junctor.operator.map_objects import port_errors
@@ -30,11 +30,11 @@ class KubernetesStatusSink:
         resource = update.resource
         body = {
             "apiVersion": API_VERSION,
-            "kind": CONNECTOR_KIND,
+            "kind": resource.kind,
             "metadata": {"name": resource.name, "namespace": resource.namespace},
             "status": dict(update.status),
         }
-        path = object_path(CONNECTOR_PLURAL, resource.namespace, resource.name, group=GROUP, version=VERSION)
+        path = object_path(resource.plural, resource.namespace, resource.name, group=GROUP, version=VERSION)
         try:
             await self._api.apply(f"{path}/status", body, field_manager=FIELD_MANAGER)
         except client.NotFound:

@@ -1,16 +1,18 @@
 """Checks of one resource by itself: an ordered chain, the first that has something to say decides."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewayConfiguration
 from junctor.api.connector import effective_id, is_connector_id
+from junctor.api.endpoint import TLS
 from junctor.api.names import REGISTRY_ID_PREFIX
-from junctor.api.resources import ConnectorResource
+from junctor.api.registry import effective_registry_id, is_registry_id
+from junctor.api.resources import RegistryResource, Resource
 
-Check = Callable[[ConnectorResource, GatewayConfiguration], Finding | None]
+Check = Callable[[Resource, GatewayConfiguration], Finding | None]
 
 
 def refused(reason: Reason, message: str) -> Finding:
@@ -18,17 +20,19 @@ def refused(reason: Reason, message: str) -> Finding:
     return Finding("False", reason, message)
 
 
-def id_on(resource: ConnectorResource, gateway: GatewayConfiguration) -> str:
-    """The effective id of a resource on a gateway."""
+def id_on(resource: Resource, gateway: GatewayConfiguration) -> str:
+    """The id of a resource's entry on a gateway: a connector's effective id, or `mcp::<registryID>`."""
+    if isinstance(resource, RegistryResource):
+        return REGISTRY_ID_PREFIX + effective_registry_id(resource.raw_spec, resource.name)
     return effective_id(dict(resource.raw_spec), resource.name, gateway.default_connector_id, resource.namespace)
 
 
-def accept_schema(resource: ConnectorResource, _: GatewayConfiguration) -> Finding | None:
+def accept_schema(resource: Resource, _: GatewayConfiguration) -> Finding | None:
     """The stored spec follows the schema: it may be older than a rule, or from an API server without the CRD's rules."""
     return refused(Reason.INVALID, "; ".join(resource.problems[:5])) if resource.problems else None
 
 
-def accept_fields(resource: ConnectorResource, _: GatewayConfiguration) -> Finding | None:
+def accept_fields(resource: Resource, _: GatewayConfiguration) -> Finding | None:
     """No policy field that this version cannot enforce: old software never fails open."""
     if not resource.unsupported:
         return None
@@ -38,12 +42,20 @@ def accept_fields(resource: ConnectorResource, _: GatewayConfiguration) -> Findi
     )
 
 
-def accept_ca_bundle(resource: ConnectorResource, _: GatewayConfiguration) -> Finding | None:
-    """The CA bundle can be loaded, so that no gateway pod finds out later."""
-    if resource.spec is None or resource.spec.tls is None:
-        return None
-    problem = _certificate_problem(resource.spec.tls.ca_bundle)
-    return refused(Reason.INVALID_CA_BUNDLE, f"spec.tls.caBundle: {problem}; put PEM certificates there") if problem else None
+def accept_ca_bundle(resource: Resource, _: GatewayConfiguration) -> Finding | None:
+    """The CA bundles can be loaded, so that no gateway pod finds out later."""
+    for place, tls in _tls_of(resource):
+        problem = _certificate_problem(tls.ca_bundle)
+        if problem:
+            return refused(Reason.INVALID_CA_BUNDLE, f"{place}.caBundle: {problem}; put PEM certificates there")
+    return None
+
+
+def _tls_of(resource: Resource) -> Iterator[tuple[str, TLS]]:
+    if resource.spec is not None and resource.spec.tls is not None:
+        yield "spec.tls", resource.spec.tls
+    if isinstance(resource, RegistryResource) and resource.spec and (template := resource.spec.connector_template) and template.tls:
+        yield "spec.connectorTemplate.tls", template.tls
 
 
 @lru_cache(maxsize=1024)
@@ -55,9 +67,14 @@ def _certificate_problem(bundle: str) -> str:
     return ""
 
 
-def accept_id(resource: ConnectorResource, gateway: GatewayConfiguration) -> Finding | None:
+def accept_id(resource: Resource, gateway: GatewayConfiguration) -> Finding | None:
     """The effective id is one: a template can make a long or reserved one of valid parts."""
     connector_id = id_on(resource, gateway)
+    if isinstance(resource, RegistryResource):
+        if is_registry_id(connector_id.removeprefix(REGISTRY_ID_PREFIX)):
+            return None
+        rule = "1 to 63 lower-case letters, digits, '.' and '-'; set spec.registryID"
+        return refused(Reason.INVALID_ID, f"the registry id {resource.name[:200]!r} is not valid: {rule}")
     if connector_id.startswith(REGISTRY_ID_PREFIX) or not is_connector_id(connector_id):
         return refused(
             Reason.INVALID_ID,
@@ -66,7 +83,7 @@ def accept_id(resource: ConnectorResource, gateway: GatewayConfiguration) -> Fin
     return None
 
 
-def accept_id_policy(resource: ConnectorResource, gateway: GatewayConfiguration) -> Finding | None:
+def accept_id_policy(resource: Resource, gateway: GatewayConfiguration) -> Finding | None:
     """The gateway's idPolicies let this namespace have the id."""
     connector_id = id_on(resource, gateway)
     for policy in gateway.id_policies:
@@ -82,7 +99,7 @@ def accept_id_policy(resource: ConnectorResource, gateway: GatewayConfiguration)
 CHECKS: tuple[Check, ...] = (accept_schema, accept_fields, accept_ca_bundle, accept_id, accept_id_policy)
 
 
-def judge(resource: ConnectorResource, gateway: GatewayConfiguration) -> Finding | None:
+def judge(resource: Resource, gateway: GatewayConfiguration) -> Finding | None:
     """The first refusal of the chain, or None."""
     for check in CHECKS:
         finding = check(resource, gateway)

@@ -1,4 +1,4 @@
-"""An accepted connector as an entry of the map: every default written out, so that readers need to know none."""
+"""An accepted resource as an entry of the map: every default written out, so that readers need to know none."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,9 +6,10 @@ from typing import Any, Final
 from junctor.api.access import Access
 from junctor.api.conditions import Reason
 from junctor.api.connector import MCPConnectorSpec
-from junctor.api.connector_map import ACCESS_FEATURE, Entry
-from junctor.api.names import CONNECTOR_KIND
-from junctor.api.resources import ConnectorResource
+from junctor.api.connector_map import ACCESS_FEATURE, REGISTRY_FEATURE, Entry
+from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.api.registry import ConnectorTemplate
+from junctor.api.resources import ConnectorResource, RegistryResource, Resource
 from junctor.planning.references import hash_of
 
 DEFAULT_LIMITS: Final = {"connectTimeoutSeconds": 10, "callTimeoutSeconds": 60, "maxConcurrentCalls": 100, "maxResultBytes": 1048576}
@@ -22,37 +23,68 @@ def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mappin
     spec = resource.spec
     if spec is None:
         raise ValueError(f"{resource}: an invalid spec has no entry")
-    subjects = _subjects(spec.access)
     content: dict[str, Any] = {
         "id": connector_id,
-        "origin": {
-            "kind": CONNECTOR_KIND,
-            "namespace": resource.namespace,
-            "name": resource.name,
-            "uid": resource.uid,
-            "generation": resource.generation,
-        },
+        "origin": _origin(resource),
         "available": unavailable is None,
         "url": spec.url,
         "transport": spec.transport or "Auto",
+        **_policy(spec),
+    }
+    if spec.title:
+        content["title"] = spec.title
+    if spec.description:
+        content["description"] = spec.description
+    if unavailable is not None:
+        return Entry.of(content | {"reason": str(unavailable)})
+    return Entry.of(content | _credentialed(resource, spec, credentials))
+
+
+def registry_entry_of(resource: RegistryResource, entry_id: str) -> Entry:
+    """The entry that all servers of a registry whose spec is valid inherit from. It is no connector itself."""
+    spec = resource.spec
+    if spec is None:
+        raise ValueError(f"{resource}: an invalid spec has no entry")
+    policy = _policy(spec.connector_template or ConnectorTemplate())
+    return Entry.of(
+        {
+            "id": entry_id,
+            "origin": _origin(resource),
+            "available": True,
+            "registry": {"id": entry_id.removeprefix(REGISTRY_ID_PREFIX), "url": spec.url},
+            "addresses": "any" if spec.allow_private_addresses else "public",
+            **policy,
+            "requires": sorted([*policy["requires"], REGISTRY_FEATURE]),
+        }
+    )
+
+
+def _origin(resource: Resource) -> dict[str, Any]:
+    return {
+        "kind": resource.kind,
+        "namespace": resource.namespace,
+        "name": resource.name,
+        "uid": resource.uid,
+        "generation": resource.generation,
+    }
+
+
+def _policy(spec: MCPConnectorSpec | ConnectorTemplate) -> dict[str, Any]:
+    """Who may call what, and how: the same fields for a connector and for the servers of a registry."""
+    subjects = _subjects(spec.access)
+    policy: dict[str, Any] = {
         "callerAuthorization": spec.caller_authorization or "Allow",
         "tools": spec.tools.to_json() if spec.tools else {},
         "approval": {"mode": "AsRequested"} | (spec.approval.to_json() if spec.approval else {}),
         "limits": DEFAULT_LIMITS | (spec.limits.to_json() if spec.limits else {}),
         "requires": [ACCESS_FEATURE] if subjects else [],
     }
-    if spec.title:
-        content["title"] = spec.title
-    if spec.description:
-        content["description"] = spec.description
     if spec.tls:
-        content["tls"] = spec.tls.to_json()
+        policy["tls"] = spec.tls.to_json()
     if subjects:
         # On unavailable entries too: what does not exist for a caller must not appear because a Secret is missing.
-        content["access"] = {"subjects": subjects}
-    if unavailable is not None:
-        return Entry.of(content | {"reason": str(unavailable)})
-    return Entry.of(content | _credentialed(resource, spec, credentials))
+        policy["access"] = {"subjects": subjects}
+    return policy
 
 
 def _subjects(access: Access | None) -> list[dict[str, Any]]:

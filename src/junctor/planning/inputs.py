@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from junctor.api.conditions import Finding, SkipReason
 from junctor.api.connector_map import Entry
-from junctor.api.resources import ConnectorResource
+from junctor.api.discovered import Discovered
+from junctor.api.resources import ConnectorResource, RegistryResource
 
 
 class CredentialVersion(NamedTuple):
@@ -33,28 +35,67 @@ class Origin(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """Servers of a registry that are not published for one reason. examples: some of their names, with what is wrong."""
+
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SyncReport:
+    """How far the syncs of one registry are.
+
+    generation: of the resource that they go by. synced: the condition. discovered: what is to be published, None before the first success.
+    current: whether that was made by the rules of that generation. found: servers in the registry. times: RFC 3339, "" for never.
+    handled: the value of the annotation that asked for the last sync.
+    """
+
+    generation: int
+    synced: Finding
+    discovered: Discovered | None = None
+    current: bool = False
+    found: int = 0
+    published: int = 0
+    skipped: Mapping[SkipReason, Skipped] = field(default_factory=dict)
+    last_sync: str = ""
+    last_full_sync: str = ""
+    handled: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """One consistent look at the cluster.
 
-    connectors: by uid; those being deleted are not in it. connectors_known: False while nobody can tell which connectors exist
-    (CRD missing, first LIST not done): then nothing is removed. deleted: uids whose deletion was seen. namespaces: labels by name.
-    unresolved_for: seconds for which a connector (uid) is known to have a missing reference, from before the planner began.
+    connectors, registries: by uid; those being deleted are not in it. connectors_known, registries_known: False while nobody can tell
+    which ones exist (CRD missing, first LIST not done): then nothing is removed. deleted: uids whose deletion was seen. syncs: by uid of
+    the registry. namespaces: labels by name. unresolved_for: seconds for which a resource (uid) is known to have a missing reference,
+    from before the planner began.
     """
 
     connectors: Mapping[str, ConnectorResource]
+    registries: Mapping[str, RegistryResource] = field(default_factory=dict)
+    syncs: Mapping[str, SyncReport] = field(default_factory=dict)
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     secrets: SecretVersions = field(default_factory=dict)
     deleted: frozenset[str] = frozenset()
     connectors_known: bool = True
+    registries_known: bool = True
     unresolved_for: Callable[[str], float] = lambda uid: 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The map as it is published now: entries and whose they are, by id."""
+    """The map as it is published now.
+
+    entries: those that were made of a resource, and origins: whose they are, by id. discovered: the servers of each registry, by the id of
+    the registry's own entry. records: what the head says of each registry, likewise.
+    """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    discovered: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
+    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def origin_of(entry: Entry) -> Origin:

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.resources import ConnectorResource
+from junctor.api.resources import Resource
 from junctor.planning.acceptance import refused
 from junctor.planning.inputs import Origin
 
 
-def owner(claimants: Sequence[ConnectorResource], incumbent: Origin | None) -> ConnectorResource:
+def owner(claimants: Sequence[Resource], incumbent: Origin | None) -> Resource:
     """The one of several resources with one id that keeps it."""
     return min(claimants, key=lambda resource: (incumbent is None or resource.uid != incumbent.uid, resource.created, resource.uid))
 
 
-def lost_to(winner: ConnectorResource, connector_id: str, incumbent: Origin | None) -> Finding:
+def lost_to(winner: Resource, connector_id: str, incumbent: Origin | None) -> Finding:
     """What a loser is told."""
     why = "which is already published" if incumbent is not None and incumbent.uid == winner.uid else "which is older"
     return refused(

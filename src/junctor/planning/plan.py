@@ -1,8 +1,8 @@
-"""The plan of one gateway: which entries its map should hold and what to say about each connector."""
+"""The plan of one gateway: which entries its map should hold and what to say about each resource."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewayConfiguration
@@ -15,12 +15,14 @@ from junctor.api.connector_map import (
     credentials_of,
     reference_hash,
 )
-from junctor.api.resources import ConnectorResource
+from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.api.resources import RegistryResource, Resource
 from junctor.planning.acceptance import id_on, judge, refused
-from junctor.planning.entries import entry_of
-from junctor.planning.inputs import CredentialVersion, Inputs, Origin, Published
+from junctor.planning.entries import entry_of, registry_entry_of
+from junctor.planning.inputs import CredentialVersion, Inputs, Origin, Published, SyncReport
 from junctor.planning.ownership import lost_to, owner
-from junctor.planning.references import RESOLVED, hash_of, resolve
+from junctor.planning.references import RESOLVED, Resolution, hash_of, resolve
+from junctor.planning.registries import Binder, credentials_in, record_of
 
 #: Losing this many connectors at once, and more than half, without having seen their deletion, is held back for HOLD_SECONDS. So is the
 #: loss of all (two or more) at the start of the operator.
@@ -35,9 +37,12 @@ _ACCEPTED: Final = Finding("True", Reason.ACCEPTED, "the resource is valid")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one gateway's plan says about one connector. entry: what the map should hold, or None."""
+    """What one gateway's plan says about one resource. entry: what the map should hold of it, or None. id: of that entry.
 
-    resource: ConnectorResource
+    sync: how far the syncs of a registry are, None when it has not begun.
+    """
+
+    resource: Resource
     id: str
     accepted: Finding
     resolved: Finding
@@ -45,6 +50,7 @@ class Verdict:
     disabled: bool = False
     available: bool = True
     credentials: tuple[str, ...] = ()
+    sync: SyncReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,10 @@ class Hold:
 class GatewayPlan:
     """Everything that should be true for one gateway.
 
-    entries, origins: by connector id. verdicts: by uid, of the connectors that the gateway selects. wake_at: when the plan changes by
-    itself (a grace or a hold ends), on the planner's clock. credentials: every `<refhash>.<version>` that the entries name.
+    entries, origins: by id, of what is made from resources. discovered: the servers of each registry that they are known of, by the id of
+    the registry's entry. records: what the head says of the registries. verdicts: by uid, of the resources that the gateway selects.
+    wake_at: when the plan changes by itself (a grace or a hold ends), on the planner's clock. credentials: every `<refhash>.<version>`
+    that the entries name.
     """
 
     entries: Mapping[str, Entry]
@@ -70,13 +78,20 @@ class GatewayPlan:
     credentials: frozenset[str] = frozenset()
     held: Hold | None = None
     wake_at: float | None = None
+    discovered: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
+    records: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def connectors(self) -> int:
+        """How many entries the map should hold."""
+        return len(self.entries) + sum(map(len, self.discovered.values()))
 
 
 @dataclass(slots=True)
 class _Memo:
     """A verdict and what it was made of: the same inputs need no second look. refs: Secret and key of each reference."""
 
-    resource: ConnectorResource
+    resource: Resource
     refs: tuple[tuple[tuple[str, str], str], ...]
     versions: tuple[CredentialVersion | None, ...]
     verdict: Verdict
@@ -87,9 +102,10 @@ class Planner:
     """Plans one gateway, again and again. The result depends on the arguments, and on when a loss was first seen."""
 
     gateway: GatewayConfiguration
-    _judged: dict[str, tuple[ConnectorResource, Finding | None, str]] = field(default_factory=dict)
+    _judged: dict[str, tuple[Resource, Finding | None, str]] = field(default_factory=dict)
     _memo: dict[str, _Memo] = field(default_factory=dict)
     _missing_since: dict[str, float] = field(default_factory=dict)
+    _binder: Binder = field(default_factory=Binder)
     _loss_since: float | None = None
     _starting: bool = True
 
@@ -112,35 +128,41 @@ class Planner:
         if held is not None and held.until != float("inf"):
             wake.append(held.until)
         credentials = {credential for verdict in resolved.values() if verdict.entry for credential in verdict.credentials}
+        discovered = {
+            v.id: known for uid, v in resolved.items() if v.entry is not None and (known := self._binder.servers(uid)) is not None
+        }
         for connector_id in kept:
             if connector_id not in entries:
                 entries[connector_id] = published.entries[connector_id]
                 origins[connector_id] = published.origins[connector_id]
                 credentials.update(credentials_of(published.entries[connector_id].content))
+                if connector_id in published.discovered:
+                    discovered[connector_id] = published.discovered[connector_id]
+                    credentials.update(credentials_in(discovered[connector_id]))
         self._forget(selected)
-        return GatewayPlan(entries, origins, verdicts, frozenset(credentials), held, min(wake, default=None))
+        records = tuple(record_of(key, origins[key].uid, inputs, published, len(discovered[key])) for key in sorted(discovered))
+        return GatewayPlan(entries, origins, verdicts, frozenset(credentials), held, min(wake, default=None), discovered, records)
 
-    def _selected(self, inputs: Inputs) -> dict[str, ConnectorResource]:
+    def _selected(self, inputs: Inputs) -> dict[str, Resource]:
         gateway = self.gateway
+        resources: dict[str, Resource] = {**inputs.connectors, **inputs.registries}
         if gateway.connector_selector.everything and gateway.namespace_selector.everything:
-            return dict(inputs.connectors)
+            return resources
         chosen = {
             name for name, labels in inputs.namespaces.items() if gateway.namespace_selector.matches(labels)
         }  # a namespace that is not known (yet) is not selected, unless nothing is asked of it
         anywhere = gateway.namespace_selector.everything
         return {
             uid: resource
-            for uid, resource in inputs.connectors.items()
+            for uid, resource in resources.items()
             if (anywhere or resource.namespace in chosen) and gateway.connector_selector.matches(resource.labels)
         }
 
-    def _claims(
-        self, selected: Mapping[str, ConnectorResource], published: Published
-    ) -> tuple[dict[str, ConnectorResource], dict[str, Verdict]]:
+    def _claims(self, selected: Mapping[str, Resource], published: Published) -> tuple[dict[str, Resource], dict[str, Verdict]]:
         """Who may have which id: the winners by uid, and a verdict on everybody else."""
         verdicts: dict[str, Verdict] = {}
-        claimants: dict[str, list[ConnectorResource]] = {}
-        keeping: dict[str, ConnectorResource] = {}
+        claimants: dict[str, list[Resource]] = {}
+        keeping: dict[str, Resource] = {}
         former = {origin.uid: (connector_id, origin) for connector_id, origin in published.origins.items()}
         for uid, resource in selected.items():
             finding, connector_id = self._judge(resource)
@@ -151,7 +173,7 @@ class Planner:
                     keeping[former[uid][0]] = resource
             else:
                 claimants.setdefault(connector_id, []).append(resource)
-        winners: dict[str, ConnectorResource] = {}
+        winners: dict[str, Resource] = {}
         for connector_id, resources in claimants.items():
             incumbent = published.origins.get(connector_id)
             winner = keeping.get(connector_id) or (resources[0] if len(resources) == 1 else owner(resources, incumbent))
@@ -162,14 +184,14 @@ class Planner:
                     verdicts[loser.uid] = Verdict(loser, connector_id, lost_to(winner, connector_id, incumbent), RESOLVED)
         return winners, verdicts
 
-    def _judge(self, resource: ConnectorResource) -> tuple[Finding | None, str]:
+    def _judge(self, resource: Resource) -> tuple[Finding | None, str]:
         known = self._judged.get(resource.uid)
         if known is None or known[0] is not resource:
             known = (resource, judge(resource, self.gateway), id_on(resource, self.gateway))
             self._judged[resource.uid] = known
         return known[1], known[2]
 
-    def _kept_ids(self, winners: Mapping[str, ConnectorResource], verdicts: Mapping[str, Verdict], published: Published) -> list[str]:
+    def _kept_ids(self, winners: Mapping[str, Resource], verdicts: Mapping[str, Verdict], published: Published) -> list[str]:
         """Published entries that stay although their resource asks for something that is refused: a changed id."""
         return [
             connector_id
@@ -177,8 +199,8 @@ class Planner:
             if origin.uid in verdicts and verdicts[origin.uid].accepted.reason is Reason.ID_IMMUTABLE and origin.uid not in winners
         ]
 
-    def _decide(self, resource: ConnectorResource, inputs: Inputs, published: Published, now: float, wake: list[float]) -> Verdict:
-        """The verdict on a connector that owns its id."""
+    def _decide(self, resource: Resource, inputs: Inputs, published: Published, now: float, wake: list[float]) -> Verdict:
+        """The verdict on a resource that owns its id."""
         memo = self._memo.get(resource.uid)
         if memo is not None and memo.resource is resource and (not memo.refs or _versions(memo.refs, inputs) == memo.versions):
             return memo.verdict
@@ -188,7 +210,7 @@ class Planner:
             return Verdict(
                 resource, connector_id, _ACCEPTED, Finding("True", Reason.DISABLED, "disabled: references are not used"), None, True
             )
-        refs = spec.secret_refs()
+        refs = resource.secret_refs()
         places = tuple(((resource.namespace, ref.name), ref.key) for ref in refs)
         versions = _versions(places, inputs)
         if None in versions or any(version and version.problem for version in versions):
@@ -202,19 +224,29 @@ class Planner:
         resolution = resolve(resource, refs, inputs.secrets, last, since, now)
         if resolution.until is not None:
             wake.append(resolution.until)
-        entry = entry_of(resource, connector_id, resolution.credentials, None if resolution.complete else resolution.finding.reason)
-        credentials = tuple(resolution.credentials[hash_of(resource, ref)] for ref in refs) if resolution.complete else ()
-        verdict = Verdict(
-            resource, connector_id, _ACCEPTED, resolution.finding, entry, available=resolution.complete, credentials=credentials
-        )
-        if entry.size > ENTRY_LIMIT:
+        verdict = self._verdict(resource, connector_id, resolution, inputs, published)
+        entry = verdict.entry
+        if entry is not None and entry.size > ENTRY_LIMIT:
             size = entry.size // 1024
             verdict = _without_entry(
                 verdict, Reason.TOO_LARGE, f"needs {size} KiB in the map, at most {ENTRY_LIMIT // 1024}; shorten lists, headers or caBundle"
             )
-        if resolution.finding.ok:  # what is missing changes with time
+        if resolution.finding.ok and not isinstance(resource, RegistryResource):  # what is missing, and a registry, change by themselves
             self._memo[resource.uid] = _Memo(resource, places, versions, verdict)
         return verdict
+
+    def _verdict(self, resource: Resource, connector_id: str, resolution: Resolution, inputs: Inputs, published: Published) -> Verdict:
+        """The verdict with its entry. A registry whose reference is missing is there all the same: only servers that need it are not."""
+        if isinstance(resource, RegistryResource):
+            self._binder.bind(resource, connector_id, resolution.credentials, inputs, published)
+            entry = registry_entry_of(resource, connector_id)
+            used = self._binder.credentials(resource.uid)
+            sync = inputs.syncs.get(resource.uid)
+            return Verdict(resource, connector_id, _ACCEPTED, resolution.finding, entry, credentials=used, sync=sync)
+        complete = resolution.complete
+        entry = entry_of(resource, connector_id, resolution.credentials, None if complete else resolution.finding.reason)
+        used = tuple(resolution.credentials[hash_of(resource, ref)] for ref in resource.secret_refs()) if complete else ()
+        return Verdict(resource, connector_id, _ACCEPTED, resolution.finding, entry, available=complete, credentials=used)
 
     def _bound_credentials(self, verdicts: dict[str, Verdict], inputs: Inputs, published: Published) -> None:
         """Refuse the connectors whose credentials no longer fit: the published and older ones stay."""
@@ -241,34 +273,36 @@ class Planner:
             filled = after
             held.update(new)
 
-    def _hold(
-        self, inputs: Inputs, selected: Mapping[str, ConnectorResource], published: Published, kept: list[str], now: float
-    ) -> Hold | None:
+    def _hold(self, inputs: Inputs, selected: Mapping[str, Resource], published: Published, kept: list[str], now: float) -> Hold | None:
         """Add to `kept` what is lost without having been deleted: for ever while nobody knows, for HOLD_SECONDS when it is much."""
+        unknown = [
+            connector_id
+            for connector_id, origin in published.origins.items()
+            if origin.uid not in selected and not (inputs.registries_known if _is_registry(connector_id) else inputs.connectors_known)
+        ]
+        kept.extend(unknown)
         lost = [
             connector_id
             for connector_id, origin in published.origins.items()
-            if origin.uid not in selected and (origin.uid not in inputs.deleted or not inputs.connectors_known)
+            if origin.uid not in selected and origin.uid not in inputs.deleted and connector_id not in unknown
         ]
-        total = len(published.origins)
-        if not inputs.connectors_known:
-            kept.extend(lost)
-            return Hold(len(lost), total, float("inf")) if lost else None
-        much = len(lost) >= HOLD_AT_LEAST and 2 * len(lost) > total
+        gone, total = _servers(lost, published), _servers(published.origins, published)
+        much = gone >= HOLD_AT_LEAST and 2 * gone > total
         # At the start the loss of all is more likely a wrong --namespace or selector than a deletion that nobody watched.
-        everything = self._starting and len(lost) == total > 1
+        everything = self._starting and gone == total > 1
         if not much and not everything:
-            self._loss_since, self._starting = None, False
-            return None
+            self._loss_since, self._starting = None, self._starting and bool(unknown)
+            return Hold(_servers(unknown, published), total, float("inf")) if unknown else None
         if self._loss_since is None:
             self._loss_since = now
         until = self._loss_since + HOLD_SECONDS
         if now >= until:
             return None  # remembered until the map without them is published: a failed write must not hold them again
         kept.extend(lost)
-        return Hold(len(lost), total, until)
+        return Hold(gone, total, until)
 
-    def _forget(self, selected: Mapping[str, ConnectorResource]) -> None:
+    def _forget(self, selected: Mapping[str, Resource]) -> None:
+        self._binder.forget(selected)
         for memory in (self._judged, self._memo, self._missing_since):
             for uid in [uid for uid in memory if uid not in selected]:
                 del memory[uid]
@@ -278,7 +312,16 @@ def _versions(refs: tuple[tuple[tuple[str, str], str], ...], inputs: Inputs) -> 
     return tuple(inputs.secrets.get(secret, {}).get(key) for secret, key in refs)
 
 
-def _immutable_id(resource: ConnectorResource, connector_id: str, former: tuple[str, Origin] | None) -> Finding | None:
+def _is_registry(connector_id: str) -> bool:
+    return connector_id.startswith(REGISTRY_ID_PREFIX)
+
+
+def _servers(ids: Collection[str], published: Published) -> int:
+    """How many connectors are behind entries that were made of resources: a registry counts with its servers."""
+    return len(ids) + sum(len(published.discovered[key]) for key in ids if key in published.discovered)
+
+
+def _immutable_id(resource: Resource, connector_id: str, former: tuple[str, Origin] | None) -> Finding | None:
     """Refuse a change of the effective id that the CRD's rule could not see, because the gateway's template makes the id.
 
     A changed template is the platform's own decision: then the generation is the published one and the new id is followed.
@@ -295,11 +338,13 @@ def _without_entry(verdict: Verdict, reason: Reason, message: str) -> Verdict:
     return Verdict(verdict.resource, verdict.id, refused(reason, message), verdict.resolved)
 
 
-def _last_credentials(resource: ConnectorResource, connector_id: str, published: Published) -> dict[str, str]:
+def _last_credentials(resource: Resource, connector_id: str, published: Published) -> dict[str, str]:
     origin = published.origins.get(connector_id)
     if origin is None or origin.uid != resource.uid:
         return {}
-    return {credential.split(".")[0]: credential for credential in credentials_of(published.entries[connector_id].content)}
+    credentials = credentials_of(published.entries[connector_id].content)
+    credentials += credentials_in(published.discovered.get(connector_id, {}))
+    return {credential.split(".")[0]: credential for credential in credentials}
 
 
 def _credential_sizes(inputs: Inputs) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Secret references of a connector: found, missing, or missing for so short a time that the last credentials still serve."""
+"""Secret references of a resource: found, missing, or missing for so short a time that the last credentials still serve."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from junctor.api.conditions import Finding, Reason
 from junctor.api.connector_map import reference_hash
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import CREDENTIALS_LABEL
-from junctor.api.resources import ConnectorResource
+from junctor.api.resources import Resource
 from junctor.planning.inputs import SecretVersions
 
 #: Seconds for which the last credentials serve after a reference vanished (design: a Secret that is replaced by delete and create
@@ -28,20 +28,20 @@ class Resolution:
     until: float | None = None
 
 
-def hash_of(resource: ConnectorResource, ref: SecretKeyRef) -> str:
+def hash_of(resource: Resource, ref: SecretKeyRef) -> str:
     """The reference's hash in the map."""
     return reference_hash(resource.namespace, ref.name, ref.key)
 
 
 def resolve(
-    resource: ConnectorResource,
+    resource: Resource,
     refs: tuple[SecretKeyRef, ...],
     secrets: SecretVersions,
     last: Mapping[str, str],
     missing_since: float,
     now: float,
 ) -> Resolution:
-    """Resolve all references of a connector.
+    """Resolve all references of a resource.
 
     last: the credentials that its published entry names, by reference hash. missing_since: when a reference of it was first seen
     missing (`now` for the first time), in seconds of the same clock as `now`.
@@ -70,7 +70,7 @@ def resolve(
     return Resolution(problem, credentials, False, until)
 
 
-def _problem(resource: ConnectorResource, ref: SecretKeyRef, secrets: SecretVersions) -> Finding | None:
+def _problem(resource: Resource, ref: SecretKeyRef, secrets: SecretVersions) -> Finding | None:
     keys = secrets.get((resource.namespace, ref.name))
     if keys is None:
         return Finding(

@@ -1,13 +1,14 @@
-"""What to say about a connector: conditions out of the gateways' verdicts, their published maps and what their pods acknowledged."""
+"""What to say about a resource: conditions out of the gateways' verdicts, their published maps and what their pods acknowledged."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from junctor.api.conditions import ConditionType, Finding, Reason
-from junctor.api.connector_map import Entry
-from junctor.api.resources import ConnectorResource
-from junctor.planning.inputs import origin_of
+from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, ConditionType, Finding, Reason
+from junctor.api.connector_map import Entry, registry_entry_id
+from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.api.resources import RegistryResource, Resource
+from junctor.planning.inputs import SyncReport, origin_of
 from junctor.planning.plan import Verdict
 
 #: Reasons of Accepted=False that nothing but a person changes (kstatus: Stalled).
@@ -42,9 +43,10 @@ class PodProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one gateway is. entries: what is published. removed: sequence in which a connector left the map, by uid.
+    """How far one gateway is. entries: what is published of resources. removed: sequence in which a resource left the map, by uid.
 
-    failure: why publishing does not work at present.
+    failure: why publishing does not work at present. discovered: the sequence in which the servers of a registry last changed, by the id
+    of its entry; only of registries whose planned servers are the published ones.
     """
 
     gateway: str
@@ -53,6 +55,7 @@ class Progress:
     pods: Sequence[PodProgress] = ()
     removed: Mapping[str, int] = field(default_factory=dict)
     failure: Finding | None = None
+    discovered: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Transition:
 class StatusUpdate:
     """A status to write, and the transitions that it marks."""
 
-    resource: ConnectorResource
+    resource: Resource
     status: Mapping[str, Any]
     transitions: tuple[Transition, ...]
 
@@ -80,7 +83,16 @@ def programmed(verdict: Verdict, progress: Progress) -> Finding:
     published = progress.entries.get(verdict.id)
     if verdict.disabled:
         return Finding("False", Reason.DISABLED, "disabled: not published")
-    if verdict.entry is not None and published is not None and published.digest == verdict.entry.digest:
+    if isinstance(verdict.resource, RegistryResource):
+        sync = verdict.sync
+        if sync is None or sync.discovered is None:
+            return Finding("Unknown", Reason.SYNCING, "the registry has not been read yet; see Synced")
+        if sync.generation != verdict.resource.generation or not sync.current:
+            return Finding("Unknown", Reason.SYNCING, "the registry is being read by the rules of this generation")
+        in_map = verdict.id in progress.discovered
+    else:
+        in_map = True
+    if in_map and verdict.entry is not None and published is not None and published.digest == verdict.entry.digest:
         return Finding("True", Reason.PROGRAMMED, "published")
     return progress.failure or Finding("Unknown", Reason.PUBLISHING, "the map is being written")
 
@@ -100,13 +112,19 @@ def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool
         return Finding(in_map.status, Reason.NOT_PROGRAMMED, in_map.message)
     if not verdict.available:
         return Finding("False", Reason.UNRESOLVED_REFS, verdict.resolved.message)
-    since = progress.entries[verdict.id].since
+    since = _since(verdict, progress)
     if not progress.pods:
         return Finding("Unknown", Reason.NO_GATEWAY_PODS, "the gateway has no ready pod")
     count = len(progress.pods)
     return _served(verdict, progress, since, was_ready, "do not serve this generation yet") or Finding(
         "True", Reason.READY, f"served by {count} of {count} pods"
     )
+
+
+def _since(verdict: Verdict, progress: Progress) -> int:
+    """The sequence in which what is published of a resource last changed."""
+    entry = progress.entries.get(verdict.id)
+    return max(entry.since if entry else 0, progress.discovered.get(verdict.id, 0))
 
 
 def _still_published(verdict: Verdict, progress: Progress) -> bool:
@@ -120,7 +138,7 @@ def _served(verdict: Verdict, progress: Progress, since: int, was_ready: bool, w
         for pod in progress.pods
         if (pod.acknowledged is not None and pod.acknowledged < since) or (pod.acknowledged is None and not was_ready)
     ]
-    rejecting = [(pod, pod.rejected[verdict.id]) for pod in progress.pods if verdict.id in pod.rejected]
+    rejecting = [(pod, why) for pod in progress.pods if (why := _rejection(verdict, pod)) is not None]
     if rejecting:
         pod, why = rejecting[0]
         return Finding("False", Reason.GATEWAY_REJECTED, f"{_count(len(rejecting), progress)} refuse it: {pod.name}: {why}")
@@ -136,6 +154,14 @@ def _served(verdict: Verdict, progress: Progress, since: int, was_ready: bool, w
         return Finding("False", Reason.GATEWAY_UNREACHABLE, f"{_count(len(failing), progress)} do not answer: {_named(failing, 'failure')}")
     names = ", ".join(pod.name for pod in behind[:_NAMED_PODS]) + (", ..." if len(behind) > _NAMED_PODS else "")
     return Finding("False", Reason.AWAITING_GATEWAYS, f"{_count(len(behind), progress)} {what}: {names}")
+
+
+def _rejection(verdict: Verdict, pod: PodProgress) -> str | None:
+    """Why a pod does not use what is published of a resource, None when it does."""
+    if not isinstance(verdict.resource, RegistryResource) or not pod.rejected:
+        return pod.rejected.get(verdict.id)
+    of_registry = [(key, why) for key, why in pod.rejected.items() if verdict.id in (key, registry_entry_id(key))]
+    return f"{len(of_registry)} servers, for example {of_registry[0][0]}: {of_registry[0][1]}" if of_registry else None
 
 
 def _count(number: int, progress: Progress) -> str:
@@ -162,17 +188,21 @@ def findings_of(verdict: Verdict, progress: Progress, was_ready: bool) -> Gatewa
     """Collect one gateway's findings."""
     in_map = programmed(verdict, progress)
     entry = progress.entries.get(verdict.id)
-    since = entry.since if in_map.ok and entry is not None else progress.sequence
+    since = _since(verdict, progress) if in_map.ok and entry is not None else progress.sequence
     acknowledged = sum(1 for pod in progress.pods if pod.acknowledged is not None and pod.acknowledged >= since)
     conditions = {
         ConditionType.ACCEPTED: verdict.accepted,
-        ConditionType.RESOLVED_REFS: verdict.resolved
-        if verdict.accepted.ok
-        else Finding("Unknown", Reason.NOT_ACCEPTED, "references are looked at once the resource is accepted"),
+        ConditionType.RESOLVED_REFS: verdict.resolved if verdict.accepted.ok else _NOWHERE[ConditionType.RESOLVED_REFS],
+        ConditionType.SYNCED: _synced(verdict),
         ConditionType.PROGRAMMED: in_map,
         ConditionType.READY: ready(verdict, progress, in_map, was_ready),
     }
-    return GatewayFindings(progress.gateway, verdict, conditions, acknowledged if in_map.ok else 0, len(progress.pods))
+    own = {kind: conditions[kind] for kind in _kinds(verdict.resource)}
+    return GatewayFindings(progress.gateway, verdict, own, acknowledged if in_map.ok else 0, len(progress.pods))
+
+
+def _kinds(resource: Resource) -> tuple[ConditionType, ...]:
+    return REGISTRY_CONDITIONS if isinstance(resource, RegistryResource) else CONNECTOR_CONDITIONS
 
 
 _NOWHERE: Final = {
@@ -182,20 +212,27 @@ _NOWHERE: Final = {
         "no gateway selects this resource; compare its labels and its namespace's with the gateways' selectors",
     ),
     ConditionType.RESOLVED_REFS: Finding("Unknown", Reason.NOT_ACCEPTED, "references are looked at once the resource is accepted"),
+    ConditionType.SYNCED: Finding("Unknown", Reason.NOT_ACCEPTED, "the registry is read once the resource is accepted"),
     ConditionType.PROGRAMMED: Finding("False", Reason.NOT_ACCEPTED, "not published, because it is not accepted"),
     ConditionType.READY: Finding("False", Reason.NOT_ACCEPTED, "no gateway selects this resource"),
 }
 
 
-def status_of(
-    resource: ConnectorResource, gateways: Sequence[GatewayFindings], current: Mapping[str, Any], now: str
-) -> StatusUpdate | None:
+def _synced(verdict: Verdict) -> Finding:
+    if not verdict.accepted.ok:
+        return _NOWHERE[ConditionType.SYNCED]
+    if verdict.disabled:
+        return Finding("Unknown", Reason.DISABLED, "disabled: not read")
+    return verdict.sync.synced if verdict.sync else Finding("Unknown", Reason.SYNCING, "the registry is about to be read")
+
+
+def status_of(resource: Resource, gateways: Sequence[GatewayFindings], current: Mapping[str, Any], now: str) -> StatusUpdate | None:
     """The status to write, or None when the current one says the same.
 
     now: RFC 3339, for conditions whose status changes. Counts of pods alone are no reason to write: a rollout of the gateways would
     rewrite the status of every connector.
     """
-    summary = {kind: _all(kind, gateways) for kind in _NOWHERE} if gateways else dict(_NOWHERE)
+    summary = {kind: _all(kind, gateways) if gateways else _NOWHERE[kind] for kind in _kinds(resource)}
     accepted = summary[ConditionType.ACCEPTED]
     if accepted.status == "False" and accepted.reason in PERMANENT:
         summary[ConditionType.STALLED] = Finding("True", accepted.reason, accepted.message)
@@ -206,7 +243,10 @@ def status_of(
         "conditions": conditions,
         "gateways": [_gateway(findings) for findings in gateways[:16]],
     }
-    if gateways:
+    if gateways and isinstance(resource, RegistryResource):
+        status["registryID"] = gateways[0].verdict.id.removeprefix(REGISTRY_ID_PREFIX)
+        status |= _sync_fields(next((item.verdict.sync for item in gateways if item.verdict.sync), None), current)
+    elif gateways:
         status["connectorID"] = gateways[0].verdict.id
     if _same(status, current):
         return None
@@ -216,6 +256,30 @@ def status_of(
         if kind is not ConditionType.STALLED and before.get(str(kind), {}).get("status", "Unknown") != finding.status
     )
     return StatusUpdate(resource, status, transitions)
+
+
+#: What a sync reports beside its condition.
+_SYNC_FIELDS: Final = ("lastSyncTime", "lastFullSyncTime", "discovered", "published", "skipped", "lastHandledSyncRequest")
+
+
+def _sync_fields(sync: SyncReport | None, current: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts and times. Before this process has synced, those of the one before it are still true."""
+    if sync is None or not sync.last_sync:
+        return {name: current[name] for name in _SYNC_FIELDS if name in current}
+    skipped = [
+        {"reason": str(reason), "count": item.count} | ({"examples": list(item.examples[:5])} if item.examples else {})
+        for reason, item in sorted(sync.skipped.items())
+        if item.count
+    ]
+    fields = {
+        "lastSyncTime": sync.last_sync,
+        "lastFullSyncTime": sync.last_full_sync,
+        "discovered": sync.found,
+        "published": sync.published,
+        "skipped": skipped,
+        "lastHandledSyncRequest": sync.handled,
+    }
+    return {name: value for name, value in fields.items() if value or value == 0}
 
 
 def _all(kind: ConditionType, gateways: Sequence[GatewayFindings]) -> Finding:
@@ -256,7 +320,8 @@ def _essence(status: Mapping[str, Any]) -> Any:
         for condition in status.get("conditions") or ()
     }
     gateways = [(gateway.get("name"), gateway.get("reason")) for gateway in status.get("gateways") or ()]
-    return status.get("observedGeneration"), status.get("connectorID"), conditions, gateways
+    told = [status.get(name) for name in ("observedGeneration", "connectorID", "registryID", *_SYNC_FIELDS)]
+    return told, conditions, gateways
 
 
 def _stable(condition: Mapping[str, Any]) -> Any:

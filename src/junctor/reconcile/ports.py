@@ -161,6 +161,6 @@ class Cluster(Protocol):
         """Bring the snapshot to the present by full LISTs. What cannot be listed keeps its last state, and the answer is False."""
         ...
 
-    async def still_defined(self) -> bool:
-        """Whether the kind MCPConnector exists and is not being removed: asked before a deletion is believed. Raises Unavailable."""
+    async def still_defined(self, kind: str) -> bool:
+        """Whether a kind of ours exists and is not being removed: asked before a deletion is believed. Raises Unavailable."""
         ...

@@ -7,7 +7,7 @@ between two steps leaves a map that readers can follow; the next pass finishes t
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewayConfiguration
@@ -22,11 +22,11 @@ from junctor.api.connector_map import (
     credential_object,
     installation_of,
     read_layout,
-    revision_of,
     sha256,
 )
-from junctor.planning.inputs import Published, origin_of
+from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
+from junctor.reconcile.map_state import MANY, MapState
 from junctor.reconcile.ports import Conflict, MapObjects, PortError, StoredObject
 from junctor.reconcile.stored import ObjectEvent, Stored, is_whole, light
 
@@ -61,14 +61,27 @@ class MapPublisher:
         self._events: list[ObjectEvent] = []
         #: The stored map could not be read whole when this process began: what it held is not (all) known.
         self.forgotten = False
-        self.layout = Layout(gateway.map, {})
+        self._map = MapState(Layout(gateway.map, {}))
         self.head: Head | None = None
-        self.published = Published()
         self.removed: dict[str, int] = {}
         self.failure: Finding | None = None
         self.epoch = 1
         #: The sequence of the head that was there when this process began.
         self.baseline = 0
+
+    @property
+    def published(self) -> Published:
+        """What is published."""
+        return self._map.published
+
+    @property
+    def discovered_since(self) -> Mapping[str, int]:
+        """The sequence in which the servers of a registry last changed, by the id of its entry; only where the last plan is published."""
+        return self._map.discovered_since
+
+    def holds(self, entry_id: str, servers: Mapping[str, Entry]) -> bool:
+        """Whether these servers of a plan are the published ones of a registry."""
+        return self._map.sources.get(entry_id) is servers
 
     @property
     def sequence(self) -> int:
@@ -114,10 +127,11 @@ class MapPublisher:
         )
         self._reload = False
         if head is not None and self._is_ours(head):
+            # In a thread: a large map takes seconds, in which single changes of other maps go on.
             if self.head is None:
-                self._remember(head, shards)
+                await asyncio.to_thread(self._remember, head, shards)
             elif head.data.get(HEAD_KEY) != self.head.to_text():
-                self._follow(head, shards, self.head)
+                await asyncio.to_thread(self._follow, head, shards, self.head)
         whole = {shard.name: light(shard) for shard in shards if is_whole(shard)}
         broken = {shard.name: light(shard) for shard in shards if shard.name not in whole}
         self._stored = Stored(head, whole, broken, {item.number: item for item in credentials}, self._stored.gone)
@@ -135,7 +149,7 @@ class MapPublisher:
         except (ConnectorMapError, KeyError, TypeError) as error:
             logger.warning("map %s/%s cannot be read and is built anew: %s", self.gateway.namespace, self.gateway.map, error)
             return
-        self.forgotten = len(refs) < len(head.shards) or len(self.published.entries) < head.connectors
+        self.forgotten = len(refs) < len(head.shards) or self._map.connectors < head.connectors
 
     def _is_readable(self, ref: ShardRef, texts: Mapping[str, str]) -> bool:
         if ref.name in texts and sha256(texts[ref.name]) == ref.digest:
@@ -148,7 +162,7 @@ class MapPublisher:
 
         Two operators with one plan would otherwise write over each other for as long as both run.
         """
-        memory = self.head, self.layout, self.published, self._sound
+        memory = self.head, self._map, self._sound
         try:
             head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
             if head.epoch != self.epoch or head.sequence <= own.sequence:
@@ -158,23 +172,22 @@ class MapPublisher:
         except (ConnectorMapError, KeyError, TypeError):
             self._sound = False
         if not self._sound:
-            self.head, self.layout, self.published, self._sound = memory
+            self.head, self._map, self._sound = memory
 
     def _take_from(self, head: Head, layout: Layout) -> None:
-        entries = layout.entries()
-        origins = {connector_id: origin_of(entry) for connector_id, entry in entries.items()}
-        self.head, self.layout, self.published = head, layout, Published(entries, origins)
+        self.head, self._map = head, MapState.of(layout, head.registries)
         self.baseline = head.sequence
-        self._sound = head == self._head_of(head.sequence, entries, layout)
+        self._sound = head == self._head_of(head.sequence, self._map, head.registries)
 
-    def _head_of(self, sequence: int, entries: Mapping[str, Entry], layout: Layout) -> Head:
+    def _head_of(self, sequence: int, state: MapState, registries: Sequence[Mapping[str, Any]]) -> Head:
         return Head(
             installation=self._installation,
             epoch=self.epoch,
             sequence=sequence,
-            revision=revision_of(entries.values()),
-            connectors=len(entries),
-            shards=layout.refs(),
+            revision=state.revision,
+            connectors=state.connectors,
+            shards=state.layout.refs(),
+            registries=tuple(registries),
         )
 
     def _is_ours(self, head: StoredObject) -> bool:
@@ -217,37 +230,37 @@ class MapPublisher:
         if stored_head is not None and not self._is_ours(stored_head):
             where = f"ConfigMap {self.gateway.namespace}/{self.gateway.map}"
             raise ForeignMap(f"{where} belongs to another installation; give this gateway another map, or delete it if that one is gone")
-        changes = _changes(plan.entries, self.published.entries)
         floor = sequence_floor()
         sequence = max(self.sequence, floor, _sequence_of(stored_head)) + 1
-        dated = {key: entry.changed_at(sequence) if entry is not None else None for key, entry in changes.items()}
-        layout = self.layout.replace(dated) if dated else self.layout
-        entries = _applied(self.published.entries, dated)
+        if self._map.effort(plan) > MANY:
+            state, changes = await asyncio.to_thread(self._map.successor, plan, sequence)
+        else:
+            state, changes = self._map.successor(plan, sequence)
         intact = (
             self._sound
             and self.head is not None
             and stored_head is not None
             and stored_head.data.get(HEAD_KEY) == self.head.to_text()
             and floor <= self.sequence  # a pod that serves more, from before the head was lost, refuses this one
+            and _kept(self.head.registries) == _kept(plan.records)
         )
         await self._write_credentials(plan.credentials, values)
-        await self._write_shards(layout)
-        if not dated and intact:
-            self._take_over(plan, entries, layout)
+        await self._write_shards(state.layout)
+        if not changes and intact:
+            self._take_over(plan, state)
             return False
-        head = self._head_of(sequence, entries, layout)
+        head = self._head_of(sequence, state, plan.records)
         await self._write_head(head)
-        for connector_id, entry in dated.items():
+        for connector_id, entry in changes.items():
             origin = self.published.origins.get(connector_id)
             if entry is None and origin is not None:
                 self.removed[origin.uid] = sequence
         self.head, self._sound, self.forgotten = head, True, False
-        self._take_over(plan, entries, layout)
+        self._take_over(plan, state)
         return True
 
-    def _take_over(self, plan: GatewayPlan, entries: Mapping[str, Entry], layout: Layout) -> None:
-        self.layout = layout
-        self.published = Published(entries, plan.origins)
+    def _take_over(self, plan: GatewayPlan, state: MapState) -> None:
+        self._map = state
         for uid in [uid for uid in self.removed if uid not in plan.verdicts]:
             del self.removed[uid]
 
@@ -356,24 +369,9 @@ class ForeignMap(PortError):
     """The head belongs to another installation, and is never written."""
 
 
-def _changes(wanted: Mapping[str, Entry], published: Mapping[str, Entry]) -> dict[str, Entry | None]:
-    changes: dict[str, Entry | None] = {
-        key: entry for key, entry in wanted.items() if key not in published or published[key].digest != entry.digest
-    }
-    changes.update((key, None) for key in published if key not in wanted)
-    return changes
-
-
-def _applied(entries: Mapping[str, Entry], changes: Mapping[str, Entry | None]) -> Mapping[str, Entry]:
-    if not changes:
-        return entries
-    result = dict(entries)
-    for key, entry in changes.items():
-        if entry is None:
-            result.pop(key, None)
-        else:
-            result[key] = entry
-    return result
+def _kept(registries: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """What a head has to say of registries at once. A watermark alone is not worth a write: an older one only costs a longer sync."""
+    return [(record.get("id"), record.get("uid"), record.get("filterDigest"), bool(record.get("watermark"))) for record in registries]
 
 
 def _sequence_of(stored: StoredObject | None) -> int:

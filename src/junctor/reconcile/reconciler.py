@@ -13,13 +13,14 @@ from typing import Final
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.names import API_VERSION, CONNECTOR_KIND
-from junctor.api.resources import ConnectorResource
+from junctor.api.resources import RegistryResource, Resource
 from junctor.planning.inputs import Inputs
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.gateway_state import GatewayState
 from junctor.reconcile.pacing import Pacer
 from junctor.reconcile.ports import Cluster, MapObjects, PortError, Signal, StatusSink, Unavailable
 from junctor.reconcile.publisher import MapPublisher
+from junctor.reconcile.registry_syncs import RegistrySyncs, Wanted
 from junctor.reconcile.reporter import Reporter
 from junctor.reconcile.signaller import Signaller
 from junctor.reconcile.snapshot import Snapshot
@@ -70,6 +71,7 @@ class Reconciler:
         self._cluster = cluster
         self._clock = clock
         self._queue = StatusQueue(sink)
+        self._syncs = RegistrySyncs(self.wake, snapshot.secret_value)
         self._gateways = [
             GatewayState(
                 gateway,
@@ -89,7 +91,7 @@ class Reconciler:
         self._pacer = Pacer()
         self._health = _Health()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._planned: Mapping[str, ConnectorResource] = {}
+        self._planned: Mapping[str, Resource] = {}
 
     # --- what events do ---------------------------------------------------------------------------------------------------------------
 
@@ -147,6 +149,7 @@ class Reconciler:
         finally:
             for timer in self._timers.values():
                 timer.cancel()
+            await self._syncs.close()
             await self._queue.close()
             await asyncio.gather(*(gateway.signaller.close() for gateway in self._gateways))
 
@@ -193,7 +196,7 @@ class Reconciler:
 
     async def _pass(self) -> None:
         inputs = await self._inputs()
-        self._planned = inputs.connectors
+        self._planned = {**inputs.connectors, **inputs.registries}
         began = self._clock()
         async with asyncio.TaskGroup() as group:  # one that is superseded takes the others with it
             passes = [group.create_task(self._reconcile(gateway, inputs)) for gateway in self._gateways]
@@ -206,9 +209,24 @@ class Reconciler:
             self._health.failures += 1
             self._wake_in("retry", min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(self._health.failures - 1, 5)))
         self._settle()
+        self._syncs.want(self._wanted_syncs())
         self._health.passed_at = self._clock()
-        self._note_ignored_fields(inputs)
+        self._note_ignored_fields()
         self.wake_statuses()
+
+    def _wanted_syncs(self) -> dict[str, Wanted]:
+        """The registries to read: those that some gateway publishes, each with what is known of it from before this process began."""
+        wanted: dict[str, Wanted] = {}
+        for gateway in self._gateways:
+            for uid, verdict in gateway.plan.verdicts.items() if gateway.plan and gateway.publisher.loaded else ():
+                resource = verdict.resource
+                if isinstance(resource, RegistryResource) and verdict.entry is not None and uid not in wanted:
+                    published = gateway.publisher.published
+                    record = published.records.get(verdict.id, {})
+                    remembered = published.discovered.get(verdict.id, {}) if record.get("uid") == uid else {}
+                    tracked = self.snapshot.tracked(uid)
+                    wanted[uid] = Wanted(resource, tracked.status if tracked else {}, record, remembered)
+        return wanted
 
     async def _tidy_up(self) -> None:
         for gateway in self._gateways:
@@ -227,21 +245,22 @@ class Reconciler:
 
     async def _inputs(self) -> Inputs:
         """The snapshot, with deletions believed only while the kind itself is there: removing a CRD deletes all its objects."""
-        inputs = self.snapshot.inputs()
-        if not inputs.deleted or not inputs.connectors_known:
+        inputs = self.snapshot.inputs(self._syncs.reports())
+        if not inputs.deleted:
             return inputs
-        try:
-            defined = await self._cluster.still_defined()
-        except PortError as error:
-            logger.warning("deletions wait until it is known whether %s still exists: %s", CONNECTOR_KIND, error)
-            self._wake_in("defined", 1.0)
-            return replace(inputs, connectors_known=False, deleted=frozenset())
-        if defined:
-            return inputs
-        logger.warning("the kind %s is being removed: the published connectors stay", CONNECTOR_KIND)
-        self.snapshot.connectors_defined = False
-        self.snapshot.deleted.clear()
-        return self.snapshot.inputs()
+        for kind in sorted(self.snapshot.defined):
+            try:
+                defined = await self._cluster.still_defined(kind)
+            except PortError as error:
+                logger.warning("deletions wait until it is known whether %s still exists: %s", kind, error)
+                self._wake_in("defined", 1.0)
+                return replace(inputs, connectors_known=False, registries_known=False, deleted=frozenset())
+            if not defined:
+                logger.warning("the kind %s is being removed: what is published of it stays", kind)
+                self.snapshot.defined.discard(kind)
+                self.snapshot.deleted.clear()
+                return self.snapshot.inputs(self._syncs.reports())
+        return inputs
 
     async def _reconcile(self, gateway: GatewayState, inputs: Inputs) -> bool:
         """One gateway's part of a pass; False when it has to be tried again."""
@@ -268,7 +287,7 @@ class Reconciler:
                     publisher.sequence,
                     gateway.configuration.namespace,
                     gateway.configuration.map,
-                    len(plan.entries),
+                    plan.connectors,
                 )
             elif publisher.head is not None:
                 gateway.signaller.announce(publisher.sequence)
@@ -322,17 +341,17 @@ class Reconciler:
         if head is not None:
             self._queue.event(head, warning=True, reason="ConnectorLossHeld", message=message)
 
-    def _note_ignored_fields(self, inputs: Inputs) -> None:
+    def _note_ignored_fields(self) -> None:
         """An Event for a field that only describes and that this version does not know, once for each generation."""
         reported = self._health.reported_fields
-        reported -= {known for known in reported if known[0] not in inputs.connectors}
-        for uid, resource in inputs.connectors.items():
+        reported -= {known for known in reported if known[0] not in self._planned}
+        for uid, resource in self._planned.items():
             if resource.ignored and (uid, resource.generation) not in reported:
                 reported.add((uid, resource.generation))
                 self._queue.event(
                     {
                         "apiVersion": API_VERSION,
-                        "kind": CONNECTOR_KIND,
+                        "kind": resource.kind,
                         "namespace": resource.namespace,
                         "name": resource.name,
                         "uid": uid,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from junctor.api.conditions import ConditionType, Finding
 from junctor.api.connector_map import Entry
-from junctor.api.resources import ConnectorResource
+from junctor.api.resources import Resource
 from junctor.planning.plan import GatewayPlan, Verdict
 from junctor.planning.statuses import GatewayFindings, PodProgress, Progress, findings_of, status_of
 from junctor.reconcile.snapshot import Snapshot
@@ -29,23 +29,24 @@ class GatewayView:
     removed: Mapping[str, int]
     failure: Finding | None
     baseline: int
+    discovered: Mapping[str, int]
 
     def progress(self) -> Progress:
         """The view as the planner knows it."""
-        return Progress(self.name, self.entries, self.sequence, self.pods, self.removed, self.failure)
+        return Progress(self.name, self.entries, self.sequence, self.pods, self.removed, self.failure, self.discovered)
 
 
 @dataclass(slots=True)
 class _Reported:
     """What a connector's last report was made of, and the statuses that reports asked for and the snapshot has not shown yet.
 
-    ready: the entries that every pod was seen to serve, by gateway.
+    ready: the entry that every pod was seen to serve, and the sequence of a registry's servers, by gateway.
     """
 
     basis: tuple[Any, ...]
     seen: Mapping[str, Any]
     unseen: tuple[Mapping[str, Any], ...]
-    ready: Mapping[str, Entry]
+    ready: Mapping[str, tuple[Entry, int]]
 
     def still_unseen(self, status: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
         """What was asked for after this status was: it may be the echo of an older own write. Nothing when somebody else wrote it."""
@@ -55,19 +56,19 @@ class _Reported:
 
 
 class Reporter:
-    """Reports on all connectors; remembers what was reported."""
+    """Reports on all resources; remembers what was reported."""
 
     def __init__(self, queue: StatusQueue, snapshot: Snapshot) -> None:
         self._queue = queue
         self._snapshot = snapshot
         self._reported: dict[str, _Reported] = {}
 
-    def report(self, connectors: Mapping[str, ConnectorResource], views: Sequence[GatewayView], only: Set[str] | None) -> None:
+    def report(self, resources: Mapping[str, Resource], views: Sequence[GatewayView], only: Set[str] | None) -> None:
         """Queue the statuses that differ. only: uids to look at, None for all."""
         contexts = [(view, view.progress(), _floor(view)) for view in views]
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for uid in connectors if only is None else only:
-            resource, tracked = connectors.get(uid), self._snapshot.connectors.items.get(uid)
+        for uid in resources if only is None else only:
+            resource, tracked = resources.get(uid), self._snapshot.tracked(uid)
             if resource is None or tracked is None:
                 continue
             basis: tuple[Any, ...] = (resource, *(_basis(view, floor, view.plan.verdicts.get(uid)) for view, _, floor in contexts))
@@ -84,16 +85,19 @@ class Reporter:
                 if verdict is None:
                     continue
                 entry = view.entries.get(verdict.id)
-                seen_ready = verdict.disabled or (entry is not None and (ready.get(view.name) is entry or entry.since <= view.baseline))
+                discovered = view.discovered.get(verdict.id, 0)
+                seen_ready = verdict.disabled or (
+                    entry is not None and (ready.get(view.name) == (entry, discovered) or max(entry.since, discovered) <= view.baseline)
+                )
                 findings.append(findings_of(verdict, progress, told and seen_ready))
                 if entry is not None and findings[-1].conditions[ConditionType.READY].ok:
-                    ready[view.name] = entry
+                    ready[view.name] = entry, discovered
             update = status_of(resource, findings, current, stamp)
             if update is not None:
                 self._queue.put(update)
                 unseen = (*unseen[1 - _UNSEEN :], update.status)
             self._reported[uid] = _Reported(basis, tracked.status, unseen, ready)
-        for uid in [uid for uid in self._reported if uid not in connectors] if only is None else ():
+        for uid in [uid for uid in self._reported if uid not in resources] if only is None else ():
             del self._reported[uid]
 
 
@@ -108,10 +112,10 @@ def _basis(view: GatewayView, floor: int, verdict: Verdict | None) -> tuple[Any,
     """Equal when nothing changed that a report on this connector could tell."""
     if verdict is None:
         return ()
-    entry = view.entries.get(verdict.id)
-    if verdict.accepted.ok and not verdict.disabled and entry is not None and entry.since <= floor:
-        return verdict, entry, None
-    return verdict, entry, tuple(view.pods), view.failure, view.sequence if verdict.disabled else 0
+    entry, discovered = view.entries.get(verdict.id), view.discovered.get(verdict.id, 0)
+    if verdict.accepted.ok and not verdict.disabled and entry is not None and max(entry.since, discovered) <= floor:
+        return verdict, entry, discovered, None
+    return verdict, entry, discovered, tuple(view.pods), view.failure, view.sequence if verdict.disabled else 0
 
 
 def _told_ready(status: Mapping[str, Any], generation: int) -> bool:

@@ -13,9 +13,10 @@ from typing import Any, Generic, TypeVar
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.connector_map import credential_version, reference_hash
-from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL
-from junctor.api.resources import ConnectorResource
-from junctor.planning.inputs import CredentialVersion, Inputs
+from junctor.api.endpoint import SecretKeyRef
+from junctor.api.names import CONNECTOR_KIND, CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL, REGISTRY_KIND
+from junctor.api.resources import ConnectorResource, RegistryResource
+from junctor.planning.inputs import CredentialVersion, Inputs, SyncReport
 from junctor.reconcile.ports import Pod
 
 Body = Mapping[str, Any]
@@ -114,11 +115,14 @@ def _identity(body: Body) -> tuple[str, int]:
     return metadata["uid"], int(metadata.get("resourceVersion") or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedConnector:
-    """A connector and its status. Equality is that of what the map depends on: a status alone wakes nobody."""
+AnyResource = TypeVar("AnyResource", ConnectorResource, RegistryResource)
 
-    resource: ConnectorResource
+
+@dataclass(frozen=True, slots=True)
+class Tracked(Generic[AnyResource]):
+    """A resource and its status. Equality is that of what the map depends on: a status alone wakes nobody."""
+
+    resource: AnyResource
     status: Mapping[str, Any] = field(compare=False)
 
 
@@ -155,23 +159,34 @@ class Snapshot:
     def __init__(self, configuration: OperatorConfiguration, installation_key: bytes) -> None:
         self._key = installation_key
         self._namespaces_of_gateways = {(gateway.name, gateway.namespace) for gateway in configuration.gateways}
-        self.connectors: Collection[TrackedConnector] = Collection(_read_connector)
+        self.connectors: Collection[Tracked[ConnectorResource]] = Collection(_reader(ConnectorResource))
+        self.registries: Collection[Tracked[RegistryResource]] = Collection(_reader(RegistryResource))
         self.secrets: Collection[CredentialSecret] = Collection(self._read_secret)
         self.namespaces: Collection[NamespaceLabels] = Collection(_read_namespace)
         self.pods: Collection[GatewayPod] = Collection(self._read_pod)
         self.deleted: set[str] = set()
         self._planned_secrets: tuple[CredentialSecret, ...] = ()
-        self.connectors_defined = False
+        #: The kinds whose CRDs are known to exist.
+        self.defined: set[str] = set()
         self._needs_namespaces = configuration.needs_namespaces
 
     @property
     def complete(self) -> bool:
         """Whether every collection was listed once, so that conclusions may be drawn. A kind that is not defined cannot be listed."""
-        listed = (self.connectors.synced or not self.connectors_defined) and self.secrets.synced and self.pods.synced
-        return listed and (self.namespaces.synced or not self._needs_namespaces)
+        listed = all(collection.synced or kind not in self.defined for kind, collection in self.kinds.items())
+        return listed and self.secrets.synced and self.pods.synced and (self.namespaces.synced or not self._needs_namespaces)
 
-    def observe_connector(self, body: Body, *, deleted: bool) -> bool:
-        """Take an event about an MCPConnector; a deletion is remembered until `forget_deletions`.
+    @property
+    def kinds(self) -> Mapping[str, Collection[Any]]:
+        """The collections of our own resources, by kind."""
+        return {CONNECTOR_KIND: self.connectors, REGISTRY_KIND: self.registries}
+
+    def tracked(self, uid: str) -> Tracked[ConnectorResource] | Tracked[RegistryResource] | None:
+        """A connector or registry."""
+        return self.connectors.items.get(uid) or self.registries.items.get(uid)
+
+    def observe_resource(self, kind: str, body: Body, *, deleted: bool) -> bool:
+        """Take an event about an MCPConnector or MCPRegistry; a deletion is remembered until `forget_deletions`.
 
         A LIST may have shown the loss already: that it was a deletion matters all the same.
         """
@@ -179,23 +194,26 @@ class Snapshot:
         news = uid not in self.deleted and (deleted or bool(body["metadata"].get("deletionTimestamp")))
         if news:
             self.deleted.add(uid)
-        return self.connectors.observe(body, deleted=deleted) or news
+        return self.kinds[kind].observe(body, deleted=deleted) or news
 
-    def inputs(self) -> Inputs:
+    def inputs(self, syncs: Mapping[str, SyncReport] | None = None) -> Inputs:
         """The planner's look at the present state. Its credential values are kept until the next one, for whoever publishes the plan."""
         self._planned_secrets = tuple(self.secrets.items.values())
         return Inputs(
             connectors={uid: tracked.resource for uid, tracked in self.connectors.items.items()},
+            registries={uid: tracked.resource for uid, tracked in self.registries.items.items()},
+            syncs=syncs or {},
             namespaces={item.name: item.labels for item in self.namespaces.items.values()},
             secrets={(item.namespace, item.name): item.versions for item in self.secrets.items.values()},
             deleted=frozenset(self.deleted),
             unresolved_for=self._unresolved_for,
-            connectors_known=self.connectors_defined and self.connectors.synced,
+            connectors_known=CONNECTOR_KIND in self.defined and self.connectors.synced,
+            registries_known=REGISTRY_KIND in self.defined and self.registries.synced,
         )
 
     def _unresolved_for(self, uid: str) -> float:
-        """Seconds since the status of a connector first said ResolvedRefs=False; 0 when it does not: for a start after a restart."""
-        tracked = self.connectors.items.get(uid)
+        """Seconds since the status of a resource first said ResolvedRefs=False; 0 when it does not: for a start after a restart."""
+        tracked = self.tracked(uid)
         for condition in tracked.status.get("conditions") or () if tracked else ():
             if condition.get("type") == "ResolvedRefs" and condition.get("status") == "False":
                 try:
@@ -217,6 +235,13 @@ class Snapshot:
             for key, version in secret.versions.items()
             if (credential := f"{reference_hash(secret.namespace, secret.name, key)}.{version.version}") in wanted
         }
+
+    def secret_value(self, namespace: str, ref: SecretKeyRef) -> bytes | None:
+        """The value of a Secret's key as it is sent; None when there is none, or it cannot be a header's value."""
+        for secret in self.secrets.items.values():
+            if (secret.namespace, secret.name) == (namespace, ref.name) and ref.key in secret.values:
+                return None if secret.versions[ref.key].problem else secret.values[ref.key]
+        return None
 
     def pods_of(self, gateway: str) -> list[Pod]:
         """The ready pods of a gateway, by name."""
@@ -255,18 +280,21 @@ class Snapshot:
         return GatewayPod(gateway, namespace, Pod(metadata["uid"], metadata["name"], status["podIP"], incarnation))
 
 
-def _read_connector(body: Body, before: TrackedConnector | None) -> TrackedConnector | None:
-    metadata = body["metadata"]
-    if metadata.get("deletionTimestamp"):
-        return None
-    status = body.get("status") or {}
-    if before is not None:
-        known = before.resource
-        same = known.generation == metadata.get("generation", 1) and known.labels == (metadata.get("labels") or {})
-        # A changed CRD shows other fields of an object whose generation is the same.
-        if same and known.raw_spec == (body.get("spec") or {}):
-            return before if before.status == status else TrackedConnector(known, status)
-    return TrackedConnector(ConnectorResource.of(body), status)
+def _reader(kind: type[AnyResource]) -> Callable[[Body, Tracked[AnyResource] | None], Tracked[AnyResource] | None]:
+    def read(body: Body, before: Tracked[AnyResource] | None) -> Tracked[AnyResource] | None:
+        metadata = body["metadata"]
+        if metadata.get("deletionTimestamp"):
+            return None
+        status = body.get("status") or {}
+        if before is not None:
+            known = before.resource
+            same = known.generation == metadata.get("generation", 1) and known.labels == (metadata.get("labels") or {})
+            # A changed CRD shows other fields of an object whose generation is the same.
+            if same and known.raw_spec == (body.get("spec") or {}) and known.annotations == kind.heeded(metadata):
+                return before if before.status == status else Tracked(known, status)
+        return Tracked(kind.of(body), status)
+
+    return read
 
 
 def _read_namespace(body: Body, before: NamespaceLabels | None) -> NamespaceLabels | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from junctor.api.conditions import Reason
-from junctor.api.names import API_VERSION, CONNECTOR_KIND
+from junctor.api.names import API_VERSION
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import PortError, StatusSink
 
@@ -99,7 +99,7 @@ class StatusQueue:
         resource = update.resource
         regarding = {
             "apiVersion": API_VERSION,
-            "kind": CONNECTOR_KIND,
+            "kind": resource.kind,
             "namespace": resource.namespace,
             "name": resource.name,
             "uid": resource.uid,

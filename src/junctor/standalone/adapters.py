@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, credential_version
-from junctor.api.names import CONNECTOR_KIND
 from junctor.gateway.map_loader import MapLoader, NotAccepted, ReloadError
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import Acknowledgement, Conflict, MapRejected, Pod, PodUnreachable, StoredCredentials, StoredObject
@@ -173,7 +172,7 @@ class MemoryStatusSink:
     async def write_status(self, update: StatusUpdate) -> None:
         """Write a status."""
         resource = update.resource
-        self._store.set_status(Key(CONNECTOR_KIND, resource.namespace, resource.name), resource.uid, update.status)
+        self._store.set_status(Key(resource.kind, resource.namespace, resource.name), resource.uid, update.status)
 
     async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
         """Keep an event."""
@@ -193,7 +192,7 @@ class StoreCluster:
         """Replace every collection."""
         snapshot = self._snapshot
         collections: dict[str, Collection[Any]] = {
-            CONNECTOR_KIND: snapshot.connectors,
+            **snapshot.kinds,
             "Secret": snapshot.secrets,
             "Namespace": snapshot.namespaces,
             "Pod": snapshot.pods,
@@ -202,11 +201,11 @@ class StoreCluster:
             listing = collection.listing()
             listing.add(self._store.list(kind))
             listing.finish(str(self._store.version))
-        snapshot.connectors_defined = True
+        snapshot.defined.update(snapshot.kinds)
         return True
 
-    async def still_defined(self) -> bool:
-        """The kind is part of the program."""
+    async def still_defined(self, kind: str) -> bool:
+        """Our kinds are part of the program."""
         return True
 
 
@@ -219,8 +218,8 @@ class StoreObserver:
     def __call__(self, kind: str, body: Body, deleted: bool) -> None:
         """Take a change."""
         snapshot = self._reconciler.snapshot
-        if kind == CONNECTOR_KIND:
-            changed = snapshot.observe_connector(body, deleted=deleted)
+        if kind in snapshot.kinds:
+            changed = snapshot.observe_resource(kind, body, deleted=deleted)
         elif kind == "Secret":
             changed = snapshot.secrets.observe(body, deleted=deleted)
         elif kind == "Namespace":

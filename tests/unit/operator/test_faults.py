@@ -145,11 +145,11 @@ async def test_list_waits_while_it_is_not_known_whether_the_kind_is_being_remove
 
 async def test_kind_that_is_marked_for_removal_is_not_defined(api: Api) -> None:
     reads, _ = cluster(api)
-    assert await reads.still_defined()
+    assert await reads.still_defined("MCPConnector")
     api.objects[CRD]["metadata"]["deletionTimestamp"] = "2025-01-01T00:00:00Z"
-    assert not await reads.still_defined()
+    assert not await reads.still_defined("MCPConnector")
     del api.objects[CRD]
-    assert not await reads.still_defined()
+    assert not await reads.still_defined("MCPConnector")
 
 
 # --- statuses -----------------------------------------------------------------------------------------------------------------------

@@ -44,30 +44,30 @@ def map_object(name: str, labels: dict[str, str] | None = None) -> dict[str, Any
 
 @pytest.mark.parametrize("kind", [None, "ADDED", "MODIFIED"])
 def test_new_connector_wakes_the_loop(observer: Observer, loop: Mock, kind: str | None) -> None:
-    observer.connector(kind, connector_body("a", 5))
+    observer.resource("MCPConnector", kind, connector_body("a", 5))
     loop.wake.assert_called_once()
     assert "uid-a" in loop.snapshot.connectors.items
 
 
 def test_status_of_a_connector_wakes_only_its_report(observer: Observer, loop: Mock) -> None:
-    observer.connector("ADDED", connector_body("a", 5))
+    observer.resource("MCPConnector", "ADDED", connector_body("a", 5))
     loop.wake.reset_mock()
-    observer.connector("MODIFIED", connector_body("a", 6, status={"connectorID": "a"}))
+    observer.resource("MCPConnector", "MODIFIED", connector_body("a", 6, status={"connectorID": "a"}))
     loop.wake.assert_not_called()
     loop.wake_statuses.assert_called_once_with("uid-a")
 
 
 def test_deleted_connector_wakes_the_loop_and_is_remembered_as_deleted(observer: Observer, loop: Mock) -> None:
-    observer.connector("ADDED", connector_body("a", 5))
+    observer.resource("MCPConnector", "ADDED", connector_body("a", 5))
     loop.wake.reset_mock()
-    observer.connector("DELETED", connector_body("a", 6))
+    observer.resource("MCPConnector", "DELETED", connector_body("a", 6))
     loop.wake.assert_called_once()
     assert loop.snapshot.inputs().deleted == {"uid-a"}
 
 
 def test_connectors_and_secrets_of_other_namespaces_are_ignored(loop: Mock, clock: Clock) -> None:
     observer = Observer(loop, configuration(), frozenset({"team-b"}), clock)
-    observer.connector("ADDED", connector_body("a", 5))
+    observer.resource("MCPConnector", "ADDED", connector_body("a", 5))
     observer.secret("ADDED", secret_body("token", 5, value="one"))
     observer.pod("ADDED", pod_body("gw-0", 5))
     assert not loop.snapshot.connectors.items
@@ -114,31 +114,31 @@ def test_changed_definition_asks_for_a_full_list(observer: Observer, loop: Mock,
 
 def test_listing_at_the_start_asks_for_nothing(observer: Observer, loop: Mock, clock: Clock) -> None:
     for number in range(5):
-        observer.connector(None, connector_body(f"c-{number}", number))
+        observer.resource("MCPConnector", None, connector_body(f"c-{number}", number))
         clock.now += 1
     observer.definition(None)
     loop.request_refresh.assert_not_called()
 
 
 def test_listing_after_a_lull_asks_for_a_full_list(observer: Observer, loop: Mock, clock: Clock) -> None:
-    observer.connector(None, connector_body("a", 5))
+    observer.resource("MCPConnector", None, connector_body("a", 5))
     clock.now += 60
-    observer.connector(None, connector_body("a", 5))
+    observer.resource("MCPConnector", None, connector_body("a", 5))
     loop.request_refresh.assert_called_once()
 
 
 def test_each_kind_that_is_listed_anew_asks_for_a_full_list(observer: Observer, loop: Mock, clock: Clock) -> None:
-    observer.connector(None, connector_body("a", 5))
+    observer.resource("MCPConnector", None, connector_body("a", 5))
     observer.pod(None, pod_body("gw-0", 5))
     clock.now += 60
     observer.pod(None, pod_body("gw-0", 5))
     clock.now += 3  # the watch of connectors comes back later: what was deleted in between was in no LIST
-    observer.connector(None, connector_body("a", 5))
+    observer.resource("MCPConnector", None, connector_body("a", 5))
     assert loop.request_refresh.call_count == 2
 
 
 def test_ordinary_events_after_a_lull_ask_for_nothing(observer: Observer, loop: Mock, clock: Clock) -> None:
-    observer.connector(None, connector_body("a", 5))
+    observer.resource("MCPConnector", None, connector_body("a", 5))
     clock.now += 60
-    observer.connector("MODIFIED", connector_body("a", 6))
+    observer.resource("MCPConnector", "MODIFIED", connector_body("a", 6))
     loop.request_refresh.assert_not_called()

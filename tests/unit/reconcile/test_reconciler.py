@@ -61,14 +61,14 @@ class World:
         if before and "status" in before:
             body["status"] = before["status"]
         self.connectors[name] = body
-        if self.snapshot.observe_connector(body, deleted=False):
+        if self.snapshot.observe_resource("MCPConnector", body, deleted=False):
             self.loop.wake()
 
     def delete(self, name: str) -> None:
         self.version += 1
         body = self.connectors.pop(name)
         body = body | {"metadata": body["metadata"] | {"resourceVersion": str(self.version)}}
-        if self.snapshot.observe_connector(body, deleted=True):
+        if self.snapshot.observe_resource("MCPConnector", body, deleted=True):
             self.loop.wake()
 
     def vanish(self, *names: str) -> None:
@@ -96,14 +96,14 @@ class World:
             self.version += 1
             body = body | {"status": update.status, "metadata": body["metadata"] | {"resourceVersion": str(self.version)}}
             self.connectors[update.resource.name] = body
-            self.snapshot.observe_connector(body, deleted=False)
+            self.snapshot.observe_resource("MCPConnector", body, deleted=False)
             self.loop.wake_statuses(update.resource.uid)
 
     # --- Cluster ----------------------------------------------------------------------------------------------------------------------
 
     async def refresh(self) -> bool:
         self.refreshes += 1
-        self.snapshot.connectors_defined = self.defined
+        (self.snapshot.defined.add if self.defined else self.snapshot.defined.discard)("MCPConnector")
         kinds: list[tuple[Any, Mapping[str, Any]]] = [(self.snapshot.secrets, self.secrets), (self.snapshot.pods, self.pods_there)]
         if self.listable and self.defined:
             kinds.append((self.snapshot.connectors, self.connectors))
@@ -114,7 +114,7 @@ class World:
             listing.finish(str(self.version))
         return self.listable and self.defined
 
-    async def still_defined(self) -> bool:
+    async def still_defined(self, kind: str) -> bool:
         self.definition_reads += 1
         return self.defined
 
@@ -295,7 +295,7 @@ async def test_deletions_wait_while_it_is_not_known_whether_the_kind_exists(monk
         await until(lambda: world.served == 1)
         asked = []
 
-        async def unknown() -> bool:
+        async def unknown(kind: str) -> bool:
             asked.append(1)
             if len(asked) < 2:
                 raise Unavailable("503")
@@ -334,7 +334,7 @@ async def test_loss_that_turns_out_to_be_deletions_is_followed_at_once() -> None
         world.vanish(*list(world.connectors))
         await until(lambda: any(event[2] == "ConnectorLossHeld" for event in world.sink.events))
         for body in gone:  # the events come after the LIST
-            if world.snapshot.observe_connector(body, deleted=True):
+            if world.snapshot.observe_resource("MCPConnector", body, deleted=True):
                 world.loop.wake()
         await until(lambda: world.served == 0)
 

@@ -17,7 +17,7 @@ def bodies() -> Collection[Any]:
 
 def snapshot(*gateways: dict[str, Any]) -> Snapshot:
     made = Snapshot(configuration(*gateways), KEY)
-    made.connectors_defined = True
+    made.defined.add("MCPConnector")
     return made
 
 
@@ -193,9 +193,9 @@ def test_snapshot_is_complete_without_a_kind_that_is_not_defined_but_connectors_
 
 def test_status_alone_wakes_nobody() -> None:
     made = snapshot()
-    made.observe_connector(connector_body("a", 5), deleted=False)
+    made.observe_resource("MCPConnector", connector_body("a", 5), deleted=False)
     resource = made.connectors.items["uid-a"].resource
-    assert not made.observe_connector(connector_body("a", 6, status={"connectorID": "a"}), deleted=False)
+    assert not made.observe_resource("MCPConnector", connector_body("a", 6, status={"connectorID": "a"}), deleted=False)
     assert made.connectors.items["uid-a"].resource is resource
     assert made.connectors.items["uid-a"].status == {"connectorID": "a"}
 
@@ -205,31 +205,31 @@ def test_status_alone_wakes_nobody() -> None:
 )
 def test_change_of_spec_or_labels_wakes(change: dict[str, Any]) -> None:
     made = snapshot()
-    made.observe_connector(connector_body("a", 5), deleted=False)
-    assert made.observe_connector(connector_body("a", 6, **change), deleted=False)
+    made.observe_resource("MCPConnector", connector_body("a", 5), deleted=False)
+    assert made.observe_resource("MCPConnector", connector_body("a", 6, **change), deleted=False)
 
 
 def test_connector_that_is_being_deleted_is_gone_and_its_deletion_was_seen() -> None:
     made = snapshot()
-    made.observe_connector(connector_body("a", 5), deleted=False)
-    assert made.observe_connector(connector_body("a", 6, deletionTimestamp="2025-01-01T00:00:00Z"), deleted=False)
+    made.observe_resource("MCPConnector", connector_body("a", 5), deleted=False)
+    assert made.observe_resource("MCPConnector", connector_body("a", 6, deletionTimestamp="2025-01-01T00:00:00Z"), deleted=False)
     assert made.inputs().connectors == {}
     assert made.inputs().deleted == {"uid-a"}
 
 
 def test_deletion_that_is_told_after_a_list_showed_it_is_still_news() -> None:
     made = snapshot()
-    made.observe_connector(connector_body("a", 5), deleted=False)
+    made.observe_resource("MCPConnector", connector_body("a", 5), deleted=False)
     listed(made.connectors, 10)
-    assert made.observe_connector(connector_body("a", 9), deleted=True)
+    assert made.observe_resource("MCPConnector", connector_body("a", 9), deleted=True)
     assert made.inputs().deleted == {"uid-a"}
 
 
 def test_deletions_are_remembered_until_they_are_forgotten() -> None:
     made = snapshot()
-    made.observe_connector(connector_body("a", 5), deleted=True)
+    made.observe_resource("MCPConnector", connector_body("a", 5), deleted=True)
     seen = made.inputs().deleted
-    made.observe_connector(connector_body("b", 6), deleted=True)
+    made.observe_resource("MCPConnector", connector_body("b", 6), deleted=True)
     made.forget_deletions(seen)
     assert made.inputs().deleted == {"uid-b"}
 

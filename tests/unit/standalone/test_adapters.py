@@ -109,7 +109,7 @@ async def test_refresh_replaces_the_snapshot() -> None:
     assert not snapshot.complete
     assert await cluster.refresh()
     assert snapshot.complete
-    assert await cluster.still_defined()
+    assert await cluster.still_defined("MCPConnector")
     assert [item.resource.name for item in snapshot.connectors.items.values()] == ["x"]
     assert list(snapshot.inputs().secrets) == [("team-a", "s")]
     store.delete(KEY)

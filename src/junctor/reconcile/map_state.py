@@ -1,0 +1,129 @@
+"""A map as its writer holds it, and the map that follows from a plan. Pure: large maps are worked on in a thread."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from junctor.api.connector_map import (
+    FEW_CHANGES,
+    Entry,
+    Layout,
+    digest_lines,
+    registry_entry_id,
+    replaced_digests,
+    revision_of_digests,
+)
+from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.planning.inputs import Published, origin_of
+from junctor.planning.plan import GatewayPlan
+
+#: Beyond so many entries to look at, work on a map would keep the loop from its other work.
+MANY: Final = 2000
+
+Changes = Mapping[str, Entry | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MapState:
+    """What is in a map. Immutable.
+
+    digests: `digest_lines` of all entries. sources: by registry, what a plan asked for when its servers were published: the same object
+    again needs no look. discovered_since: by registry, the sequence in which any of its servers last changed.
+    """
+
+    layout: Layout = field(repr=False)
+    published: Published = field(default_factory=Published, repr=False)
+    digests: bytes = field(default=b"", repr=False)
+    sources: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict, repr=False)
+    discovered_since: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, layout: Layout, records: Iterable[Mapping[str, Any]] = ()) -> Self:
+        """The state that a stored map describes. records: what its head says of registries."""
+        entries: dict[str, Entry] = {}
+        discovered: dict[str, dict[str, Entry]] = {}
+        since: dict[str, int] = {}
+        for connector_id, entry in layout.entries().items():
+            registry = registry_entry_id(connector_id)
+            if registry:
+                discovered.setdefault(registry, {})[connector_id] = entry
+                since[registry] = max(since.get(registry, 0), entry.since)
+            else:
+                entries[connector_id] = entry
+        origins = {connector_id: origin_of(entry) for connector_id, entry in entries.items()}
+        digests = digest_lines(entry for shard in layout.shards.values() for entry in shard.entries.values())
+        by_entry = {f"{REGISTRY_ID_PREFIX}{record.get('id')}": record for record in records}
+        return cls(layout, Published(entries, origins, discovered, by_entry), digests, {}, since)
+
+    @property
+    def connectors(self) -> int:
+        """How many entries there are."""
+        return len(self.published.entries) + sum(map(len, self.published.discovered.values()))
+
+    @property
+    def revision(self) -> str:
+        """The revision of the map."""
+        return revision_of_digests(self.digests)
+
+    def effort(self, plan: GatewayPlan) -> int:
+        """How many entries `successor` has to look at one by one."""
+        wanted = plan.discovered
+        fresh = sum(len(entries) for registry, entries in wanted.items() if self.sources.get(registry) is not entries)
+        gone = sum(len(entries) for registry, entries in self.published.discovered.items() if registry not in wanted)
+        return len(plan.entries) // 8 + fresh + gone
+
+    def successor(self, plan: GatewayPlan, sequence: int) -> "tuple[MapState, Changes]":
+        """The map that holds the plan, its changed entries dated; and the changes (None: removed)."""
+        published = self.published
+        changes = _changes(plan.entries, published.entries, sequence)
+        entries = _applied(published.entries, changes)
+        discovered, since = {}, {}
+        for registry in (*plan.discovered, *(key for key in published.discovered if key not in plan.discovered)):
+            before = published.discovered.get(registry, {})
+            if registry in plan.discovered and self.sources.get(registry) is plan.discovered[registry]:
+                discovered[registry], since[registry] = before, self.discovered_since[registry]
+                continue
+            changed = _changes(plan.discovered.get(registry, {}), before, sequence)
+            changes.update(changed)
+            if registry in plan.discovered:
+                discovered[registry] = _applied(before, changed)
+                since[registry] = sequence if changed else self.discovered_since.get(registry, sequence)
+        layout = self.layout.replace(changes) if changes else self.layout
+        records = {f"{REGISTRY_ID_PREFIX}{record['id']}": record for record in plan.records}
+        successor = MapState(
+            layout, Published(entries, plan.origins, discovered, records), self._digests(changes, layout), dict(plan.discovered), since
+        )
+        return successor, changes
+
+    def _digests(self, changes: Changes, layout: Layout) -> bytes:
+        if len(changes) > FEW_CHANGES:
+            return digest_lines(entry for shard in layout.shards.values() for entry in shard.entries.values())
+        gone = [entry.digest for key in changes if (entry := self._entry(key)) is not None]
+        return replaced_digests(self.digests, gone, [entry.digest for entry in changes.values() if entry is not None])
+
+    def _entry(self, connector_id: str) -> Entry | None:
+        registry = registry_entry_id(connector_id)
+        held = self.published.discovered.get(registry, {}) if registry else self.published.entries
+        return held.get(connector_id)
+
+
+def _changes(wanted: Mapping[str, Entry], published: Mapping[str, Entry], sequence: int) -> dict[str, Entry | None]:
+    changes: dict[str, Entry | None] = {}
+    for key, entry in wanted.items():
+        held = published.get(key)
+        if held is not entry and (held is None or held.digest != entry.digest):
+            changes[key] = entry.changed_at(sequence)
+    changes.update((key, None) for key in published if key not in wanted)
+    return changes
+
+
+def _applied(entries: Mapping[str, Entry], changes: Changes) -> Mapping[str, Entry]:
+    if not changes:
+        return entries
+    result = dict(entries)
+    for key, entry in changes.items():
+        if entry is None:
+            result.pop(key, None)
+        else:
+            result[key] = entry
+    return result

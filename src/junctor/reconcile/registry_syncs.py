@@ -1,0 +1,322 @@
+"""Keeps registries read: a task for each, beside the loop, which only looks at what they report.
+
+A sync never delays a pass. It comes at its interval, sooner when somebody asks for it or the rules change, and later and later while the
+registry does not answer.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
+from junctor.api.connector_map import Entry
+from junctor.api.discovered import Discovered
+from junctor.api.endpoint import SecretKeyRef
+from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
+from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
+from junctor.api.resources import RegistryResource
+from junctor.api.tls import ssl_context
+from junctor.planning.inputs import Skipped, SyncReport
+from junctor.registry.client import RegistryClient
+from junctor.registry.mapping import MappingRules
+from junctor.registry.sync import RegistrySync, SyncCounts, SyncResult
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS: Final = 300
+FULL_INTERVAL_SECONDS: Final = 86400
+TIMEOUT_SECONDS: Final = 30
+PAGE_SIZE: Final = 100
+_FIRST_RETRY: Final = 10.0
+#: A tenth either way: many installations do not ask a registry at the same moment.
+_JITTER: Final = 0.1
+#: What of a spec matters to how a registry is asked; the rest is in the digest of its rules.
+_TOWARDS: Final = ("url", "headers", "auth", "tls", "sync")
+
+SecretValue = Callable[[str, SecretKeyRef], bytes | None]
+
+
+class _Lacking(Exception):
+    """A Secret that the registry itself is asked with is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A registry to read. status, record, published: what the resource and the map remember of it from before this process."""
+
+    resource: RegistryResource
+    status: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    record: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    published: Mapping[str, Entry] = field(repr=False, default_factory=dict)
+
+
+class RegistrySyncs:
+    """The tasks. wake: called when a report has changed. secret_value: of a namespace's Secret key, as it is sent."""
+
+    def __init__(self, wake: Callable[[], None], secret_value: SecretValue) -> None:
+        self._wake = wake
+        self._secret_value = secret_value
+        self._tasks: dict[str, tuple[_Syncing, asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def want(self, wanted: Mapping[str, Wanted]) -> None:
+        """Read these registries, by uid, and no others."""
+        for uid in [uid for uid in self._tasks if uid not in wanted]:
+            _, task = self._tasks.pop(uid)
+            task.cancel()
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+        for uid, item in wanted.items():
+            if uid in self._tasks:
+                self._tasks[uid][0].update(item.resource)
+            else:
+                syncing = _Syncing(item, self._wake, self._secret_value)
+                self._tasks[uid] = syncing, asyncio.create_task(syncing.run(), name=f"registry {item.resource}")
+                self._wake()  # what is remembered counts at once
+
+    def reports(self) -> dict[str, SyncReport]:
+        """How far each one is."""
+        return {uid: syncing.report for uid, (syncing, _) in self._tasks.items()}
+
+    async def close(self) -> None:
+        """Stop."""
+        self.want({})
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+
+class _Syncing:
+    """One registry, read again and again."""
+
+    def __init__(self, wanted: Wanted, wake: Callable[[], None], secret_value: SecretValue) -> None:
+        self._wake = wake
+        self._secret_value = secret_value
+        self._resource = wanted.resource
+        self._rules = _rules(wanted.resource)
+        memory = Discovered.recalled(wanted.record, wanted.published) if wanted.record else None
+        self.report = _remembered(wanted, memory, self._rules)
+        self._sync = self._new_sync()
+        self._accepted = wanted.resource.annotations.get(ACCEPT_SHRINK_ANNOTATION, "")
+        self._full_due = _due(self.report.last_full_sync, self._settings.full_interval_seconds or FULL_INTERVAL_SECONDS)
+        if not _was_synced(wanted.status):
+            self._full_due = 0.0  # what was held back or partial is looked at as a whole
+        self._failures = 0
+        self._lacking = False
+        self._due = time.monotonic()
+        self._changed = asyncio.Event()
+        self._walk: asyncio.Task[SyncResult] | None = None
+
+    def update(self, resource: RegistryResource) -> None:
+        """The resource as it is now; called at every pass."""
+        if self._lacking and self._has_secrets():
+            self._lacking = False
+            self._start_now()
+        if resource is self._resource:
+            return
+        before, self._resource = self._resource, resource
+        rules = _rules(resource)
+        changed = rules.digest != self._rules.digest
+        if changed:
+            self._rules = rules
+            self._sync = self._new_sync()
+        if changed or any(before.raw_spec.get(name) != resource.raw_spec.get(name) for name in _TOWARDS):
+            self._start_now()
+        elif self._is_asked():
+            self._due = time.monotonic()
+            self._changed.set()
+        self.report = replace(self.report, generation=resource.generation, current=self._is_current())
+        self._wake()
+
+    async def run(self) -> None:
+        """Sync until cancelled."""
+        while True:
+            while (pause := self._due - time.monotonic()) > 0:
+                self._changed.clear()
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._changed.wait()
+                except TimeoutError:
+                    break
+            self._due = float("inf")  # unless somebody asks meanwhile
+            self._walk = asyncio.create_task(self._once(), name=f"walk {self._resource}")
+            try:
+                await asyncio.wait((self._walk,))
+            finally:
+                self._walk.cancel()
+            if self._walk.cancelled():
+                continue
+            self._take(self._walk.result())
+            self._wake()
+
+    def _start_now(self) -> None:
+        """Begin anew, whatever is under way: it goes by rules that are no longer wanted."""
+        self._failures = 0
+        self._due = time.monotonic()
+        self._changed.set()
+        if self._walk is not None:
+            self._walk.cancel()
+
+    async def _once(self) -> SyncResult:
+        sync, annotations = self._sync, self._resource.annotations
+        asked, accepted = annotations.get(SYNC_REQUESTED_ANNOTATION, ""), annotations.get(ACCEPT_SHRINK_ANNOTATION, "")
+        full = self._is_asked() or time.time() >= self._full_due or not sync.can_be_incremental
+        sync.accept_shrink = accepted
+        began = time.monotonic()
+        try:
+            async with self._client() as client:
+                result = await (sync.full(client) if full else sync.incremental(client))
+        except _Lacking as error:
+            self._lacking = True
+            result = SyncResult.failed(sync, Finding("False", Reason.UNRESOLVED_REFS, str(error)))
+        except Exception as error:
+            logger.exception("registry %s: a sync failed unexpectedly", self._resource)
+            message = f"internal error: {type(error).__name__}; see the operator's log"
+            result = SyncResult.failed(sync, Finding("False", Reason.REGISTRY_ERROR, message))
+        self._accepted = accepted
+        if result.complete and full:
+            self.report = replace(self.report, handled=asked)
+        level = logging.INFO if result.complete else logging.WARNING
+        logger.log(
+            level,
+            "registry %s: %s sync in %.1f s: %s of %s servers published; %s",
+            self._resource,
+            "full" if result.full else "incremental",
+            time.monotonic() - began,
+            result.counts.published,
+            result.counts.found,
+            result.finding.message or result.finding.reason,
+        )
+        return result
+
+    def _take(self, result: SyncResult) -> None:
+        """Report a result, and decide when to sync next."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        whole = result.complete and result.full
+        self.report = replace(
+            self.report,
+            synced=result.finding,
+            discovered=result.discovered,
+            found=result.counts.found,
+            published=result.counts.published,
+            skipped={reason: Skipped(count, examples) for reason, (count, examples) in result.counts.skipped.items()},
+            last_sync=now if result.complete else self.report.last_sync,
+            last_full_sync=now if whole else self.report.last_full_sync,
+        )
+        self.report = replace(self.report, current=self._is_current())
+        interval = self._settings.interval_seconds or INTERVAL_SECONDS
+        if result.complete:
+            self._failures = 0
+            pause = float(interval)
+            if whole:
+                self._full_due = time.time() + (self._settings.full_interval_seconds or FULL_INTERVAL_SECONDS)
+        else:
+            self._failures += 1
+            pause = max(result.retry_after or 0.0, min(interval, _FIRST_RETRY * 2 ** min(self._failures - 1, 16)))
+        if result.walk_again:
+            self._full_due = 0.0
+        pause *= random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads requests, protects nothing
+        self._due = min(self._due, time.monotonic() + pause)
+
+    @property
+    def _settings(self) -> Sync:
+        return (_spec(self._resource).sync if self._resource.spec else None) or Sync()
+
+    def _new_sync(self) -> RegistrySync:
+        counts = SyncCounts(
+            self.report.found,
+            self.report.published,
+            {reason: (item.count, item.examples) for reason, item in self.report.skipped.items()},
+        )
+        return RegistrySync(self._rules, self.report.discovered, counts, wall_clock=lambda: datetime.now(UTC))
+
+    def _is_current(self) -> bool:
+        return self.report.discovered is not None and self.report.discovered.digest == self._rules.digest
+
+    def _is_asked(self) -> bool:
+        """Whether an annotation asks for a full walk."""
+        annotations = self._resource.annotations
+        return (
+            annotations.get(SYNC_REQUESTED_ANNOTATION, "") not in ("", self.report.handled)
+            or annotations.get(ACCEPT_SHRINK_ANNOTATION, "") not in ("", self._accepted)
+        )  # fmt: skip
+
+    def _has_secrets(self) -> bool:
+        try:
+            self._headers()
+        except _Lacking:
+            return False
+        return True
+
+    def _headers(self) -> dict[str, str]:
+        """What is sent to the registry itself. Raises _Lacking."""
+        spec, headers = _spec(self._resource), {}
+        for header in spec.headers or ():
+            headers[header.name] = self._secret(header.value_from.secret_key_ref) if header.value_from else header.value or ""
+        if spec.auth and spec.auth.bearer:
+            headers["Authorization"] = f"Bearer {self._secret(spec.auth.bearer.secret_key_ref)}"
+        return headers
+
+    def _secret(self, ref: SecretKeyRef) -> str:
+        value = self._secret_value(self._resource.namespace, ref)
+        if value is None:
+            raise _Lacking(f"key {ref.key!r} of Secret {self._resource.namespace}/{ref.name} is missing; see ResolvedRefs")
+        return value.decode("ascii")
+
+    def _client(self) -> RegistryClient:
+        spec = _spec(self._resource)
+        return RegistryClient(
+            spec.url,
+            headers=self._headers(),
+            tls=ssl_context(spec.tls.ca_bundle) if spec.tls else None,
+            timeout=float(self._settings.timeout_seconds or TIMEOUT_SECONDS),
+            page_size=self._settings.page_size or PAGE_SIZE,
+        )
+
+
+def _spec(resource: RegistryResource) -> MCPRegistrySpec:
+    if resource.spec is None:
+        raise ValueError(f"{resource}: an invalid spec is not synced")
+    return resource.spec
+
+
+def _rules(resource: RegistryResource) -> MappingRules:
+    return MappingRules.of(_spec(resource), effective_registry_id(resource.raw_spec, resource.name), resource.namespace)
+
+
+def _remembered(wanted: Wanted, memory: Discovered | None, rules: MappingRules) -> SyncReport:
+    """The report of a process that begins, from what the one before it left in the status and the map."""
+    status = wanted.status
+    skipped = {
+        SkipReason(item["reason"]): Skipped(int(item["count"]), tuple(item.get("examples") or ()))
+        for item in status.get("skipped") or ()
+        if item.get("reason") in set(SkipReason)
+    }
+    return SyncReport(
+        generation=wanted.resource.generation,
+        synced=Finding("Unknown", Reason.SYNCING, "the registry is being read"),
+        discovered=memory,
+        current=memory is not None and memory.digest == rules.digest,
+        found=int(status.get("discovered") or 0),
+        published=int(status.get("published") or 0),
+        skipped=skipped,
+        last_sync=str(status.get("lastSyncTime") or ""),
+        last_full_sync=str(status.get("lastFullSyncTime") or ""),
+        handled=str(status.get("lastHandledSyncRequest") or ""),
+    )
+
+
+def _was_synced(status: Mapping[str, Any]) -> bool:
+    conditions = status.get("conditions") or ()
+    return any(item.get("type") == ConditionType.SYNCED and item.get("status") == "True" for item in conditions)
+
+
+def _due(last: str, interval: float) -> float:
+    """When the next full walk is due, in seconds since the epoch; 0 when none is known."""
+    try:
+        return datetime.fromisoformat(last).timestamp() + interval
+    except ValueError:
+        return 0.0

@@ -1,0 +1,111 @@
+"""What has changed in a registry since the last sync, and what that means for each server that it concerns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from junctor.api.conditions import SkipReason
+from junctor.api.connector_map import Entry
+from junctor.registry.client import RegistryClient
+from junctor.registry.mapping import MappingRules, Skipped, map_server
+from junctor.registry.records import InvalidRecord, ServerRecord
+from junctor.registry.versions import can_tell, is_newer
+from junctor.registry.walk import Walk, WalkLoops
+
+#: Servers whose current version cannot be told from what has changed; beyond, a whole walk is cheaper.
+_MAX_DOUBTS: Final = 20
+_MAX_PAGES: Final = 1000
+
+Outcomes = Mapping[str, Entry | Skipped]
+
+
+class CannotTell(Exception):
+    """What has changed is not enough to know: the registry does not understand the question, or answers with too much."""
+
+
+@dataclass(slots=True)
+class _Changed:
+    """The rows about one server. best: the newest version that is not deleted."""
+
+    best: ServerRecord | None = None
+    deleted: set[str] = field(default_factory=set)
+
+    def add(self, record: ServerRecord) -> None:
+        if record.status == "deleted":
+            self.deleted.add(record.version)
+        elif self.best is None or is_newer(record.version, record.published_at, self.best.version, self.best.published_at):
+            self.best = record
+
+
+async def outcomes_since(
+    client: RegistryClient, since: str, rules: MappingRules, published: Mapping[str, Entry]
+) -> tuple[Outcomes, datetime | None]:
+    """What becomes of each server that changed, by name, and the registry's clock at the beginning.
+
+    Raises RegistryError, WalkLoops, and CannotTell when a whole walk is needed.
+    """
+    changed, date = await _rows(client, since, rules)
+    outcomes: dict[str, Entry | Skipped] = {}
+    doubts: list[str] = []
+    for name, rows in changed.items():
+        entry = published.get(rules.id_of(name))
+        current = None if entry is None else str(entry.content["version"])
+        if rows.best is not None and _decides(rows.best, current):
+            outcomes[name] = map_server(rows.best, rules)
+        elif current in rows.deleted or (rows.best is not None and not _is_older(rows.best, current)):
+            doubts.append(name)
+    if len(doubts) > _MAX_DOUBTS:
+        raise CannotTell(f"the current versions of {len(doubts)} servers are not known")
+    for name in doubts:
+        walk = Walk(rules, published)
+        walk.take(await client.versions(name), None)
+        outcomes[name] = walk.seen[name].outcome if name in walk.seen else Skipped(SkipReason.DELETED)
+    return outcomes, date
+
+
+async def _rows(client: RegistryClient, since: str, rules: MappingRules) -> tuple[Mapping[str, _Changed], datetime | None]:
+    changed: dict[str, _Changed] = {}
+    cursors: set[str] = set()
+    # Every version: the latest one of a server whose latest was deleted is not known to every registry.
+    page = await client.page(None, updated_since=since, search=rules.filter.search, latest=False)
+    date = page.date
+    while True:
+        for raw in page.records:
+            try:
+                record = ServerRecord.parse(raw)
+            except InvalidRecord:
+                continue  # the next whole walk counts it
+            _check_time(record, since)
+            changed.setdefault(record.name, _Changed()).add(record)
+        if page.next_cursor is None:
+            return changed, date
+        if page.next_cursor in cursors:
+            raise WalkLoops("the registry names pages of changes that were read already")
+        cursors.add(page.next_cursor)
+        if len(cursors) > _MAX_PAGES:
+            raise CannotTell(f"more than {_MAX_PAGES} pages have changed")
+        page = await client.page(page.next_cursor, updated_since=since, search=rules.filter.search, latest=False)
+
+
+def _check_time(record: ServerRecord, since: str) -> None:
+    """Notice a registry that answers updated_since with everything."""
+    try:
+        updated = datetime.fromisoformat(record.updated_at)
+        if updated >= datetime.fromisoformat(since):
+            return
+    except (ValueError, TypeError):
+        pass
+    raise CannotTell(f"{record.name} is among the changes since {since} and was not updated since, or does not say when")
+
+
+def _decides(best: ServerRecord, current: str | None) -> bool:
+    """Whether a changed version is the one to publish, for all that is known."""
+    if current is None or not can_tell(best.version, current):
+        return best.is_latest is True
+    return best.version == current or is_newer(best.version, 0.0, current, 0.0)
+
+
+def _is_older(best: ServerRecord, current: str | None) -> bool:
+    """Whether a changed version certainly does not matter, because a newer one is published."""
+    return current is not None and can_tell(best.version, current)

@@ -1,0 +1,121 @@
+"""What one walk over a registry has seen: the best version of each server, mapped at once, so that no record is kept."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from junctor.api.conditions import SkipReason
+from junctor.api.connector_map import Entry
+from junctor.registry.mapping import MappingRules, Skipped, map_server
+from junctor.registry.records import InvalidRecord, ServerRecord
+from junctor.registry.versions import is_newer
+
+EXAMPLES: Final = 5
+#: A page without any server that was not seen before is normal where a registry lists every version; so many in a row are a loop.
+_MAX_IDLE_PAGES: Final = 200
+MAX_PAGES: Final = 20_000
+
+
+class WalkLoops(Exception):
+    """The registry leads the walk in a circle."""
+
+
+class Seen(NamedTuple):
+    """A server. version, published_at: of the best record so far."""
+
+    version: str
+    published_at: float
+    outcome: Entry | Skipped
+
+
+@dataclass(slots=True)
+class Walk:
+    """A walk under way. known: entries of before, which are kept where nothing changed. cursor: of the page to read next."""
+
+    rules: MappingRules
+    known: Mapping[str, Entry] = field(repr=False)
+    began: str = ""
+    cursor: str | None = None
+    pages: int = 0
+    seen: dict[str, Seen] = field(default_factory=dict, repr=False)
+    duplicates: list[str] = field(default_factory=list, repr=False)
+    _cursors: set[str] = field(default_factory=set, repr=False)
+    _idle: int = 0
+    _unnamed: int = 0
+
+    def take(self, records: Iterable[Any], next_cursor: str | None) -> None:
+        """Take a page, each record by itself. Raises WalkLoops."""
+        before = len(self.seen)
+        for raw in records:
+            self._take(raw)
+        self.pages += 1
+        self._idle = 0 if len(self.seen) > before else self._idle + 1
+        self.cursor = next_cursor
+        if next_cursor is None:
+            return
+        if next_cursor in self._cursors or self._idle > _MAX_IDLE_PAGES or self.pages >= MAX_PAGES:
+            raise WalkLoops(f"after page {self.pages} the registry names pages that were read already")
+        self._cursors.add(next_cursor)
+
+    def _take(self, raw: Any) -> None:
+        try:
+            record = ServerRecord.parse(raw)
+        except InvalidRecord as error:
+            name = error.name
+            if not name:
+                self._unnamed += 1
+                name = f"record {self._unnamed} without a name"
+            # Another version of the server may be good.
+            self.seen.setdefault(name, Seen("", 0.0, Skipped(SkipReason.INVALID_RECORD, str(error))))
+            return
+        held = self.seen.get(record.name)
+        if held is not None and held.version:
+            if held.version == record.version:
+                self._take_twice(record, held)
+                return
+            if not _beats(record, held):
+                return
+        self.seen[record.name] = Seen(record.version, record.published_at, self._mapped(record))
+
+    def _take_twice(self, record: ServerRecord, held: Seen) -> None:
+        """The same version again: a page that moved while others were published there, or two records of one name."""
+        outcome = self._mapped(record)
+        same = outcome == held.outcome if isinstance(outcome, Skipped) else isinstance(held.outcome, Entry) and (
+            outcome.digest == held.outcome.digest
+        )  # fmt: skip
+        if not same:
+            self.duplicates.append(record.name)
+
+    def _mapped(self, record: ServerRecord) -> Entry | Skipped:
+        outcome = map_server(record, self.rules)
+        if isinstance(outcome, Entry):
+            known = self.known.get(outcome.id)
+            return known if known is not None and known.digest == outcome.digest else outcome
+        return outcome
+
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        """The servers that can be published, by name and in the order of the names."""
+        for name in sorted(self.seen):
+            outcome = self.seen[name].outcome
+            if isinstance(outcome, Entry):
+                yield name, outcome
+
+    def skipped(self) -> Iterator[tuple[str, Skipped]]:
+        """The others, in the order of the names."""
+        for name in sorted(self.seen):
+            outcome = self.seen[name].outcome
+            if isinstance(outcome, Skipped):
+                yield name, outcome
+
+
+def _beats(record: ServerRecord, held: Seen) -> bool:
+    """Whether a record is the one to publish: a deleted version gives way to any other."""
+    deleted = isinstance(held.outcome, Skipped) and held.outcome.reason is SkipReason.DELETED
+    if deleted != (record.status == "deleted"):
+        return deleted
+    return is_newer(record.version, record.published_at, held.version, held.published_at)
+
+
+def example(name: str, skipped: Skipped) -> str:
+    """How a status names a skipped server."""
+    return f"{name}: {skipped.detail}"[:256] if skipped.detail else name
