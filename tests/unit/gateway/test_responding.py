@@ -1,20 +1,39 @@
-"""A connector whose entry cannot be used: the platform's fault, told as OpenAI tells of a server that gives no tools."""
+"""What requests for connectors find when the served map cannot give it."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
-from junctor.api.connector_map import read_map
+from junctor.api.connector_map import ConnectorMap, Entry, read_map
+from junctor.gateway.callers.ports import ANONYMOUS
 from junctor.gateway.configuration import only_upstream
+from junctor.gateway.errors import NotServing
 from junctor.gateway.public import public_app
 from junctor.gateway.responding import Responding
-from junctor.gateway.served_map import PreparedMap, ServedMap
+from junctor.gateway.responses.refusals import ListingRefused
+from junctor.gateway.served_map import Connector, PreparedMap, ServedMap
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish
 
 KEY = "3f7a000000000000.1b2c000000000000"
-SECRET = b"hunter2\nhunter3"
+
+
+async def test_before_there_is_a_map_no_connector_is_called_unknown() -> None:
+    responding = Responding(lambda: None, ())
+    with pytest.raises(NotServing):
+        await responding.tools(ANONYMOUS, "a")
+    await responding.close()
+
+
+async def test_a_credential_that_is_no_header_is_the_connectors_fault() -> None:
+    connector = Connector.of(Entry.of(content("a", auth=bearer(KEY))))
+    prepared = PreparedMap(cast(ConnectorMap, None), {}, {"a": connector}, ("a",), frozenset())
+    served = ServedMap(prepared, {KEY: b"one\ntwo"}, datetime.now(UTC), frozenset(), ())
+    responding = Responding(lambda: served, ())
+    with pytest.raises(ListingRefused, match="a credential is empty or holds more than one line"):
+        await responding.tools(ANONYMOUS, "a")
+    await responding.close()
 
 
 @pytest.mark.parametrize(
@@ -33,7 +52,7 @@ async def test_an_entry_that_cannot_be_used_is_a_424_that_names_the_label(fields
     publish(source, 1, content("a", **fields))
     found = await read_map(MAP, source.fetch_head, source.fetch_shard)
     assert found is not None
-    served = ServedMap.of(await PreparedMap.of(found), {KEY: SECRET}, datetime.now(UTC))
+    served = ServedMap.of(await PreparedMap.of(found), {KEY: b"hunter2\nhunter3"}, datetime.now(UTC))
     responding = Responding(lambda: served, [only_upstream("http://127.0.0.1:9")])
     app = public_app(lambda: served, more=responding.routes(), tools=responding.tools)
     tool = {"type": "mcp", "server_label": "tickets", "connector_id": "a"}
