@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Self
 
+from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.gateway.access import Subject, subjects_of
 from junctor.gateway.callers import Caller
+from junctor.gateway.registries import Registry
 from junctor.gateway.served_map import Connector, ServedMap
 
 
@@ -36,3 +38,13 @@ class CallerView:
         """The connector of an id, when it exists for the caller."""
         connector = self.served.get(connector_id)
         return connector if connector is not None and self.may_use[connector.access] else None
+
+    def registry(self, registry_id: str) -> Registry | None:
+        """The registry of an id, when it exists for the caller."""
+        registry = self.served.registries.get(f"{REGISTRY_ID_PREFIX}{registry_id}")
+        return registry if registry is not None and self.may_use[registry.access] else None
+
+    def connectors_of(self, registry: Registry) -> int:
+        """How many of a registry's servers exist for the caller."""
+        discovered = self.served.prepared.discovered.items()
+        return sum(count for (entry_id, access), count in discovered if entry_id == registry.entry.id and self.may_use[access])

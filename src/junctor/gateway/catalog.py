@@ -3,6 +3,7 @@
 import asyncio
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -42,26 +43,37 @@ def split_path(path: str) -> tuple[str, str | None]:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A page of the catalog. after: an id, itself excluded; it need not exist any more."""
+    """A page of the catalog. after: an id, itself excluded; it need not exist any more. registry_id: only its servers."""
 
     limit: int = DEFAULT_LIMIT
     after: str = ""
     search: str = ""
+    registry_id: str = ""
 
 
 async def page(view: CallerView, query: Query) -> dict[str, Any]:
     """The connectors of a page in the order of their ids, as OpenAI's lists look."""
     ids = view.served.ids
-    start = bisect_right(ids, query.after) if query.after else 0
-    found = await _find(view, query.search.casefold(), range(start, len(ids)), query.limit + 1)
-    data = [item(view.served, connector) for connector in found[: query.limit]]
-    return {
-        "object": "list",
-        "data": data,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
-        "has_more": len(found) > query.limit,
-    }
+    start, end = 0, len(ids)
+    if query.registry_id:
+        first = f"{REGISTRY_ID_PREFIX}{query.registry_id}::"
+        start, end = bisect_left(ids, first), bisect_left(ids, first[:-1] + ";")  # ";" comes after ":"
+    if query.after:
+        start = max(start, bisect_right(ids, query.after))
+    found = await _find(view, query.search.casefold(), range(start, end), query.limit + 1)
+    return as_list([item(view.served, connector) for connector in found[: query.limit]], has_more=len(found) > query.limit)
+
+
+def as_list(data: Sequence[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    """A page as OpenAI's lists look."""
+    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
+
+
+def shown_origin(content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Which resource an entry is of."""
+    origin = content.get("origin")
+    return {key: origin.get(key) for key in ("kind", "namespace", "name")} if isinstance(origin, dict) else None
 
 
 async def _find(view: CallerView, text: str, places: range, count: int) -> list[Connector]:
@@ -80,11 +92,10 @@ async def _find(view: CallerView, text: str, places: range, count: int) -> list[
 
 def item(served: ServedMap, connector: Connector) -> dict[str, Any]:
     """A connector as callers see it: no header, no credential and nothing of its address that may hold one."""
-    content = connector.entry.content
+    content = connector.content
     unavailable = served.unavailable(connector)
-    origin = content.get("origin")
     shown: dict[str, Any] = {
-        "id": connector.entry.id,
+        "id": connector.id,
         "object": "connector",
         "title": content.get("title"),
         "description": content.get("description"),
@@ -92,13 +103,20 @@ def item(served: ServedMap, connector: Connector) -> dict[str, Any]:
     }
     if unavailable:
         shown["reason"] = unavailable
+    if connector.registry is not None:
+        shown |= {
+            "registry": {"id": connector.registry.id},
+            "server": connector.id.removeprefix(f"{connector.registry.entry.id}::"),
+            "version": content.get("version"),
+            "deprecated": content.get("deprecated") is True,
+        }
     return shown | {
         "server_url": shown_url(str(content.get("url"))) or None,
         "transport": content.get("transport"),
         "caller_authorization": content.get("callerAuthorization"),
         "tools": content.get("tools") or {},
         "approval": content.get("approval") or {},
-        "origin": {key: origin.get(key) for key in ("kind", "namespace", "name")} if isinstance(origin, dict) else None,
+        "origin": shown_origin(content),
     }
 
 
@@ -115,4 +133,4 @@ async def near_ids(view: CallerView, wanted: str, count: int = 3) -> list[str]:
     word = max(re.split(r"[._:/-]", wanted.removeprefix(REGISTRY_ID_PREFIX)), key=len).casefold()
     if len(word) > 2:
         found += await _find(view, word, range(len(ids)), _NEAR_CANDIDATES)
-    return get_close_matches(wanted, sorted({connector.entry.id for connector in found}), n=count, cutoff=0.6)
+    return get_close_matches(wanted, sorted({connector.id for connector in found}), n=count, cutoff=0.6)

@@ -1,4 +1,4 @@
-"""The public port's app: what applications use. So far the catalog of connectors."""
+"""The public port's app: what applications use. The catalog of connectors and registries is its own."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -13,6 +13,7 @@ from junctor.gateway.caller_view import CallerView
 from junctor.gateway.callers import Caller, Callers, CallersGate, Everybody
 from junctor.gateway.catalog import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, is_possible_id, item, near_ids, page, split_path
 from junctor.gateway.errors import BadRequest, NoSuchThing, NotServing, openai_body
+from junctor.gateway.registry_catalog import is_possible_registry_id, registry_item, registry_page
 from junctor.gateway.served_map import ServedMap
 
 BODY_LIMIT: Final = 10 * 1024 * 1024
@@ -32,7 +33,7 @@ def public_app(
     callers: Callers | None = None,
     body_limit: int = BODY_LIMIT,
 ) -> ASGIApp:
-    """GET /v1/connectors, /v1/connectors/{id}, its /tools where `tools` lists them, and `more`. Errors are OpenAI's.
+    """GET /v1/connectors, /v1/connectors/{id}, its /tools where `tools` lists them; /v1/registries, /{id}; and `more`. Errors are OpenAI's.
 
     served: gives the map of now; a request asks once. callers: who is let in, everybody unless given; asked before anything else.
     """
@@ -40,6 +41,8 @@ def public_app(
     routes = [
         Route("/v1/connectors", handlers.list, methods=["GET"]),
         Route("/v1/connectors/{rest:path}", handlers.connector, methods=["GET"]),
+        Route("/v1/registries", handlers.registries, methods=["GET"]),
+        Route("/v1/registries/{rest:path}", handlers.registry, methods=["GET"]),
         *more,
     ]
     gate = CallersGate(Router(routes, redirect_slashes=False), callers or Everybody())
@@ -53,8 +56,9 @@ class _Handlers:
 
     async def list(self, request: Request) -> Response:
         """A page of connectors, or the one that `id` names."""
-        parameters = _parameters(request, ("id",) if "id" in request.query_params else ("after", "limit", "search"))
-        query = _query(parameters)
+        possible = ("id",) if "id" in request.query_params else ("after", "limit", "search", "registry_id")
+        parameters = _parameters(request, possible)
+        query = _query(parameters, is_possible_id)
         view = self._view(request)
         if "id" in parameters:
             return JSONResponse(await _one(view, parameters["id"]))
@@ -73,6 +77,27 @@ class _Handlers:
         if sub_resource is not None:
             raise NoSuchThing(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
         return JSONResponse(shown)
+
+    async def registries(self, request: Request) -> Response:
+        """A page of registries."""
+        query = _query(_parameters(request, ("after", "limit", "search")), is_possible_registry_id)
+        return JSONResponse(registry_page(self._view(request), query))
+
+    async def registry(self, request: Request) -> Response:
+        """One registry."""
+        _parameters(request, ())
+        registry_id, _, sub_resource = request.path_params["rest"].partition("/")
+        view = self._view(request)
+        if not registry_id:
+            raise NoSuchThing("there is nothing at /v1/registries/; use /v1/registries or /v1/registries/{id}", code="unknown_url")
+        registry = view.registry(registry_id)
+        if registry is None:
+            told = f"there is no registry {registry_id[:200]!r}; GET /v1/registries lists those that there are"
+            raise NoSuchThing(told, param="id", code="registry_not_found")
+        if sub_resource:
+            told = f"registry {registry_id!r} has no sub-resource {sub_resource[:100]!r}; GET /v1/connectors?registry_id= lists its servers"
+            raise NoSuchThing(told, code="unknown_url")
+        return JSONResponse(registry_item(view, registry))
 
     def _view(self, request: Request) -> CallerView:
         served = self._served()
@@ -103,14 +128,18 @@ def _parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _query(parameters: dict[str, str]) -> Query:
+def _query(parameters: dict[str, str], is_id: Callable[[str], bool]) -> Query:
     limit = parameters.get("limit", str(DEFAULT_LIMIT))
     if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= MAX_LIMIT):
         raise BadRequest(f"limit must be a whole number from 1 to {MAX_LIMIT}", param="limit", code="invalid_value")
     after = parameters.get("after", "")
-    if "after" in parameters and not is_possible_id(after):
-        raise BadRequest("after must be the id of a connector, such as last_id of the page before", param="after", code="invalid_value")
+    if "after" in parameters and not is_id(after):
+        raise BadRequest("after must be an id, such as last_id of the page before", param="after", code="invalid_value")
     search = parameters.get("search", "")
     if len(search) > MAX_SEARCH:
         raise BadRequest(f"search must have at most {MAX_SEARCH} characters", param="search", code="invalid_value")
-    return Query(int(limit), after, search)
+    registry_id = parameters.get("registry_id", "")
+    if "registry_id" in parameters and not is_possible_registry_id(registry_id):
+        told = "registry_id must be the id of a registry; GET /v1/registries lists them"
+        raise BadRequest(told, param="registry_id", code="invalid_value")
+    return Query(int(limit), after, search, registry_id)

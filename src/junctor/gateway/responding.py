@@ -85,7 +85,7 @@ class Responding:
         if connector is None:
             return None
         unavailable = served.unavailable(connector)
-        content = connector.entry.content
+        content = connector.content
         return content | {"available": False, "reason": unavailable} if unavailable else content
 
     async def _near_ids(self, caller: Caller, connector_id: str) -> Sequence[str]:
@@ -103,7 +103,7 @@ class Responding:
         if served is None or connector is None:
             raise RuntimeError(f"connector {content['id']} is not served any more")
         try:
-            return self._pool.from_config(connector.entry, served.credentials, authorization=authorization, headers=headers)
+            return self._pool.from_config(connector, served.credentials, authorization=authorization, headers=headers)
         except HeaderRefused as refused:
             raise BadRequest(str(refused), param="headers", code="invalid_value") from refused
         except McpRefused as refused:

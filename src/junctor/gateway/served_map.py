@@ -1,22 +1,29 @@
 """What a gateway pod serves: one verified connector map, prepared once for the catalog and for calls.
 
 Entries stay canonical text: 100,000 of them fit, models would not. What the catalog asks of every entry is taken out once for each new
-entry; a map and its successor share everything that did not change, so a changed connector costs its own shard.
+entry; a map and its successor share everything that did not change, so a changed connector costs its own shard. A changed registry costs
+the shards of its servers, because they inherit from it.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any, Final, Self
 
-from junctor.api.connector_map import ConnectorMap, Entry, credentials_of, unknown_features
-from junctor.gateway.access import Subject, read_access
+from junctor.api.connector_map import ConnectorMap, Entry, credentials_of, registry_entry_id, unknown_features
+from junctor.gateway.access import NOBODY, Subject, read_access
+from junctor.gateway.registries import Registry, is_host_allowed, is_registry
+
+#: Ids that are sorted at one go, a few milliseconds.
+_SORT_STEP: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An entry that this pod lists and does not use. reason: a sentence for the resource's status."""
+    """A connector, or a registry with all its servers, that this pod does not use. reason: a sentence for the resource's status."""
 
     id: str
     reason: str
@@ -28,7 +35,7 @@ class Connector:
 
     haystack: what `search` looks in, case-folded. unavailable: the reason word, "" when it may be used.
     rejected: why this pod in particular does not use it, "" when it does. credentials: the keys that it needs.
-    access: who may know of it and use it; None: everybody.
+    access: who may know of it and use it; None: everybody. registry: from which a discovered one inherits.
     """
 
     entry: Entry = field(repr=False)
@@ -37,79 +44,174 @@ class Connector:
     rejected: str = ""
     credentials: tuple[str, ...] = ()
     access: frozenset[Subject] | None = None
+    registry: Registry | None = None
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
-        """Prepare an entry. One that is not understood is unavailable: it fails closed, by itself."""
-        content = entry.content
+    def of(cls, entry: Entry, registry: Registry | None = None) -> Self:
+        """Prepare an entry. One that is not understood is unavailable: it fails closed, by itself. So does one without its registry."""
+        content = _effective(entry, registry)
         haystack = "\n".join(str(content.get(key) or "") for key in ("id", "title", "description")).casefold()
+        if registry is None and registry_entry_id(entry.id):
+            return cls(entry, haystack, "RegistryMissing", access=NOBODY)
         access = read_access(content)
+        if registry is not None and registry.unavailable:
+            return cls(entry, haystack, registry.unavailable, access=access, registry=registry)
         if unknown := unknown_features(content):
             told = f"requires {', '.join(unknown)[:200]}, which this gateway does not know; upgrade it"
-            return cls(entry, haystack, "UnknownFeature", told, access=access)
-        try:
-            credentials = tuple(map(str, credentials_of(content)))
-        except (TypeError, AttributeError, KeyError):
-            told = "its headers or auth are not of the form that this gateway reads"
-            return cls(entry, haystack, "InvalidEntry", told, access=access)
+            return cls(entry, haystack, "UnknownFeature", told, access=access, registry=registry)
         unavailable = "" if content.get("available") is True else str(content.get("reason") or "Unavailable")
-        return cls(entry, haystack, unavailable, "", credentials, access)
+        try:
+            credentials = _shared(tuple(map(str, credentials_of(content))))
+            if not unavailable and not is_host_allowed(content):
+                unavailable = "HostNotAllowed"
+        except (TypeError, AttributeError, KeyError, ValueError):
+            told = "its headers, auth, hosts or URL are not of the form that this gateway reads"
+            return cls(entry, haystack, "InvalidEntry", told, access=access, registry=registry)
+        return cls(entry, haystack, unavailable, "", credentials, access, registry)
+
+    @property
+    def id(self) -> str:
+        """The connector id."""
+        return self.entry.id
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the map says of it, with what it inherits; parsed anew at each use, since maps are held as text."""
+        return _effective(self.entry, self.registry)
+
+    @property
+    def digest(self) -> str:
+        """Another one when anything of the content changed."""
+        return self.entry.digest if self.registry is None else f"{self.entry.digest} {self.registry.entry.digest}"
+
+
+def _effective(entry: Entry, registry: Registry | None) -> dict[str, Any]:
+    return entry.content if registry is None else registry.inherited(entry.content)
+
+
+@lru_cache(maxsize=4096)
+def _shared(credentials: tuple[str, ...]) -> tuple[str, ...]:
+    """One object for equal ones: all servers of a registry may need the same credential."""
+    return credentials
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedShard:
-    """The connectors of one shard, and what of them concerns the whole map."""
+    """The connectors of one shard, and what of them concerns the whole map.
+
+    registries: whose entries are in this shard. inherits: the registries, by the ids of their entries, from which the connectors inherit;
+    None for one that is missing. discovered: how many of a registry's servers are here, by `access` too.
+    """
 
     connectors: Mapping[str, Connector] = field(repr=False)
     credentials: frozenset[str] = field(repr=False)
     rejected: tuple[Rejection, ...] = ()
+    registries: Mapping[str, Registry] = field(default_factory=dict, repr=False)
+    inherits: Mapping[str, Registry | None] = field(default_factory=dict, repr=False)
+    discovered: Mapping[tuple[str, frozenset[Subject] | None], int] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, entries: Iterable[Entry], known: Mapping[str, Connector]) -> Self:
-        """Prepare a shard; entries that `known` prepared already are taken from there."""
-        connectors = {}
+    def of(cls, entries: Iterable[Entry], known: Mapping[str, Connector], registries: Mapping[str, Registry]) -> Self:
+        """Prepare a shard. Connectors that `known` prepared already are taken from there. registries: all of the map, by entry id."""
+        connectors: dict[str, Connector] = {}
+        inherits: dict[str, Registry | None] = {}
+        discovered: Counter[tuple[str, frozenset[Subject] | None]] = Counter()
         for entry in entries:
+            if is_registry(entry.id):
+                continue
+            shared = registry_entry_id(entry.id)
+            registry = registries.get(shared)
             held = known.get(entry.id)
-            connectors[entry.id] = held if held is not None and held.entry is entry else Connector.of(entry)
+            same = held is not None and held.entry is entry and held.registry is registry
+            connector = connectors[entry.id] = held if held is not None and same else Connector.of(entry, registry)
+            if shared:
+                inherits[shared] = registry
+                discovered[shared, connector.access] += 1
         return cls(
             connectors,
             frozenset(key for connector in connectors.values() for key in connector.credentials),
             tuple(Rejection(key, connector.rejected) for key, connector in connectors.items() if connector.rejected),
+            {entry.id: registries[entry.id] for entry in entries if is_registry(entry.id)},
+            inherits,
+            discovered,
         )
+
+    def is_current(self, registries: Mapping[str, Registry]) -> bool:
+        """Whether the connectors inherit from these registries."""
+        return all(registries.get(key) is registry for key, registry in self.inherits.items())
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedMap:
-    """A map with its connectors prepared, before its credentials are there. ids: in order."""
+    """A map with its connectors prepared, before its credentials are there. ids: in order, as are the registries.
+
+    discovered: how many servers there are of a registry, by the id of its entry and their `access`.
+    """
 
     map: ConnectorMap = field(repr=False)
     shards: Mapping[str, PreparedShard] = field(repr=False)
     connectors: Mapping[str, Connector] = field(repr=False)
     ids: tuple[str, ...] = field(repr=False)
     needed: frozenset[str] = field(repr=False)
+    registries: Mapping[str, Registry] = field(default_factory=dict, repr=False)
+    discovered: Mapping[tuple[str, frozenset[Subject] | None], int] = field(default_factory=dict, repr=False)
 
     @classmethod
     async def of(cls, connector_map: ConnectorMap, previous: "PreparedMap | None" = None) -> Self:
         """Prepare a map, sharing with the one served before it whatever is the same; lets requests run between shards."""
         known = previous.connectors if previous else {}
         held = previous.shards if previous else {}
+        registries = _registries(connector_map, previous)
         shards = {}
         for digest, entries in connector_map.shards.items():
-            shards[digest] = held.get(digest) or PreparedShard.of(entries.values(), known)
-            if digest not in held:
+            shard = held.get(digest)
+            if shard is None or not shard.is_current(registries):
+                shard = PreparedShard.of(entries.values(), known, registries)
                 await asyncio.sleep(0)
+            shards[digest] = shard
         connectors = dict(known)
         for digest, shard in held.items():
-            if digest not in shards:
+            if shards.get(digest) is not shard:
                 for key in shard.connectors:
                     connectors.pop(key, None)
         for digest, shard in shards.items():
-            if digest not in held:
+            if held.get(digest) is not shard:
                 connectors.update(shard.connectors)
         same_ids = len(connectors) == len(known) and connectors.keys() == known.keys()
-        ids = previous.ids if previous and same_ids else tuple(sorted(connectors))
+        ids = previous.ids if previous and same_ids else await _ordered(connectors, previous)
         needed = frozenset().union(*(shard.credentials for shard in shards.values() if shard.credentials))
-        return cls(connector_map, shards, connectors, ids, needed)
+        discovered: Counter[tuple[str, frozenset[Subject] | None]] = Counter()
+        for shard in shards.values():
+            discovered.update(shard.discovered)
+        return cls(connector_map, shards, connectors, ids, needed, registries, discovered)
+
+
+def _registries(connector_map: ConnectorMap, previous: PreparedMap | None) -> dict[str, Registry]:
+    """All registries by the ids of their entries, in order; those whose entry did not change are the same objects."""
+    known = previous.registries if previous else {}
+    held = previous.shards if previous else {}
+    found: dict[str, Registry] = {}
+    for digest, entries in connector_map.shards.items():
+        if digest in held:
+            found.update(held[digest].registries)
+            continue
+        for entry in entries.values():
+            if is_registry(entry.id):
+                before = known.get(entry.id)
+                found[entry.id] = before if before is not None and before.entry is entry else Registry.of(entry)
+    return dict(sorted(found.items()))
+
+
+async def _ordered(connectors: Mapping[str, Connector], previous: PreparedMap | None) -> tuple[str, ...]:
+    """The ids in order, made from those of the map before; lets requests run in between."""
+    known = previous.connectors if previous else {}
+    ordered = [key for key in previous.ids if key in connectors] if previous else []
+    new = [key for key in connectors if key not in known]
+    for begin in range(0, len(new), _SORT_STEP):
+        ordered += new[begin : begin + _SORT_STEP]
+        ordered.sort()  # quick, because all but the last step's are in order
+        await asyncio.sleep(0)
+    return tuple(ordered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +237,9 @@ class ServedMap:
         for shard in prepared.shards.values():
             if missing & shard.credentials:
                 rejected += [Rejection(key, _MISSING) for key, c in shard.connectors.items() if not missing.isdisjoint(c.credentials)]
+        # What keeps all servers of a registry from being used is told once, not 80,000 times.
+        rejected += [Rejection(key, registry.rejected) for key, registry in prepared.registries.items() if registry.rejected]
+        rejected += [Rejection(key, _NO_REGISTRY) for key in sorted({key for key, _ in prepared.discovered} - prepared.registries.keys())]
         return cls(prepared, credentials, applied_at, missing, tuple(sorted(rejected, key=lambda rejection: rejection.id)))
 
     @property
@@ -151,6 +256,11 @@ class ServedMap:
     def ids(self) -> tuple[str, ...]:
         """All ids, in order."""
         return self.prepared.ids
+
+    @property
+    def registries(self) -> Mapping[str, Registry]:
+        """The registries by the ids of their entries, in order."""
+        return self.prepared.registries
 
     def __len__(self) -> int:
         return len(self.prepared.ids)
@@ -173,3 +283,4 @@ class ServedMap:
 
 
 _MISSING = "its credential is not in the credential Secrets of the map; the operator publishes it anew"
+_NO_REGISTRY = "the entry from which the servers of this registry inherit is not in the map; the operator publishes it anew"

@@ -27,6 +27,35 @@ def content(connector_id: str, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
+def registry(registry_id: str = "internal", **fields: Any) -> dict[str, Any]:
+    """The content of a registry's entry; `fields` on top."""
+    origin = {"kind": "MCPRegistry", "namespace": "team-a", "name": registry_id, "uid": f"uid-{registry_id}", "generation": 1}
+    return {
+        "id": f"mcp::{registry_id}",
+        "origin": origin,
+        "available": True,
+        "registry": {"id": registry_id, "url": f"https://{registry_id}.example.com"},
+        "callerAuthorization": "Allow",
+        "tools": {},
+        "approval": {"mode": "AsRequested"},
+        "limits": {"connectTimeoutSeconds": 10, "callTimeoutSeconds": 60, "maxConcurrentCalls": 100, "maxResultBytes": 1048576},
+        "addresses": "public",
+        "requires": ["registry/1"],
+    } | fields
+
+
+def discovered(server: str = "io.github.acme/weather", registry_id: str = "internal", **fields: Any) -> dict[str, Any]:
+    """The content of a discovered server's entry; `fields` on top."""
+    return {
+        "id": f"mcp::{registry_id}::{server}",
+        "available": True,
+        "url": "https://mcp.acme.com/mcp",
+        "transport": "StreamableHTTP",
+        "version": "1.2.0",
+        "requires": ["registry/1"],
+    } | fields
+
+
 def bearer(key: str) -> dict[str, Any]:
     """The `auth` of an entry that uses a credential."""
     return {"bearer": {"credential": key}}

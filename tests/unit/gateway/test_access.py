@@ -17,7 +17,7 @@ from junctor.gateway.errors import Unauthorized
 from junctor.gateway.public import public_app
 from junctor.gateway.responding import Responding
 from junctor.gateway.served_map import Connector, ServedMap
-from tests.unit.gateway.maps import content
+from tests.unit.gateway.maps import content, discovered, registry
 from tests.unit.gateway.test_public_app import served_map
 
 ALICE = Caller("User", "alice", ("team-a", "ops"))
@@ -173,7 +173,9 @@ HIDDEN = [
     *(content(f"aconnector_gith{number}", title="github", **NOT_FOR_ALICE) for number in range(300)),
     content("connector_off", available=False, reason="SecretNotFound", **NOT_FOR_ALICE),
     content("connector_future", **NOT_FOR_ALICE | {"requires": ["teleport/1"]}),
-    content("mcp::internal::io.github.acme/files", **NOT_FOR_ALICE),
+    registry(**NOT_FOR_ALICE),
+    discovered("io.github.acme/files"),
+    discovered("io.github.acme/lost", "missing"),
 ]
 ASKED = [
     "connectors", "connectors?limit=2", "connectors?limit=5", "connectors?after=connector_github_7&limit=1", "connectors?search=GITHUB",
@@ -182,7 +184,8 @@ ASKED = [
     "connectors/connector_githu", "connectors/connector_github_x", "connectors/onnector_github_7", "connectors/connector_priv",
     "connectors/yaj_zz", "connectors/zebrx_x",
     "connectors/mcp::internal::io.github.acme/files", "connectors/mcp::internal::io.github.acme/files/tools",
-    "connectors/mcp::internal::io.github.acme/file",
+    "connectors/mcp::internal::io.github.acme/file", "connectors/mcp::missing::io.github.acme/lost", "connectors?registry_id=internal",
+    "registries", "registries/internal", "registries?search=internal", "registries?limit=1",
 ]  # fmt: skip
 
 

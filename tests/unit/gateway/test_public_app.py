@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from junctor.api.connector_map import read_map
 from junctor.gateway.public import public_app
 from junctor.gateway.served_map import PreparedMap, ServedMap
-from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish
+from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, discovered, publish, registry
 
 KEY = "3f7a000000000000.1b2c000000000000"
 DISCOVERED = "mcp::internal::io.github.acme/files"
@@ -47,7 +47,8 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         content("connector_off", available=False, reason="SecretNotFound"),
         content("connector_future", requires=["teleport/1"]),
         content("connector_odd", headers=7, title=None),
-        content(DISCOVERED, description="STRASSE"),
+        registry(),
+        discovered("io.github.acme/files", description="STRASSE"),
     )
     async with client_of(lambda: served) as client:
         yield client
@@ -161,7 +162,9 @@ async def test_paging_gives_each_lasting_id_once_in_order_while_ids_vanish(ids: 
     [
         ("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("limit=", "limit"), ("limit=-1", "limit"),
         ("limit=%C2%B2", "limit"), ("after=", "after"), ("after=a%20b", "after"), ("after=mcp::x", "after"),
-        ("search=a&search=b", "search"), ("search=" + "x" * 300, "search"), ("order=desc", "order"), ("registry_id=x", "registry_id"),
+        ("search=a&search=b", "search"), ("search=" + "x" * 300, "search"), ("order=desc", "order"),
+        ("registry_id=", "registry_id"), ("registry_id=a%2Fb", "registry_id"),
+        ("registry_id=A", "registry_id"), ("id=connector_github&registry_id=internal", "registry_id"),
         ("id=connector_github&limit=1", "limit"),
     ],
 )  # fmt: skip

@@ -7,9 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from junctor.api.connector_map import Entry
 from junctor.api.tls import ssl_context
 from junctor.gateway.mcp.client import LISTING_USABLE, McpClient
 from junctor.gateway.mcp.errors import EntryUnusable
@@ -22,6 +21,17 @@ _log = logging.getLogger(__name__)
 MAX_CLIENTS: Final = 1000
 IDLE_SECONDS: Final = 300.0
 _NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
+class Declared(Protocol):
+    """A connector as the map declares it. content: parsed at each use. digest: another one when anything of the content changed."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+    @property
+    def content(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -56,7 +66,7 @@ class McpClientPool:
 
     def from_config(
         self,
-        entry: Entry,
+        declared: Declared,
         credentials: Mapping[str, bytes],
         *,
         authorization: str | None = None,
@@ -64,9 +74,9 @@ class McpClientPool:
     ) -> McpClient:
         """The server of a connector of the map. Raises McpRefused.
 
-        credentials: values by the keys that the entry names. authorization: the caller's token, without a scheme; replaces the entry's.
+        credentials: values by the keys that it names. authorization: the caller's token, without a scheme; replaces the connector's own.
         """
-        connector = self._connector(entry)
+        connector = self._connector(declared)
         if authorization is None and not headers:
             if connector.own is None:
                 target = target_of_entry(connector.content, credentials, None, headers)
@@ -75,7 +85,7 @@ class McpClientPool:
         else:
             target = target_of_entry(connector.content, credentials, authorization, headers)
             identity = target.identity
-        key = (entry.id, entry.digest, identity)
+        key = (declared.id, declared.digest, identity)
         client = self._clients.get(key)
         if client is None:
             if target.url.startswith("https:"):
@@ -105,10 +115,10 @@ class McpClientPool:
 
     def entries_changed(self, served: ServedMap) -> None:
         """Let go of the sessions and tool lists of connectors whose entry is not the served one any more. What runs finishes."""
-        for key in [key for key in self._clients if (now := served.get(key[0])) is None or now.entry.digest != key[1]]:
+        for key in [key for key in self._clients if (now := served.get(key[0])) is None or now.digest != key[1]]:
             self._retire(self._clients.pop(key))
         for connector_id, connector in list(self._connectors.items()):
-            if (current := served.get(connector_id)) is None or current.entry.digest != connector.digest:
+            if (current := served.get(connector_id)) is None or current.digest != connector.digest:
                 del self._connectors[connector_id]
 
     def __len__(self) -> int:
@@ -150,13 +160,13 @@ class McpClientPool:
         self._unshared = {client for client in self._unshared if not client.is_closed}
         self._retired = {client for client in self._retired if not client.is_closed}
 
-    def _connector(self, entry: Entry) -> _Connector:
-        connector = self._connectors.get(entry.id)
-        if connector is None or connector.digest != entry.digest:
-            content = entry.content
+    def _connector(self, declared: Declared) -> _Connector:
+        connector = self._connectors.get(declared.id)
+        if connector is None or connector.digest != declared.digest:
+            content = declared.content
             slots = asyncio.Semaphore(int(content.get("limits", {}).get("maxConcurrentCalls", Limits().max_concurrent_calls)))
-            connector = self._connectors[entry.id] = _Connector(entry.digest, content, slots)
-        self._connectors.move_to_end(entry.id)
+            connector = self._connectors[declared.id] = _Connector(declared.digest, content, slots)
+        self._connectors.move_to_end(declared.id)
         while len(self._connectors) > self._max_clients:
             self._connectors.popitem(last=False)
         return connector

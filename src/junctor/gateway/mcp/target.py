@@ -17,6 +17,7 @@ from junctor.gateway.mcp.errors import (
     EntryUnusable,
     HeaderRefused,
 )
+from junctor.gateway.registries import is_host_allowed
 
 Transport = Literal["Auto", "StreamableHTTP", "SSE"]
 
@@ -40,7 +41,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One server as one principal addresses it. headers: sent with every request; ca_bundle: PEM, None for the system's authorities."""
+    """One server as one principal addresses it.
+
+    headers: sent with every request. ca_bundle: PEM, None for the system's authorities. public_only: it is connected to only at addresses
+    of the public Internet.
+    """
 
     name: str
     url: str = field(repr=False)
@@ -48,6 +53,7 @@ class Target:
     transport: Transport = "Auto"
     ca_bundle: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
+    public_only: bool = False
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -73,10 +79,9 @@ def target_of_entry(
         raise AuthorizationRequired(f"{name} needs the request's own authorization (callerAuthorization: Require); set `authorization`")
     if authorization is not None and rule != "Allow" and rule != "Require":
         raise AuthorizationForbidden(f"{name} takes no authorization from requests (callerAuthorization: {rule}); remove `authorization`")
-    own: dict[str, str] = {}
-    for header in content.get("headers", ()):
-        value = header["value"] if "credential" not in header else _credential(credentials, header["credential"], name)
-        own[header["name"].lower()] = value
+    if not is_host_allowed(content):
+        raise EntryUnusable(f"{name}: HostNotAllowed: its credentials may not go to the host of its URL; nothing was sent")
+    own = {header["name"].lower(): _value(header, credentials, name) for header in content.get("headers", ())}
     if authorization is None and "auth" in content:
         own["authorization"] = f"Bearer {_credential(credentials, content['auth']['bearer']['credential'], name)}"
     sent = _caller_headers(headers, name, frozenset(own)) | own
@@ -96,6 +101,7 @@ def target_of_entry(
             int(limits.get("maxConcurrentCalls", default.max_concurrent_calls)),
             int(limits.get("maxResultBytes", default.max_result_bytes)),
         ),
+        content.get("addresses", "any") != "any",
     )
 
 
@@ -127,6 +133,12 @@ def _bearer(token: str, name: str) -> str:
     if not token or not _VALUE.fullmatch(token):
         raise HeaderRefused(f"{name}: `authorization` must be a token on one line")
     return f"Bearer {token}"
+
+
+def _value(header: Mapping[str, Any], credentials: Mapping[str, bytes], name: str) -> str:
+    if "parts" in header:
+        return "".join(part if isinstance(part, str) else _credential(credentials, part["credential"], name) for part in header["parts"])
+    return _credential(credentials, header["credential"], name) if "credential" in header else str(header["value"])
 
 
 def _credential(credentials: Mapping[str, bytes], key: str, name: str) -> str:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from junctor.gateway.mcp.errors import (
@@ -9,7 +11,7 @@ from junctor.gateway.mcp.errors import (
     McpRefused,
 )
 from junctor.gateway.mcp.target import Limits, target_of_entry, target_of_params
-from tests.unit.gateway.maps import bearer, content
+from tests.unit.gateway.maps import bearer, content, discovered
 
 KEY = "3f7a000000000000.1b2c000000000000"
 SECRET = "s3cr3t-value"
@@ -19,6 +21,33 @@ def test_headers_and_bearer_of_the_entry_are_sent() -> None:
     entry = content("a", headers=[{"name": "X-Team", "value": "red"}, {"name": "X-Key", "credential": KEY}], auth=bearer(KEY))
     target = target_of_entry(entry, {KEY: b"s3cr3t-value\n"}, None, {"X-Trace": "1"})
     assert target.headers == {"x-team": "red", "x-key": SECRET, "authorization": f"Bearer {SECRET}", "x-trace": "1"}
+
+
+def test_a_header_of_several_parts_is_put_together() -> None:
+    parts = ["Token ", {"credential": KEY}, "; v=", {"credential": KEY}]
+    entry = content("a", headers=[{"name": "X-Key", "parts": parts}])
+    assert target_of_entry(entry, {KEY: b"s3cr3t-value\n"}, None, {}).headers == {"x-key": f"Token {SECRET}; v={SECRET}"}
+
+
+def test_parts_whose_credential_is_missing_are_refused() -> None:
+    entry = content("a", headers=[{"name": "X-Key", "parts": ["Token ", {"credential": KEY}]}])
+    with pytest.raises(CredentialUnusable):
+        target_of_entry(entry, {}, None, {})
+
+
+@pytest.mark.parametrize("fields", [{"hosts": ["other.example.com"]}, {"hosts": []}, {}])
+def test_a_discovered_server_gets_no_credential_on_a_host_that_is_not_listed(fields: dict[str, Any]) -> None:
+    entry = discovered(headers=[{"name": "X-Key", "credential": KEY}], **fields)
+    with pytest.raises(EntryUnusable, match="HostNotAllowed") as caught:
+        target_of_entry(entry, {KEY: SECRET.encode()}, None, {})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "public_only"), [({}, False), ({"addresses": "any"}, False), ({"addresses": "public"}, True), ({"addresses": "x"}, True)]
+)
+def test_addresses_that_are_not_known_mean_public_ones(fields: dict[str, Any], public_only: bool) -> None:
+    assert target_of_entry(content("a", **fields), {}, None, {}).public_only is public_only
 
 
 def test_the_callers_authorization_replaces_that_of_the_entry() -> None:
