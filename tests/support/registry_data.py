@@ -207,7 +207,7 @@ DIRTY: Final[Mapping[str, Row]] = {
     "remotes is an object": _broken("io.github.dirty/remotes-object", remotes={"$ref": "#/servers/0/server/remotes"}),
     "a remote is a string": _broken("io.github.dirty/remote-string", remotes=["https://a.example.com/mcp"]),
     "half of a surrogate pair": _broken("io.github.dirty/surrogate", title="\ud800"),
-    "a loop of variables": _broken("io.github.dirty/loop", SkipReason.CONFIGURATION_REQUIRED, remotes=[_loop()]),
+    "a loop of variables": _broken("io.github.dirty/loop", remotes=[_loop()]),
     "an unknown transport": _broken(
         "io.github.dirty/transport", SkipReason.UNSUPPORTED_TRANSPORT, remotes=[remote("https://a.example.com/mcp", "grpc")]
     ),
