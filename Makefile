@@ -35,7 +35,7 @@ format: $(VENV)/.dev ## Format the code and fix what can be fixed
 .PHONY: bench
 bench: $(VENV)/.dev control-plane ## Run the benchmark NAME=... of tests/bench; its last line is one JSON object
 	@$(if $(NAME),,$(error say which: make bench NAME=$(if $(BENCHES),$(BENCHES),...)))
-	@$(BIN)/python -m tests.bench.$(NAME)
+	@$(BIN)/python -m tests.bench.$(subst -,_,$(NAME))
 
 BENCHES = $(subst $() $(),|,$(filter-out __init__,$(basename $(notdir $(wildcard tests/bench/*.py)))))
 

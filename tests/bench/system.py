@@ -142,8 +142,8 @@ async def _pod(api: KubernetesApi, name: str, address: str) -> None:
 
 
 @asynccontextmanager
-async def running_system(gateways: int) -> AsyncIterator[System]:
-    """Start everything and stop it at the end."""
+async def running_system(gateways: int, *, health_port: int = 0) -> AsyncIterator[System]:
+    """Start everything and stop it at the end. health_port: of the operator, 0 for none."""
     async with AsyncExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="junctor-bench-")))
         say("starting the control plane")
@@ -157,7 +157,12 @@ async def running_system(gateways: int) -> AsyncIterator[System]:
         release = install_release(control_plane, NAMESPACE)
         say(f"starting the operator and {gateways} gateways as the chart's service accounts")
         control = stack.enter_context(
-            operator(release.operator_config, release.operator_kubeconfig, "--health-port", "0", log_file=work / "operator.log")
+            operator(
+                release.operator_config,
+                release.operator_kubeconfig,
+                *("--health-host", "127.0.0.1", "--health-port", str(health_port)),
+                log_file=work / "operator.log",
+            )
         )
         addresses = [f"127.0.0.{number + 2}" for number in range(gateways)]
         processes: list[Process] = []
