@@ -1,10 +1,11 @@
-"""The programs that the cluster tests need: the control plane, Go to build it with, Helm. Built once, kept in a cache.
+"""The programs that the tests need: the control plane, Go to build it with, Helm, the official MCP registry. Built once, kept in a cache.
 
-`python -m tests.cluster.tools [helm]` makes sure that the control plane (and Helm) is there, and prints where.
+`python -m tests.cluster.tools [helm] [registry]` makes sure that the control plane (and the others) is there, and prints where.
 """
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -18,11 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HELM_VERSION = "v3.22.0"
+REGISTRY_VERSION = "v1.8.7"
 
 _HERE = Path(__file__).parent
 _SOURCE = _HERE / "controlplane"
 _GO_LOCK = _HERE / "go-toolchain.lock"
 _GO_MINIMUM = (1, 26)
+_REGISTRY_MODULE = "github.com/modelcontextprotocol/registry"
 _PROGRESS_SECONDS = 10.0
 
 
@@ -85,6 +88,19 @@ def kubernetes_version() -> str:
 def find_helm() -> Path:
     """Helm 3, built at first use. Raises ToolError."""
     return _built(cache_directory() / f"helm-{HELM_VERSION}", _build_helm)
+
+
+def find_registry() -> Path:
+    """The official MCP registry server, built at first use. Raises ToolError."""
+    return _built(cache_directory() / f"mcp-registry-{REGISTRY_VERSION}", _build_registry)
+
+
+def registry_source() -> Path:
+    """The source of the official MCP registry server, with what it publishes about its API. Raises ToolError."""
+    log = cache_directory() / f"mcp-registry-source.{os.getpid()}.log"
+    command = [str(find_go()), "mod", "download", "-json", f"{_REGISTRY_MODULE}@{REGISTRY_VERSION}"]
+    lines = _run(command, log, lambda _: "downloading the MCP registry's source", environment=_go_environment() | {"GOFLAGS": ""})
+    return Path(json.loads("\n".join(line for line in lines if not line.startswith("go: ")))["Dir"])
 
 
 def find_go() -> Path:
@@ -150,12 +166,21 @@ def _build_control_plane(target: Path) -> None:
 
 def _build_helm(target: Path) -> None:
     _say(f"building Helm {HELM_VERSION}; the first time this takes about a minute")
+    _go_install(f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}", "helm", target)
+
+
+def _build_registry(target: Path) -> None:
+    _say(f"building the MCP registry server {REGISTRY_VERSION}; the first time this takes about a minute")
+    _go_install(f"{_REGISTRY_MODULE}/cmd/registry@{REGISTRY_VERSION}", "registry", target)
+
+
+def _go_install(package: str, program: str, target: Path) -> None:
     directory = target.with_name(f"{target.name}.bin")
-    command = [str(find_go()), "install", "-v", f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}"]
+    command = [str(find_go()), "install", "-v", package]
     environment = _go_environment() | {"GOBIN": str(directory), "GOFLAGS": ""}
     try:
         _run(command, target.with_suffix(".log"), lambda lines: f"{len(lines)} packages compiled", environment=environment)
-        (directory / "helm").rename(target)
+        (directory / program).rename(target)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -204,11 +229,13 @@ def _say(line: str) -> None:
 
 
 def main(wanted: Sequence[str]) -> int:
-    """Make sure that the control plane is there, and Helm when asked for."""
+    """Make sure that the control plane is there, and the others when asked for."""
     try:
         print(f"control plane: {find_binary().path}", flush=True)
         if "helm" in wanted:
             print(f"helm: {find_helm()}", flush=True)
+        if "registry" in wanted:
+            print(f"MCP registry server: {find_registry()}", flush=True)
     except ToolError as error:
         print(error, file=sys.stderr)
         return 1
