@@ -4,6 +4,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
+import httpcore2
 import httpx2
 
 from junctor.api.tls import ssl_context
@@ -19,10 +20,13 @@ class Connections(httpx2.AsyncBaseTransport):
 
     The library's own pool looks at every connection whenever a request begins or ends, and a thousand sessions are a thousand connections.
     Here each pool has one.
+
+    network: what they connect with, None for the library's own.
     """
 
-    def __init__(self, ca_bundle: str | None) -> None:
+    def __init__(self, ca_bundle: str | None, network: httpcore2.AsyncNetworkBackend | None = None) -> None:
         self._ca_bundle = ca_bundle
+        self._network = network
         self._idle = IdleStack(self._connection, httpx2.AsyncHTTPTransport.aclose, most=_MOST_IDLE, seconds=KEEPALIVE_SECONDS)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -41,12 +45,22 @@ class Connections(httpx2.AsyncBaseTransport):
         await self._idle.aclose()
 
     def _connection(self) -> httpx2.AsyncHTTPTransport:
-        return httpx2.AsyncHTTPTransport(
-            verify=ssl_context(self._ca_bundle),
-            trust_env=False,
-            limits=httpx2.Limits(max_connections=1, keepalive_expiry=KEEPALIVE_SECONDS),
-            socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        return _Connection(
+            httpcore2.AsyncConnectionPool(
+                ssl_context=ssl_context(self._ca_bundle),
+                max_connections=1,
+                keepalive_expiry=KEEPALIVE_SECONDS,
+                socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+                network_backend=self._network,
+            )
         )
+
+
+class _Connection(httpx2.AsyncHTTPTransport):
+    """The library's transport over a pool that was made before: its own makes none with a network backend. No proxies, whatever is set."""
+
+    def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
+        self._pool = pool
 
 
 class _Body(httpx2.AsyncByteStream):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx2
 
 from junctor.gateway.mcp.exchange import Exchange, Problem
+from junctor.gateway.mcp.public_only import AddressNotPublic
 
 
 class Events(httpx2.AsyncByteStream):
@@ -76,6 +77,8 @@ def describe(error: httpx2.TransportError) -> tuple[int, str]:
     """A transport error as a status and a sentence; the library's own text may name addresses."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, AddressNotPublic):
+            return 502, "address not public; servers of this registry are called at public addresses only (allowPrivateAddresses)"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return 502, f"the server's certificate is not valid: {cause.verify_message}"
         if isinstance(cause, socket.gaierror):

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from junctor.api.tls import ssl_context
 from junctor.gateway.mcp.client import LISTING_USABLE, McpClient
 from junctor.gateway.mcp.errors import EntryUnusable
+from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.mcp.target import Limits, Target, target_of_entry, target_of_params
 from junctor.gateway.mcp.transport import HttpPools
 from junctor.gateway.served_map import ServedMap
@@ -45,7 +46,10 @@ class _Connector:
 
 
 class McpClientPool:
-    """Makes ToolServers. Nothing is sent before one is used. max_clients: how many are kept; idle_seconds: a session's idle life."""
+    """Makes ToolServers. Nothing is sent before one is used.
+
+    max_clients: how many are kept. idle_seconds: a session's idle life. public_only: see HttpPools.
+    """
 
     def __init__(
         self,
@@ -53,11 +57,12 @@ class McpClientPool:
         max_clients: int = MAX_CLIENTS,
         idle_seconds: float = IDLE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        public_only: PublicOnly | None = None,
     ) -> None:
         self._max_clients = max_clients
         self._idle_seconds = idle_seconds
         self._clock = clock
-        self._pools = HttpPools()
+        self._pools = HttpPools(public_only)
         self._connectors: OrderedDict[str, _Connector] = OrderedDict()
         self._clients: OrderedDict[tuple[str, str, str], McpClient] = OrderedDict()
         self._retired: set[McpClient] = set()

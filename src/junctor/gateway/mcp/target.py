@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+
+import httpx2
 
 from junctor.api.endpoint import RESERVED_HEADERS
 from junctor.gateway.mcp.errors import (
@@ -56,8 +57,11 @@ class Target:
     public_only: bool = False
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.password is not None:
+        try:
+            url = httpx2.URL(self.url)
+        except httpx2.InvalidURL:
+            raise EntryUnusable(f"{self.name}: the URL is none that can be called") from None
+        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
             raise EntryUnusable(f"{self.name}: the URL must be http or https, with a host and without user information")
         if self.transport not in ("Auto", "StreamableHTTP", "SSE"):
             raise EntryUnusable(f"{self.name}: transport {str(self.transport)[:40]!r} is not known to this gateway")

@@ -18,6 +18,7 @@ import httpx2
 from junctor.gateway.mcp.connections import Connections
 from junctor.gateway.mcp.events import Events, describe
 from junctor.gateway.mcp.exchange import Exchange, Problem, current
+from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.mcp.target import Target
 
 #: A listing may have so many bytes on the wire, and so may one event on a stream.
@@ -44,28 +45,35 @@ _SDK_LOGS: Final = {
 }
 
 
-class HttpPools:
-    """Connections by origin and CA bundle, shared by all sessions. A pool that no session uses is kept for a while."""
+_Key = tuple[str | None, bool, str]
 
-    def __init__(self) -> None:
-        self._used: dict[tuple[str | None, str], tuple[Connections, list[int]]] = {}
-        self._idle: OrderedDict[tuple[str | None, str], Connections] = OrderedDict()
+
+class HttpPools:
+    """Connections by origin, CA bundle and the addresses that are allowed, shared by all sessions. A pool that no session uses is kept
+    for a while. public_only: what those connect with that may reach public addresses only.
+    """
+
+    def __init__(self, public_only: PublicOnly | None = None) -> None:
+        self._public_only = public_only or PublicOnly()
+        self._used: dict[_Key, tuple[Connections, list[int]]] = {}
+        self._idle: OrderedDict[_Key, Connections] = OrderedDict()
         # The SDK logs session ids, URLs with their queries, and a traceback for whatever a server does wrong.
         for name, level in _SDK_LOGS.items():
             logging.getLogger(name).setLevel(level)
 
     def acquire(self, target: Target) -> httpx2.AsyncBaseTransport:
         """The pool for a target; to be given back with `release`."""
-        key = (target.ca_bundle, _origin(httpx2.URL(target.url)))
+        key = _key(target)
         if key not in self._used:
-            self._used[key] = (self._idle.pop(key) if key in self._idle else Connections(target.ca_bundle), [0])
+            network = self._public_only if target.public_only else None
+            self._used[key] = (self._idle.pop(key) if key in self._idle else Connections(target.ca_bundle, network), [0])
         transport, users = self._used[key]
         users[0] += 1
         return transport
 
     async def release(self, target: Target) -> None:
         """Give back what `acquire` gave."""
-        key = (target.ca_bundle, _origin(httpx2.URL(target.url)))
+        key = _key(target)
         transport, users = self._used[key]
         users[0] -= 1
         if users[0] == 0:
@@ -235,6 +243,10 @@ def _copy(
     return httpx2.Response(
         response.status_code, headers=headers, content=content, stream=stream, request=request, extensions=response.extensions
     )
+
+
+def _key(target: Target) -> _Key:
+    return target.ca_bundle, target.public_only, _origin(httpx2.URL(target.url))
 
 
 def _origin(url: httpx2.URL) -> str:

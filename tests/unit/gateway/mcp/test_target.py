@@ -100,7 +100,9 @@ def test_a_credential_that_is_missing_or_no_header_value_is_refused(held: dict[s
     assert "lines" not in str(caught.value).removesuffix("more than one line; correct its Secret")
 
 
-@pytest.mark.parametrize("url", ["ftp://x.example.com", "https://", "https://user:pw@x.example.com/", "nonsense"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x.example.com", "https://", "https://user:pw@x.example.com/", "nonsense", "https://0177.0.0.1", "https://x:port"]
+)
 def test_urls_that_cannot_be_called_are_refused(url: str) -> None:
     with pytest.raises(EntryUnusable) as caught:
         target_of_params(url, None, {})
