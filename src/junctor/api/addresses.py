@@ -32,9 +32,9 @@ def private_host(host: str) -> str:
 
     host: as urllib.parse gives it: IPv6 addresses without brackets.
     """
-    name = host.rstrip(".").lower()
-    if not name.isascii():
+    if not host.isascii():
         return "its host is not written in ASCII, so that clients may read it as another one"
+    name = host.rstrip(".").lower()
     # A number at the end makes an address of a host (URL Standard, section 3.5); no top-level domain begins with a digit.
     if ":" in name or name.rpartition(".")[2][:1].isdigit():
         literal = _literal(name)
