@@ -20,18 +20,16 @@ from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
-from junctor.api.tls import ssl_context
 from junctor.planning.inputs import Skipped, SyncReport
 from junctor.registry.client import RegistryClient
 from junctor.registry.mapping import MappingRules
+from junctor.registry.opening import open_registry, request_headers
 from junctor.registry.sync import RegistrySync, SyncCounts, SyncResult
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS: Final = 300
 FULL_INTERVAL_SECONDS: Final = 86400
-TIMEOUT_SECONDS: Final = 30
-PAGE_SIZE: Final = 100
 _FIRST_RETRY: Final = 10.0
 #: A tenth either way: many installations do not ask a registry at the same moment.
 _JITTER: Final = 0.1
@@ -246,19 +244,10 @@ class _Syncing:
 
     def _has_secrets(self) -> bool:
         try:
-            self._headers()
+            request_headers(_spec(self._resource), self._secret)
         except _Lacking:
             return False
         return True
-
-    def _headers(self) -> dict[str, str]:
-        """What is sent to the registry itself. Raises _Lacking."""
-        spec, headers = _spec(self._resource), {}
-        for header in spec.headers or ():
-            headers[header.name] = self._secret(header.value_from.secret_key_ref) if header.value_from else header.value or ""
-        if spec.auth and spec.auth.bearer:
-            headers["Authorization"] = f"Bearer {self._secret(spec.auth.bearer.secret_key_ref)}"
-        return headers
 
     def _secret(self, ref: SecretKeyRef) -> str:
         value = self._secret_value(self._resource.namespace, ref)
@@ -267,14 +256,7 @@ class _Syncing:
         return value.decode("ascii")
 
     def _client(self) -> RegistryClient:
-        spec = _spec(self._resource)
-        return RegistryClient(
-            spec.url,
-            headers=self._headers(),
-            tls=ssl_context(spec.tls.ca_bundle) if spec.tls else None,
-            timeout=float(self._settings.timeout_seconds or TIMEOUT_SECONDS),
-            page_size=self._settings.page_size or PAGE_SIZE,
-        )
+        return open_registry(_spec(self._resource), self._secret)
 
 
 def _spec(resource: RegistryResource) -> MCPRegistrySpec:

@@ -1,0 +1,39 @@
+"""A client of a registry as its resource describes it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from junctor.api.endpoint import SecretKeyRef
+from junctor.api.registry import MCPRegistrySpec, Sync
+from junctor.api.tls import ssl_context
+from junctor.registry.client import RegistryClient
+
+TIMEOUT_SECONDS: Final = 30
+PAGE_SIZE: Final = 100
+RETRIES: Final = 5
+
+#: The value of a Secret's key as it is sent; raises what the caller likes when there is none.
+SecretText = Callable[[SecretKeyRef], str]
+
+
+def request_headers(spec: MCPRegistrySpec, secret: SecretText) -> dict[str, str]:
+    """What is sent to the registry itself with every request, credentials included."""
+    headers = {}
+    for header in spec.headers or ():
+        headers[header.name] = secret(header.value_from.secret_key_ref) if header.value_from else header.value or ""
+    if spec.auth and spec.auth.bearer:
+        headers["Authorization"] = f"Bearer {secret(spec.auth.bearer.secret_key_ref)}"
+    return headers
+
+
+def open_registry(spec: MCPRegistrySpec, secret: SecretText, *, retries: int = RETRIES) -> RegistryClient:
+    """A client of the registry of a valid spec. retries: of each request."""
+    sync = spec.sync or Sync()
+    return RegistryClient(
+        spec.url,
+        headers=request_headers(spec, secret),
+        tls=ssl_context(spec.tls.ca_bundle) if spec.tls else None,
+        timeout=float(sync.timeout_seconds or TIMEOUT_SECONDS),
+        page_size=sync.page_size or PAGE_SIZE,
+        retries=retries,
+    )
