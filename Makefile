@@ -18,7 +18,7 @@ demo: $(VENV)/.demo ## The whole path on this machine, without a network; CLUSTE
 	@$(if $(filter 1,$(CLUSTER)),$(BIN)/python -m tests.cluster.demo,$(BIN)/junctor demo)
 
 .PHONY: test
-test: lint control-plane ## Everything a change must pass: lint, then all tests on a real control plane
+test: lint control-plane registry ## Everything a change must pass: lint, then all tests on a real control plane
 	@$(BIN)/pytest tests
 
 .PHONY: lint
@@ -47,6 +47,12 @@ cluster: $(VENV)/.runtime ## Run a Kubernetes control plane until Ctrl-C, and sa
 .PHONY: control-plane
 control-plane: $(VENV)/.runtime
 	@$(BIN)/python -m tests.cluster.tools
+
+# PostgreSQL comes from the system's packages; as root on Debian they are installed, else the message says which.
+.PHONY: registry
+registry: $(VENV)/.dev
+	@$(BIN)/python -m tests.support.postgres
+	@$(BIN)/python -m tests.cluster.tools registry
 
 .PHONY: crds
 crds: $(VENV)/.runtime ## Generate crds/ and the reference pages from src/junctor/api

@@ -1,4 +1,4 @@
-"""One control plane for the whole session, a namespace for each test."""
+"""One control plane and one official MCP registry for the whole session, a namespace for each test."""
 
 from collections.abc import Iterator
 
@@ -7,18 +7,23 @@ import pytest
 from tests.cluster.api import Api
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.resources import fresh_namespace, install_crds
-from tests.cluster.tools import find_binary
+from tests.cluster.tools import find_binary, find_registry
+from tests.support.registry_server import RegistryServer
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the control plane before the first test, where its progress shows and no test's time limit counts."""
+    """Build what the tests need before the first one, where the progress shows and no test's time limit counts."""
     wanted = any(
         not {"control_plane", "own_control_plane"}.isdisjoint(getattr(item, "fixturenames", ())) or "contract" in item.nodeid
         for item in session.items
     )
-    if wanted and not session.config.option.collectonly:
+    registry = any("registry_server" in getattr(item, "fixturenames", ()) for item in session.items)
+    if not session.config.option.collectonly:
         with session.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            find_binary()
+            if wanted:
+                find_binary()
+            if registry:
+                find_registry()
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +39,13 @@ def api(control_plane: ControlPlane) -> Iterator[Api]:
     """The administrator's client."""
     with control_plane.api() as api:
         yield api
+
+
+@pytest.fixture(scope="session")
+def registry_server() -> Iterator[RegistryServer]:
+    """An official MCP registry that knows no servers at first; what a test publishes in it stays."""
+    with RegistryServer() as registry:
+        yield registry
 
 
 @pytest.fixture
