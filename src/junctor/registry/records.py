@@ -98,9 +98,7 @@ class ServerRecord:
         server = wrapped if isinstance(wrapped, dict) else raw
         name = server.get("name")
         if not isinstance(name, str) or not 3 <= len(name) <= _NAME_LENGTH or not _NAME.fullmatch(name):
-            # As Python writes it, without quotes: it may hold anything, and appears in the status.
-            shown = repr(name[:80])[1:-1] if isinstance(name, str) else ""
-            raise InvalidRecord(shown, "its name is not of the form namespace/name")
+            raise InvalidRecord(_shown(name) if isinstance(name, str) else "", "its name is not of the form namespace/name")
         try:
             return cls._of(name, server, _meta(raw, server))
         except _Fault as fault:
@@ -125,6 +123,11 @@ class ServerRecord:
             updated_at=_text(_get(meta, _UPDATED_AT), "updatedAt", 64) or "",
             remotes=tuple(_remote(item) for item in _list(server, "remotes", _MAX_REMOTES)),
         )
+
+
+def _shown(name: str) -> str:
+    """A name that is none, as it can be stored and printed. Never like one that is."""
+    return repr(name if len(name) <= 80 else f"{name[:80]}…")
 
 
 class _Fault(Exception):

@@ -44,7 +44,7 @@ GOOD = [
 #: Text that means something somewhere, and any other, halves of surrogate pairs included.
 TEXTS = st.sampled_from(
     ["", "{", "}", "{a}", "{tenant}", "{token}", "{}{", "https://", "https://[", "https://[::1]:0x", "https://a:99999999999999999999",
-     "\x00", "\ud800", "Bearer {token}", "Host", "active", "deleted", "streamable-http", "sse", "io.github.acme/weather", 
+     "\x00", "\ud800", "Bearer {token}", "Host", "active", "deleted", "streamable-http", "sse", "io.github.acme/weather",
      "1.0.0-0.a+b", "9" * 400, "$ref"]
 ) | st.text(st.characters(), max_size=40)  # fmt: skip
 NUMBERS = st.integers() | st.floats() | st.sampled_from([10**4000, -(10**4000)])
