@@ -12,9 +12,9 @@ import click
 
 from junctor.api.configuration import ConfigurationError, GatewayConfiguration, OperatorConfiguration, parse_configuration
 from junctor.api.manifests import parse_manifests
-from junctor.api.names import CONNECTOR_KIND
-from junctor.api.resources import ConnectorResource
-from junctor.planning.inputs import Inputs, Published, SecretVersions
+from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
+from junctor.api.resources import ConnectorResource, RegistryResource, Resource
+from junctor.planning.inputs import Inputs, Published, SecretVersions, SyncReport
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.snapshot import Snapshot
 
@@ -159,9 +159,12 @@ def configuration_of(config: Path | None, namespace: str = "junctor", map_name: 
         raise click.UsageError(str(error)) from error
 
 
-def resources_of(collected: Collected) -> dict[str, ConnectorResource]:
-    """The connectors by uid."""
-    return {resource.uid: resource for resource in map(ConnectorResource.of, (item.body for item in collected.of_kind(CONNECTOR_KIND)))}
+def resources_of(collected: Collected) -> dict[str, Resource]:
+    """The connectors and registries by uid."""
+    connectors = map(ConnectorResource.of, (item.body for item in collected.of_kind(CONNECTOR_KIND)))
+    registries = map(RegistryResource.of, (item.body for item in collected.of_kind(REGISTRY_KIND)))
+    resources: tuple[Resource, ...] = (*connectors, *registries)
+    return {resource.uid: resource for resource in resources}
 
 
 def snapshot_of(collected: Collected, configuration: OperatorConfiguration) -> Snapshot:
@@ -173,24 +176,34 @@ def snapshot_of(collected: Collected, configuration: OperatorConfiguration) -> S
 
 
 def plan_of(
-    gateway: GatewayConfiguration, collected: Collected, resources: Mapping[str, ConnectorResource], secrets: SecretVersions
+    gateway: GatewayConfiguration,
+    collected: Collected,
+    resources: Mapping[str, Resource],
+    secrets: SecretVersions,
+    syncs: Mapping[str, SyncReport] | None = None,
 ) -> GatewayPlan:
-    """The plan of one gateway, as at the first start of an operator."""
-    namespaces = {item.body["metadata"]["name"]: item.body["metadata"].get("labels") or {} for item in collected.of_kind("Namespace")}
-    return Planner(gateway).plan(Inputs(resources, namespaces=namespaces, secrets=secrets), Published(), 0.0)
+    """The plan of one gateway, as at the first start of an operator. syncs: what registries hold, by the uid of their resource."""
+    inputs = Inputs(
+        connectors={uid: resource for uid, resource in resources.items() if isinstance(resource, ConnectorResource)},
+        registries={uid: resource for uid, resource in resources.items() if isinstance(resource, RegistryResource)},
+        syncs=syncs or {},
+        namespaces={item.body["metadata"]["name"]: item.body["metadata"].get("labels") or {} for item in collected.of_kind("Namespace")},
+        secrets=secrets,
+    )
+    return Planner(gateway).plan(inputs, Published(), 0.0)
 
 
 def findings(
     configuration: OperatorConfiguration,
     collected: Collected,
-    resources: Mapping[str, ConnectorResource],
+    resources: Mapping[str, Resource],
     plans: Mapping[str, GatewayPlan],
     *,
     strict_references: bool,
 ) -> Iterable[Problem]:
-    """What the plans say against the connectors. strict_references: a Secret that is not in the input is an error, not a warning."""
+    """What the plans say against the resources. strict_references: a Secret that is not in the input is an error, not a warning."""
     for uid, resource in resources.items():
-        name = Name(CONNECTOR_KIND, resource.namespace, resource.name)
+        name = Name(resource.kind, resource.namespace, resource.name)
         where = collected.objects[name]
         verdicts = [(gateway, plan.verdicts[uid]) for gateway, plan in plans.items() if uid in plan.verdicts]
         if not verdicts:
@@ -216,7 +229,6 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.file, problem.line or 0, problem.column or 0))
 
 
-def _refers_into(collected: Collected, resource: ConnectorResource) -> bool:
-    """Whether every Secret that the connector names is in the input, so that what is wrong with it is wrong here."""
-    refs = resource.spec.secret_refs() if resource.spec else ()
-    return all(Name("Secret", resource.namespace, ref.name) in collected.objects for ref in refs)
+def _refers_into(collected: Collected, resource: Resource) -> bool:
+    """Whether every Secret that the resource names is in the input, so that what is wrong with it is wrong here."""
+    return all(Name("Secret", resource.namespace, ref.name) in collected.objects for ref in resource.secret_refs())

@@ -16,10 +16,9 @@ from junctor.api.connector_map import (
     Layout,
     credential_object,
     credential_object_name,
-    revision_of,
 )
-from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL
-from junctor.api.resources import ConnectorResource
+from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL, REGISTRY_ID_PREFIX, REGISTRY_KIND
+from junctor.api.resources import RegistryResource, Resource
 from junctor.cli.offline import (
     collect,
     config_option,
@@ -31,8 +30,10 @@ from junctor.cli.offline import (
     resources_of,
     snapshot_of,
 )
-from junctor.planning.inputs import CredentialVersion, SecretVersions
+from junctor.cli.registry_snapshots import Given, snapshots_option, syncs_of
+from junctor.planning.inputs import CredentialVersion, SecretVersions, SyncReport
 from junctor.planning.plan import GatewayPlan
+from junctor.reconcile.map_state import MapState
 
 #: What a credential's version is when no value is known: of the same form, and never that of a value.
 PLACEHOLDER: Final = "0" * 16
@@ -43,6 +44,7 @@ Examples:
   junctor render connectors/ > map.yaml
   junctor render connectors/ --with-credentials > map.yaml && junctor gateway --map file:map.yaml
   junctor render - --config operator.yaml < github.yaml
+  junctor render registry.yaml --registry-snapshot internal=snapshot.json.gz
 """
 
 
@@ -56,7 +58,10 @@ Examples:
     is_flag=True,
     help="Also print the credential Secrets, with the values of the Secrets among the manifests. Without: versions are sixteen zeros.",
 )
-def render(paths: tuple[str, ...], config: Path | None, namespace: str, map_name: str, with_credentials: bool) -> None:
+@snapshots_option
+def render(
+    paths: tuple[str, ...], config: Path | None, namespace: str, map_name: str, with_credentials: bool, snapshots: tuple[Given, ...]
+) -> None:
     """Print the connector map as YAML (ConfigMaps, with --with-credentials Secrets too), made by the operator's own planner.
 
     The same input gives the same output. Problems go to standard error; what is valid is printed nevertheless, with exit code 1.
@@ -66,24 +71,27 @@ def render(paths: tuple[str, ...], config: Path | None, namespace: str, map_name
     resources = resources_of(collected)
     snapshot = snapshot_of(collected, configuration)
     secrets = snapshot.inputs().secrets if with_credentials else _placeholders(resources)
+    syncs = syncs_of(snapshots, resources)
     plans: dict[str, GatewayPlan] = {}
     for gateway in configuration.gateways:
-        plan = plans[gateway.name] = plan_of(gateway, collected, resources, secrets)
+        plan = plans[gateway.name] = plan_of(gateway, collected, resources, secrets, syncs)
         values = snapshot.credential_values(plan.credentials) if with_credentials else {}
         _print(documents(gateway, plan, values))
     found = findings(configuration, collected, resources, plans, strict_references=with_credentials)
     problems = in_order([*collected.problems, *found])
     for problem in problems:
         click.echo(str(problem), err=True)
+    for note in _notes(plans, syncs):
+        click.echo(note, err=True)
     if any(problem.severity == "error" for problem in problems):
         sys.exit(1)
 
 
 def documents(gateway: GatewayConfiguration, plan: GatewayPlan, values: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
     """The objects of a map: head, shards in the order of their buckets, credential Secrets for `values`."""
-    layout = Layout.build(gateway.map, [entry.changed_at(1) for entry in plan.entries.values()])
-    entries = layout.entries()
-    head = Head(INSTALLATION, 1, 1, revision_of(entries.values()), len(entries), layout.refs())
+    state, _ = MapState(Layout(gateway.map, {})).successor(plan, 1)
+    layout = state.layout
+    head = Head(INSTALLATION, 1, 1, state.revision, state.connectors, layout.refs(), registries=plan.records)
     yield _object(gateway, "ConfigMap", gateway.map) | {"data": {HEAD_KEY: head.to_text()}}
     for bucket in sorted(layout.shards):
         shard = layout.shards[bucket]
@@ -102,11 +110,21 @@ def _object(gateway: GatewayConfiguration, kind: str, name: str) -> dict[str, An
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
 
 
-def _placeholders(resources: Mapping[str, ConnectorResource]) -> SecretVersions:
+def _notes(plans: Mapping[str, GatewayPlan], syncs: Mapping[str, SyncReport]) -> Iterator[str]:
+    """What is not in the map although it would be."""
+    published = {uid: verdict for plan in plans.values() for uid, verdict in plan.verdicts.items() if verdict.entry is not None}
+    for uid, verdict in published.items():
+        if isinstance(verdict.resource, RegistryResource) and uid not in syncs:
+            registry_id = verdict.id.removeprefix(REGISTRY_ID_PREFIX)
+            where = f"{REGISTRY_KIND} {verdict.resource.namespace}/{verdict.resource.name}"
+            yield f"note: {where}: its servers are not in the map; give them with --registry-snapshot {registry_id}=FILE"
+
+
+def _placeholders(resources: Mapping[str, Resource]) -> SecretVersions:
     """Every reference as if it were resolved."""
     versions: dict[tuple[str, str], dict[str, CredentialVersion]] = {}
     for resource in resources.values():
-        for ref in resource.spec.secret_refs() if resource.spec else ():
+        for ref in resource.secret_refs():
             versions.setdefault((resource.namespace, ref.name), {})[ref.key] = CredentialVersion(PLACEHOLDER, 0)
     return versions
 

@@ -1,7 +1,6 @@
 """A client of the MCP Registry API (v0.1, and v0 where the base URL says so), patient with registries that differ or fail."""
 
 import asyncio
-import json
 import random
 import re
 import ssl
@@ -10,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
+from junctor.registry.bodies import STRING, read_json
 from junctor.registry.errors import NotARegistry, QueryRefused, RegistryError, RegistryRateLimited, RegistryUnauthorized
 from junctor.registry.fetch import Answer, Fetcher
 
@@ -24,7 +24,6 @@ _LONGEST_BACKOFF: Final = 30.0
 _MAX_CURSOR: Final = 4096
 #: Values in one answer: what a few MiB of `{},{},...` become in memory is bounded by it. A page of a real registry has 30,000.
 _MAX_VALUES: Final = 1_000_000
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,16 @@ class Page:
     next_cursor: str | None
     date: datetime | None
     requests: int
+
+
+class Pages(Protocol):
+    """What can be walked over: a registry, or a file with what it held."""
+
+    async def page(
+        self, cursor: str | None = None, *, updated_since: str | None = None, search: str | None = None, latest: bool = True
+    ) -> Page:
+        """As of RegistryClient."""
+        ...
 
 
 class RegistryClient:
@@ -165,8 +174,8 @@ def _parsed(answer: Answer) -> Any:
     if _too_many_values(answer.body):
         raise RegistryError(f"{answer.url} has more than {_MAX_VALUES} values in one answer; lower spec.sync.pageSize")
     try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError):
+        return read_json(answer.body)
+    except ValueError:
         # What calls itself JSON was cut or garbled on its way; the rest is a web page, which stays one.
         said = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON: {answer.excerpt}"
         raise NotARegistry(said, transient="json" in answer.kind) from None
@@ -176,7 +185,7 @@ def _too_many_values(body: bytes) -> bool:
     def values(text: bytes) -> int:
         return sum(map(text.count, (b",", b"{", b"[")))
 
-    return values(body) > _MAX_VALUES and values(_STRING.sub(b"", body)) > _MAX_VALUES
+    return values(body) > _MAX_VALUES and values(STRING.sub(b"", body)) > _MAX_VALUES
 
 
 def _listing(answer: Answer, body: Any) -> tuple[Sequence[Any], str | None]:

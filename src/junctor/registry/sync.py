@@ -14,7 +14,7 @@ from junctor.api.conditions import Finding, Reason, SkipReason
 from junctor.api.connector_map import Entry, canonical, sha256
 from junctor.api.discovered import Discovered, names_credential
 from junctor.registry.changes import CannotTell, Outcomes, outcomes_since
-from junctor.registry.client import RegistryClient
+from junctor.registry.client import Pages, RegistryClient
 from junctor.registry.errors import QueryRefused, RegistryError
 from junctor.registry.mapping import MappingRules, Skipped, unavailable
 from junctor.registry.walk import EXAMPLES, Walk, WalkLoops, example
@@ -100,7 +100,7 @@ class RegistrySync:
 
     # --- whole walks ------------------------------------------------------------------------------------------------------------------
 
-    async def full(self, client: RegistryClient) -> SyncResult:
+    async def full(self, client: Pages) -> SyncResult:
         """Walk over the whole registry, or on from where the last walk broke."""
         walk = self._resumed() or Walk(self.rules, self._entries)
         self._broken = None
@@ -121,7 +121,7 @@ class RegistrySync:
             return None
         return self._broken[0]
 
-    async def _walk(self, client: RegistryClient, walk: Walk) -> None:
+    async def _walk(self, client: Pages, walk: Walk) -> None:
         search = self.rules.filter.search
         page = await client.page(walk.cursor, search=search)
         if not walk.began:
