@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from junctor.registry.bodies import STRING, read_json
+
+
+@pytest.mark.parametrize("text", ['{"servers": [{"a": "\\"]["}], "metadata": {}}', "[]", "5", '"x"', "null", '[1e999, -0, "\\ud800"]'])
+def test_json_is_read_as_it_is(text: str) -> None:
+    assert read_json(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize("deep", ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000, '[{"a]":"}"},' * 5000 + "1" + "]" * 5000])
+def test_what_is_too_deep_is_left_out_and_the_rest_is_read(deep: str) -> None:
+    found = read_json(f'{{"servers": [{{"name": "a"}}, {{"name": "b", "_meta": {deep}, "more": 1}}, "c"], "metadata": {{}}}}'.encode())
+    assert found["servers"][0] == {"name": "a"}
+    assert (found["servers"][1]["name"], found["servers"][1]["more"], found["servers"][2]) == ("b", 1, "c")
+    assert found["metadata"] == {}
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "-" + "1" * 5000])
+def test_a_number_that_is_too_long_is_left_out(number: str) -> None:
+    assert read_json(f'[1, {number}, {{"a": {number}}}, "{number}"]'.encode()) == [1, None, {"a": None}, number]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"<html>", b'{"servers": [', b"[" * 5000, b"]" * 5000, b"[" * 5000 + b"}" * 5000, b'["a', b"1" * 5000 + b"x", b"\xff\xfe",
+        b"[" * 100_000 + b"1", b'{"a": ' + b"[" * 5000 + b"]" * 4999 + b"}",
+    ],
+)  # fmt: skip
+def test_other_bodies_are_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  its message is not shown
+        read_json(body)
+
+
+@pytest.mark.parametrize("unit", [b'\\"', b"\\", b'"', b'"\\', b"[", b"{", b"9", b'[""', b"[]"])
+def test_megabytes_that_are_no_json_are_answered(unit: bytes) -> None:
+    body = b'["' + unit * (4_000_000 // len(unit))
+    with pytest.raises(ValueError):  # noqa: PT011  its message is not shown
+        read_json(body)
+    STRING.sub(b"", body)
