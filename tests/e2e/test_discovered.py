@@ -1,6 +1,7 @@
 """Servers of a registry, called through a real gateway process whose map a test writes by hand."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.support.recording import Recording
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond
 from tests.unit.gateway.maps import MAP, bearer, discovered, head_of, layout_of, registry
 
+PAGE = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text("utf-8")
 WEATHER = "mcp::internal::io.github.acme/weather"
 KEY, TOKEN = "3f7a000000000000.1b2c000000000000", "2f7a000000000000.1b2c000000000000"
 SECRETS = {KEY: "hunter2", TOKEN: "s3cr3t"}
@@ -177,6 +179,23 @@ async def test_what_may_not_be_reached_gets_nothing(
         await client.responses.create(model=shared.plays(ANSWER), tools=[mcp_tool(WEATHER)], input="hi")
     assert caught.value.status_code == 424
     assert not seen.requests
+
+
+async def test_the_catalog_is_as_the_page_shows_it(shared: Gateway) -> None:
+    shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.S)]
+    connector = next(item for item in shown if item.get("object") == "connector")
+    registries = next(item for item in shown if item.get("data", [{}])[0].get("object") == "registry")
+    entry = registry(
+        registry={"id": "internal", "url": "https://registry.acme.com"},
+        tools=connector["tools"],
+        approval=connector["approval"],
+        origin={**connector["origin"], "uid": "u", "generation": 1},
+    )
+    await shared.serve(entry, discovered(title=connector["title"], description=connector["description"]))
+    assert await shared.get(f"connectors/{WEATHER}") == connector
+    assert await shared.get("registries") == registries
+    assert await shared.get("registries/internal") == registries["data"][0]
+    assert (await shared.get("connectors?registry_id=internal"))["data"] == [connector]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ MODEL_SAYS: Mapping[Row, Round] = {
 OTHER_PATHS: Mapping[Row, tuple[str, str]] = {
     (404, "not_found", "response_id"): ("GET", "/responses/resp_1"),
     (404, "connector_not_found", "id"): ("GET", "/connectors/nobody"),
+    (404, "registry_not_found", "id"): ("GET", "/registries/nobody"),
     (404, "unknown_url", ""): ("POST", "/response"),
     (405, "method_not_allowed", ""): ("GET", "/responses"),
 }
