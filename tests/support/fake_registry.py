@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import socket
 import ssl
 import threading
 from bisect import bisect_right
@@ -143,18 +144,19 @@ class FakeRegistry:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
         if self._tls and tls:
             self._tls.load_cert_chain(*tls)
-        self._loop = asyncio.new_event_loop()
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._connected, "127.0.0.1", port, ssl=self._tls))
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}{prefix}"
-        self._thread = threading.Thread(target=self._run, name="fake registry")
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._socket.getsockname()[1]}{prefix}"
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="fake registry")
         self._connections: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._started.wait()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     @property
@@ -172,22 +174,23 @@ class FakeRegistry:
         self.rows = [_not_latest(known) if row.latest and known.name == row.name else known for known in others] + [row]
 
     def set_status(self, name: str, status: str, *, updated: float, version: str | None = None) -> None:
-        """Make a server, or one version of it, active, deprecated or deleted."""
-        chosen = {row for row in self.rows if row.name == name and version in (None, row.version)}
-        self.rows = [_changed(row, status=status, updated=updated) if row in chosen else row for row in self.rows]
+        """Make a server, or one version of it, active, deprecated or deleted. The latest is one that is not deleted, if there is one."""
+        mine = [row for row in self.rows if row.name == name]
+        mine = [_changed(row, status=status, updated=updated) if version in (None, row.version) else row for row in mine]
+        latest = max(mine, key=lambda row: (row.status != "deleted", row.latest, row.updated))
+        mine = [_changed(row, latest=row is latest) if row.latest != (row is latest) else row for row in mine]
+        self.rows = [*(row for row in self.rows if row.name != name), *mine]
 
     # --- the server
 
-    def _run(self) -> None:
-        try:
-            self._loop.run_forever()
-        finally:
-            self._server.close()
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with await asyncio.start_server(self._connected, sock=self._socket, ssl=self._tls):
+            self._started.set()
+            await self._stop.wait()
             for task in self._connections:
                 task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*self._connections, return_exceptions=True))
-            self._loop.run_until_complete(self._server.wait_closed())
-            self._loop.close()
+            await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -318,7 +321,7 @@ class FakeRegistry:
             rows = [
                 row
                 for row in known
-                if (since is None or row.updated > since)
+                if (since is None or round(row.updated, 6) > round(since, 6))  # times are told in microseconds
                 and (not latest or row.latest)
                 and (deleted or row.status != "deleted")
                 and search in row.name.lower()
