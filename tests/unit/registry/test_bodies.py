@@ -3,6 +3,8 @@ import json
 import pytest
 
 from junctor.registry.bodies import STRING, read_json
+from junctor.registry.client import RegistryClient
+from tests.support.fake_registry import FakeRegistry, Status
 
 
 @pytest.mark.parametrize("text", ['{"servers": [{"a": "\\"]["}], "metadata": {}}', "[]", "5", '"x"', "null", '[1e999, -0, "\\ud800"]'])
@@ -41,3 +43,13 @@ def test_megabytes_that_are_no_json_are_answered(unit: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  its message is not shown
         read_json(body)
     STRING.sub(b"", body)
+
+
+async def test_a_deep_record_does_not_lose_the_others_of_its_page() -> None:
+    deep = '{"name": "a/deep", "_meta": ' + "[" * 5000 + "]" * 5000 + "}"
+    body = f'{{"servers": [{{"name": "a/first"}}, {deep}, {{"name": "a/last"}}], "metadata": {{"count": 3}}}}'.encode()
+    with FakeRegistry() as registry:
+        registry.fault = lambda _: Status(200, body)
+        async with RegistryClient(registry.url) as client:
+            page = await client.page()
+    assert [record["name"] for record in page.records] == ["a/first", "a/deep", "a/last"]
