@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from junctor.api.configuration import OperatorConfiguration, parse_configuration
-from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL
+from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL, REGISTRY_CRD
 from junctor.cli.gateway import gateway as gateway_command
 from junctor.cli.operator import operator as operator_command
 from junctor.gateway.configuration import RESERVED_HEADERS, GatewayConfiguration
@@ -217,14 +217,14 @@ def test_each_way_to_know_callers_has_its_option_its_files_and_its_permission(
     assert [binding["subjects"] for binding in bindings] == ([[account]] if reviews else [])
 
 
-def test_a_namespaced_installation_reads_nothing_of_the_cluster_but_the_crd() -> None:
+def test_a_namespaced_installation_reads_nothing_of_the_cluster_but_the_crds() -> None:
     objects = render_chart("somewhere", {**EVERYBODY, "operator": {"namespaces": ["team-a", "somewhere"]}})
 
     assert [rule for body in objects if body["kind"] == "ClusterRole" for rule in body["rules"]] == [
         {
             "apiGroups": ["apiextensions.k8s.io"],
             "resources": ["customresourcedefinitions"],
-            "resourceNames": [CONNECTOR_CRD],
+            "resourceNames": [CONNECTOR_CRD, REGISTRY_CRD],
             "verbs": ["get"],
         }
     ]

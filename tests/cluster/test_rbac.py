@@ -19,8 +19,11 @@ from tests.cluster.pods import GatewayPod
 from tests.cluster.processes import Process, gateway, operator
 from tests.cluster.release import Release, install_release
 from tests.cluster.resources import fresh_namespace
+from tests.support.fake_registry import FakeRegistry
+from tests.support.registry_data import PUBLISHED, servers
 
 CONNECTOR = f"{API_VERSION}/MCPConnector"
+REGISTRY = f"{API_VERSION}/MCPRegistry"
 #: More than these have to vanish at once before the operator holds the loss back and posts an Event about the map.
 MANY = 24
 #: Callers bring tokens of the cluster: the only way to know them for which the gateway needs a permission.
@@ -124,6 +127,7 @@ class Story:
         self.a_connector_changes()
         self.a_reference_is_missing()
         self.a_connector_is_disabled()
+        self.a_registry_is_read()
         for connector_map in self.release.maps.values():
             self.the_head_is_deleted(connector_map)
             self.a_shard_is_deleted(connector_map)
@@ -182,6 +186,14 @@ class Story:
         self.api.patch(CONNECTOR, "plain", {"spec": {"state": None}}, self.team)
         self._await("plain", "Ready", reason=None)
 
+    def a_registry_is_read(self) -> None:
+        metadata = {"name": "community", "namespace": self.team, "labels": {"story": self.team}}
+        with FakeRegistry(servers(10, mix=PUBLISHED)) as registry:
+            self.api.create({"apiVersion": API_VERSION, "kind": "MCPRegistry", "metadata": metadata, "spec": {"url": registry.url}})
+            self._await("community", "Ready", resource=REGISTRY)
+        self.api.delete(REGISTRY, "community", self.team)
+        wait_for(lambda: [head["registries"] for head in self._heads()] == [[], []], describe="the maps hold no registry")
+
     def the_head_is_deleted(self, connector_map: str) -> None:
         old = self._config_map(connector_map)["metadata"]["uid"]
         self.api.delete("v1/ConfigMap", connector_map, self.release.namespace)
@@ -234,19 +246,17 @@ class Story:
         spec["url"] = f"http://{name}.invalid/mcp"
         self.api.create({"apiVersion": API_VERSION, "kind": "MCPConnector", "metadata": metadata, "spec": spec})
 
-    def _await(self, name: str, kind: str, status: str = "True", reason: str | None = "") -> None:
+    def _await(self, name: str, kind: str, status: str = "True", reason: str | None = "", resource: str = CONNECTOR) -> None:
         """Wait for a condition of the current generation. reason: "" for any, None for any but Disabled."""
 
         def shown() -> bool:
-            connector = self.api.get(CONNECTOR, name, self.team)
+            connector = self.api.get(resource, name, self.team)
             condition = next(item for item in connector["status"]["conditions"] if item["type"] == kind)
             if condition.get("observedGeneration") != connector["metadata"]["generation"] or condition["status"] != status:
                 return False
             return bool(condition["reason"] != "Disabled" if reason is None else condition["reason"].startswith(reason))
 
-        wait_for(
-            shown, describe=lambda: f"{kind} of {name} is {status}: {self.api.get(CONNECTOR, name, self.team)}\n{self.operator.tail()}"
-        )
+        wait_for(shown, describe=lambda: f"{kind} of {name} is {status}: {self.api.get(resource, name, self.team)}\n{self.operator.tail()}")
 
     def _config_map(self, name: str) -> Object:
         return self.api.get("v1/ConfigMap", name, self.release.namespace)

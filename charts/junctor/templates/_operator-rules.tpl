@@ -1,7 +1,7 @@
 {{/* What the operator reads, in the whole cluster or in each namespace. */}}
 {{- define "junctor.readingRules" -}}
 - apiGroups: [junctor.dev]
-  resources: [mcpconnectors]
+  resources: [mcpconnectors, mcpregistries]
   verbs: [list, watch]
 # Of Secrets only those with the label junctor.dev/credentials are asked for; RBAC cannot express that.
 - apiGroups: [""]
@@ -9,10 +9,10 @@
   verbs: [list, watch]
 {{- end -}}
 
-{{/* Where the operator says what became of connectors. */}}
+{{/* Where the operator says what became of connectors and registries. */}}
 {{- define "junctor.reportingRules" -}}
 - apiGroups: [junctor.dev]
-  resources: [mcpconnectors/status]
+  resources: [mcpconnectors/status, mcpregistries/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [events]
