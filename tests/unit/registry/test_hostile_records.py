@@ -4,10 +4,12 @@ import copy
 import json
 from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from junctor.api.addresses import private_host
 from junctor.api.connector_map import Entry
 from junctor.registry.mapping import MappingRules, Skipped, map_server
 from junctor.registry.records import OFFICIAL_META, InvalidRecord, ServerRecord
@@ -150,3 +152,32 @@ def test_the_longest_texts_that_are_read_are_answered(unit: str) -> None:
     record = raw(*[remote(url, headers=headers, variables=variables)] * 32, title=unit * 20, description=value)
     for chosen in RULES:
         judged(record, chosen)
+
+
+PIECES = [
+    "a.acme.com",
+    "A.acme.com.",
+    "8.8.8.8",
+    "[2606:4700::1111]",
+    "10.0.0.1",
+    "localhost",
+    "[::1]",
+    "x",
+    "",
+    *"@:/?#.\\%[]",
+    ":443",
+    "%40",
+    "\t",
+    "\u3002",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=5).map("".join))
+def test_the_host_that_was_judged_is_the_one_that_is_called(rest: str) -> None:
+    record = raw(remote(f"https://{rest}"))
+    if isinstance(judged(record, RULES[0]), Entry):
+        called = httpx2.URL(f"https://{rest}")
+        assert not called.userinfo
+        assert private_host(called.host) == ""
+        entry = credentials(auth={"bearer": ref("token")}, hosts=[called.host])
+        assert isinstance(judged(record, rules(credentials=[entry])), Entry)
