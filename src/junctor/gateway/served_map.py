@@ -16,17 +16,10 @@ from typing import Any, Final, Self
 from junctor.api.connector_map import ConnectorMap, Entry, credentials_of, registry_entry_id, unknown_features
 from junctor.gateway.access import NOBODY, Subject, read_access
 from junctor.gateway.registries import Registry, is_host_allowed, is_registry
+from junctor.gateway.rejections import Rejection, bounded
 
 #: Ids that are sorted at one go, a few milliseconds.
 _SORT_STEP: Final = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A connector, or a registry with all its servers, that this pod does not use. reason: a sentence for the resource's status."""
-
-    id: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +92,13 @@ def _shared(credentials: tuple[str, ...]) -> tuple[str, ...]:
 class PreparedShard:
     """The connectors of one shard, and what of them concerns the whole map.
 
-    registries: whose entries are in this shard. inherits: the registries, by the ids of their entries, from which the connectors inherit;
-    None for one that is missing. discovered: how many of a registry's servers are here, by `access` too.
+    rejected: ids and reasons. registries: whose entries are in this shard. inherits: the registries, by the ids of their entries, from
+    which the connectors inherit; None for one that is missing. discovered: how many of a registry's servers are here, by `access` too.
     """
 
     connectors: Mapping[str, Connector] = field(repr=False)
     credentials: frozenset[str] = field(repr=False)
-    rejected: tuple[Rejection, ...] = ()
+    rejected: tuple[tuple[str, str], ...] = ()
     registries: Mapping[str, Registry] = field(default_factory=dict, repr=False)
     inherits: Mapping[str, Registry | None] = field(default_factory=dict, repr=False)
     discovered: Mapping[tuple[str, frozenset[Subject] | None], int] = field(default_factory=dict, repr=False)
@@ -130,7 +123,7 @@ class PreparedShard:
         return cls(
             connectors,
             frozenset(key for connector in connectors.values() for key in connector.credentials),
-            tuple(Rejection(key, connector.rejected) for key, connector in connectors.items() if connector.rejected),
+            tuple((key, connector.rejected) for key, connector in connectors.items() if connector.rejected),
             {entry.id: registries[entry.id] for entry in entries if is_registry(entry.id)},
             inherits,
             discovered,
@@ -236,11 +229,11 @@ class ServedMap:
         rejected = [rejection for shard in prepared.shards.values() for rejection in shard.rejected]
         for shard in prepared.shards.values():
             if missing & shard.credentials:
-                rejected += [Rejection(key, _MISSING) for key, c in shard.connectors.items() if not missing.isdisjoint(c.credentials)]
-        # What keeps all servers of a registry from being used is told once, not 80,000 times.
-        rejected += [Rejection(key, registry.rejected) for key, registry in prepared.registries.items() if registry.rejected]
-        rejected += [Rejection(key, _NO_REGISTRY) for key in sorted({key for key, _ in prepared.discovered} - prepared.registries.keys())]
-        return cls(prepared, credentials, applied_at, missing, tuple(sorted(rejected, key=lambda rejection: rejection.id)))
+                rejected += [(key, _MISSING) for key, c in shard.connectors.items() if not missing.isdisjoint(c.credentials)]
+        # What keeps all servers of a registry from being used is told once.
+        rejected += [(key, registry.rejected) for key, registry in prepared.registries.items() if registry.rejected]
+        rejected += [(key, _NO_REGISTRY) for key in {key for key, _ in prepared.discovered} - prepared.registries.keys()]
+        return cls(prepared, credentials, applied_at, missing, bounded(rejected))
 
     @property
     def sequence(self) -> int:

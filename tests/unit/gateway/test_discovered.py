@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from junctor.api.connector_map import ConnectorMap, Entry, Layout, Shard, bucket_of, read_map
 from junctor.gateway.map_loader import Clock, MapLoader
 from junctor.gateway.registries import Registry
+from junctor.gateway.rejections import MOST_OF_A_REGISTRY
 from junctor.gateway.served_map import Connector, PreparedMap, ServedMap
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, discovered, head_of, publish, registry
 
@@ -135,6 +136,23 @@ async def test_a_registry_that_is_not_understood_is_told_once() -> None:
 async def test_a_discovered_connector_that_is_not_understood_is_told_as_others_are() -> None:
     served = await served_map(registry(), discovered(**NEWER), discovered("io.github.acme/files"))
     assert [rejection["id"] for rejection in served.acknowledgement()["rejected"]] == [WEATHER]
+
+
+async def test_when_many_servers_of_a_registry_are_not_understood_a_few_are_named_and_all_are_counted() -> None:
+    odd = [discovered(f"io.github.acme/odd-{number}", headers=7) for number in range(30)]
+    rejected = (await served_map(registry(), *odd, content("a", headers=7))).rejected
+    assert [rejection.id for rejection in rejected][:2] == ["a", "mcp::internal"]
+    assert rejected[1].reason.startswith("30 of its servers are not used; of one of them: its headers")
+    assert len(rejected) == 2 + MOST_OF_A_REGISTRY
+
+
+async def test_a_missing_credential_of_all_servers_is_told_within_bounds() -> None:
+    many = [discovered(f"io.github.acme/s{number}", auth=bearer(KEY), hosts=["*"]) for number in range(30)]
+    served = await served_map(registry(), *many)
+    one = served.get(many[29]["id"])
+    assert one is not None
+    assert served.unavailable(one) == "CredentialMissing"
+    assert len(served.rejected) == 1 + MOST_OF_A_REGISTRY
 
 
 # --- a registry is no connector -----------------------------------------------------------------------------------------------------------
