@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "apikey": "Make an API key for a caller of a gateway.",
     "validate": "Check manifests as the API server and the operator would.",
     "render": "Print the connector map that manifests lead to.",
+    "registries": "Look into an MCP registry: which of its servers would become connectors.",
     "status": "Show what a running standalone serves, and what is wrong.",
     "version": "Print the version.",
 }

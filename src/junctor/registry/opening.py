@@ -1,6 +1,6 @@
 """A client of a registry as its resource describes it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from junctor.api.endpoint import SecretKeyRef
@@ -26,12 +26,14 @@ def request_headers(spec: MCPRegistrySpec, secret: SecretText) -> dict[str, str]
     return headers
 
 
-def open_registry(spec: MCPRegistrySpec, secret: SecretText, *, retries: int = RETRIES) -> RegistryClient:
-    """A client of the registry of a valid spec. retries: of each request."""
+def open_registry(
+    spec: MCPRegistrySpec, secret: SecretText, *, retries: int = RETRIES, headers: Mapping[str, str] | None = None
+) -> RegistryClient:
+    """A client of the registry of a valid spec. retries: of each request. headers: more of them. Raises ValueError for a bad CA bundle."""
     sync = spec.sync or Sync()
     return RegistryClient(
         spec.url,
-        headers=request_headers(spec, secret),
+        headers={**request_headers(spec, secret), **(headers or {})},
         tls=ssl_context(spec.tls.ca_bundle) if spec.tls else None,
         timeout=float(sync.timeout_seconds or TIMEOUT_SECONDS),
         page_size=sync.page_size or PAGE_SIZE,

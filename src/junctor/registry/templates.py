@@ -34,6 +34,11 @@ class Secret(NamedTuple):
 Parts = Sequence[str | Secret]
 
 
+def names_in(template: str) -> list[str]:
+    """The variables of a template, each once."""
+    return list(dict.fromkeys(_VARIABLE.findall(template)))
+
+
 def filled_url(template: str, variables: Mapping[str, Input], given: Mapping[str, Parts]) -> str:
     """A URL with its variables filled in; whether it is one is not checked. Raises Unusable."""
     parts, missing = _filled(template, variables, given, "its URL")
