@@ -48,7 +48,7 @@ def test_what_was_published_is_recalled_and_bound_as_it_was() -> None:
 
 
 def test_the_record_of_the_head_is_recalled() -> None:
-    memory = Discovered.recalled(RECORD, {})
+    memory = Discovered.recalled(RECORD, {ENTRIES[2].id: ENTRIES[2]})
     assert (memory.registry_id, memory.digest, memory.watermark) == ("internal", "sha256:ab", "2025-10-17T12:00:00Z")
     bare = Discovered.recalled({"id": "internal"}, {})
     assert (bare.digest, bare.watermark) == ("", "")
@@ -87,6 +87,10 @@ def test_an_entry_that_was_published_without_its_secret_asks_for_a_full_walk() -
     lost = bound(ENTRIES[0], {})
     memory = Discovered.recalled(RECORD, {lost.id: lost})
     assert (memory.watermark, memory.entries, memory.credentialed) == ("", {lost.id: lost}, frozenset())
+
+
+def test_a_map_that_lost_entries_asks_for_a_full_walk() -> None:
+    assert Discovered.recalled({**RECORD, "connectors": 2}, {ENTRIES[2].id: ENTRIES[2]}).watermark == ""
 
 
 def test_a_description_that_looks_like_an_entry_changes_nothing() -> None:
