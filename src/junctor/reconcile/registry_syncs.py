@@ -164,6 +164,7 @@ class _Syncing:
         full = self._is_asked() or time.time() >= self._full_due or not sync.can_be_incremental
         sync.accept_shrink = accepted
         began = time.monotonic()
+        await self._narrow(sync)
         try:
             async with self._client() as client:
                 result = await (sync.full(client) if full else sync.incremental(client))
@@ -189,6 +190,13 @@ class _Syncing:
             result.finding.message or result.finding.reason,
         )
         return result
+
+    async def _narrow(self, sync: RegistrySync) -> None:
+        """What new rules forbid goes before the registry is read, which may take long, or fail."""
+        await asyncio.to_thread(sync.narrow)
+        if sync.memory is not self.report.discovered:
+            self.report = replace(self.report, discovered=sync.memory, published=sync.counts.published, current=self._is_current())
+            self._wake()
 
     def _take(self, result: SyncResult) -> None:
         """Report a result, and decide when to sync next."""

@@ -11,13 +11,15 @@ from junctor.registry.client import RegistryClient
 from junctor.registry.mapping import MappingRules, Skipped, map_server
 from junctor.registry.records import InvalidRecord, ServerRecord
 from junctor.registry.versions import can_tell, is_newer
-from junctor.registry.walk import Walk, WalkLoops
+from junctor.registry.walk import Seen, Walk, WalkLoops
 
 #: Servers whose current version cannot be told from what has changed; beyond, a whole walk is cheaper.
 _MAX_DOUBTS: Final = 20
-_MAX_PAGES: Final = 1000
+#: As many changes are read again by a walk, which keeps less of each.
+_MAX_PAGES: Final = 100
 
-Outcomes = Mapping[str, Entry | Skipped]
+#: What became of each server that changed, by name.
+Outcomes = Mapping[str, Seen]
 
 
 class CannotTell(Exception):
@@ -41,18 +43,18 @@ class _Changed:
 async def outcomes_since(
     client: RegistryClient, since: str, rules: MappingRules, published: Mapping[str, Entry]
 ) -> tuple[Outcomes, datetime | None]:
-    """What becomes of each server that changed, by name, and the registry's clock at the beginning.
+    """What became of each server that changed, and the registry's clock at the beginning.
 
     Raises RegistryError, WalkLoops, and CannotTell when a whole walk is needed.
     """
     changed, date = await _rows(client, since, rules)
-    outcomes: dict[str, Entry | Skipped] = {}
+    outcomes: dict[str, Seen] = {}
     doubts: list[str] = []
     for name, rows in changed.items():
         entry = published.get(rules.id_of(name))
         current = None if entry is None else str(entry.content["version"])
         if rows.best is not None and _decides(rows.best, current):
-            outcomes[name] = map_server(rows.best, rules)
+            outcomes[name] = Seen(rows.best.version, rows.best.published_at, map_server(rows.best, rules))
         elif current in rows.deleted or (rows.best is not None and not _is_older(rows.best, current)):
             doubts.append(name)
     if len(doubts) > _MAX_DOUBTS:
@@ -60,7 +62,9 @@ async def outcomes_since(
     for name in doubts:
         walk = Walk(rules, published)
         walk.take(await client.versions(name), None)
-        outcomes[name] = walk.seen[name].outcome if name in walk.seen else Skipped(SkipReason.DELETED)
+        if name not in walk.seen and changed[name].best is not None:
+            raise CannotTell(f"{name} has changed, but its versions are not told")
+        outcomes[name] = walk.seen.get(name, Seen("", 0.0, Skipped(SkipReason.DELETED)))
     return outcomes, date
 
 
@@ -81,7 +85,7 @@ async def _rows(client: RegistryClient, since: str, rules: MappingRules) -> tupl
         if page.next_cursor is None:
             return changed, date
         if page.next_cursor in cursors:
-            raise WalkLoops("the registry names pages of changes that were read already")
+            raise WalkLoops("the registry leads from page to page of changes in a circle")
         cursors.add(page.next_cursor)
         if len(cursors) > _MAX_PAGES:
             raise CannotTell(f"more than {_MAX_PAGES} pages have changed")

@@ -22,6 +22,12 @@ class Grant:
     bearer: Secret | None
     variables: Mapping[str, Parts]
 
+    @property
+    def references(self) -> frozenset[str]:
+        """The secrets that it sends."""
+        values = [*(parts for _, parts in self.headers.values()), *self.variables.values(), (self.bearer,)]
+        return frozenset(part.reference for parts in values for part in parts if isinstance(part, Secret))
+
     @classmethod
     def of(cls, entry: Credentials, namespace: str) -> Self:
         """The grant of a valid entry. namespace: where its Secrets are."""

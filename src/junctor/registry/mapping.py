@@ -94,8 +94,21 @@ class MappingRules:
         return discovered_id(self.registry_id, name)
 
     def selects_name(self, name: str) -> bool:
-        """Whether the owner's globs let a server through."""
-        return (self.include is None or self.include.matches(name)) and not self.exclude.matches(name)
+        """Whether the owner's filter lets the servers of this name through."""
+        if (self.include is not None and not self.include.matches(name)) or self.exclude.matches(name):
+            return False
+        # Registries look into other fields as well, or ignore what they are asked for.
+        return (self.filter.search or "").lower() in name.lower()
+
+    def selects_status(self, status: str) -> bool:
+        """Whether the owner wants servers with this status in the registry."""
+        return status in (self.filter.statuses or ("active", "deprecated"))
+
+    @property
+    def transports(self) -> Mapping[str, str]:
+        """What the owner lets servers be called by, the best first: the map's word by the registry's."""
+        wanted = self.filter.transports
+        return {kind: named for kind, named in _TRANSPORTS.items() if not wanted or kind in wanted}
 
 
 def map_server(record: ServerRecord, rules: MappingRules) -> Entry | Skipped:
@@ -116,28 +129,26 @@ def map_server(record: ServerRecord, rules: MappingRules) -> Entry | Skipped:
     return skipped or Skipped(SkipReason.NO_REMOTE)
 
 
-def unavailable(entry: Entry, reason: SkipReason) -> Entry:
-    """What remains of a published entry that may not be called any more: listed, with the reason, and without address and credentials."""
+def unavailable(entry: Entry, reason: SkipReason, version: str = "") -> Entry:
+    """What remains of a published entry that may not be called any more: listed, with the reason, and without address and credentials.
+
+    version: the one that is the reason; "" when it is the published one, or not known.
+    """
     kept = {key: value for key, value in entry.content.items() if key in ("id", "title", "description", "version", "requires")}
-    return Entry.of(kept | {"available": False, "reason": str(reason)})
+    return Entry.of(kept | {"available": False, "reason": str(reason), "version": version or kept["version"]})
 
 
 def _filtered(record: ServerRecord, rules: MappingRules) -> Skipped | None:
     if record.status == "deleted":
         return Skipped(SkipReason.DELETED)
-    if not rules.selects_name(record.name) or record.status not in (rules.filter.statuses or ("active", "deprecated")):
-        return Skipped(SkipReason.FILTERED)
-    # Registries look into other fields as well, or ignore what they are asked for.
-    if (rules.filter.search or "").lower() not in record.name.lower():
+    if not rules.selects_name(record.name) or not rules.selects_status(record.status):
         return Skipped(SkipReason.FILTERED)
     return None
 
 
 def _candidates(record: ServerRecord, rules: MappingRules) -> tuple[list[Remote], Skipped | None]:
     """The remotes that may be used, the best first: streamable-http before sse, else as the publisher ordered them."""
-    wanted = rules.filter.transports
-    kinds = [kind for kind in _TRANSPORTS if not wanted or kind in wanted]
-    found = [remote for kind in kinds for remote in record.remotes if remote.type == kind]
+    found = [remote for kind in rules.transports for remote in record.remotes if remote.type == kind]
     if found or not record.remotes:
         return found, None
     offered = sorted({repr(remote.type[:40]) for remote in record.remotes})

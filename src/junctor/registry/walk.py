@@ -17,7 +17,7 @@ MAX_PAGES: Final = 20_000
 
 
 class WalkLoops(Exception):
-    """The registry leads the walk in a circle."""
+    """The registry leads the walk in a circle, or on without an end."""
 
 
 class Seen(NamedTuple):
@@ -53,8 +53,10 @@ class Walk:
         self.cursor = next_cursor
         if next_cursor is None:
             return
-        if next_cursor in self._cursors or self._idle > _MAX_IDLE_PAGES or self.pages >= MAX_PAGES:
-            raise WalkLoops(f"after page {self.pages} the registry names pages that were read already")
+        if next_cursor in self._cursors or self._idle > _MAX_IDLE_PAGES:
+            raise WalkLoops(f"page {self.pages} leads back to pages that were read already")
+        if self.pages >= MAX_PAGES:
+            raise WalkLoops(f"more than {MAX_PAGES} pages are not read")
         self._cursors.add(next_cursor)
 
     def _take(self, raw: Any) -> None:
@@ -98,13 +100,6 @@ class Walk:
         for name in sorted(self.seen):
             outcome = self.seen[name].outcome
             if isinstance(outcome, Entry):
-                yield name, outcome
-
-    def skipped(self) -> Iterator[tuple[str, Skipped]]:
-        """The others, in the order of the names."""
-        for name in sorted(self.seen):
-            outcome = self.seen[name].outcome
-            if isinstance(outcome, Skipped):
                 yield name, outcome
 
 

@@ -1,0 +1,64 @@
+"""What is to be published of a server, by what a registry says of it now and by what is published of it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from junctor.api.conditions import SkipReason
+from junctor.api.connector_map import Entry
+from junctor.registry.mapping import Skipped, unavailable
+from junctor.registry.versions import can_tell, is_newer
+from junctor.registry.walk import EXAMPLES, Seen
+
+#: What the owner's rules forbid takes effect at once, however many servers it concerns.
+FORBIDDEN: Final = frozenset({SkipReason.HOST_NOT_ALLOWED, SkipReason.INSECURE_URL, SkipReason.PRIVATE_ADDRESS})
+#: What a server that is published loses its address for and is still listed, so that its callers learn why.
+LISTED: Final = FORBIDDEN | {SkipReason.CONFIGURATION_REQUIRED, SkipReason.INVALID_RECORD, SkipReason.TOO_LARGE}
+
+
+def settled(seen: Seen, published: Entry | None) -> Entry | None:
+    """The entry of a server that was looked at, the published one where it says the same; None when it has none."""
+    entry = seen.outcome
+    if isinstance(entry, Skipped):
+        if published is None or entry.reason not in LISTED:
+            return None
+        entry = unavailable(published, entry.reason, seen.version)
+    return published if published is not None and published.digest == entry.digest else entry
+
+
+def is_lost(seen: Seen | None, published: Entry) -> bool:
+    """Whether a server could be called and can be no longer, for another reason than that it must not be. seen: None when it is gone."""
+    if not is_available(published):
+        return False
+    return seen is None or (isinstance(seen.outcome, Skipped) and seen.outcome.reason not in FORBIDDEN)
+
+
+def is_certain(seen: Seen, published: Entry) -> bool:
+    """Whether a version that was seen follows the published one, although more of the server's versions may come."""
+    version = str(published.content["version"])
+    return seen.version == version or (can_tell(seen.version, version) and is_newer(seen.version, 0.0, version, 0.0))
+
+
+def is_available(entry: Entry) -> bool:
+    """Whether a server may be called. Quotes within strings are escaped, so nothing else looks so."""
+    return '"available":true' in entry.body
+
+
+def available(entries: Mapping[str, Entry]) -> list[str]:
+    """The ids of the servers that may be called, in the order of their names."""
+    return sorted(connector_id for connector_id, entry in entries.items() if is_available(entry))
+
+
+class Tally:
+    """Counts skipped servers by reason, and names the first of them."""
+
+    def __init__(self) -> None:
+        self._counts: dict[SkipReason, tuple[int, tuple[str, ...]]] = {}
+
+    def add(self, reason: SkipReason, named: str) -> None:
+        """Count one. named: how a status names it."""
+        total, examples = self._counts.get(reason, (0, ()))
+        self._counts[reason] = total + 1, (*examples, named) if len(examples) < EXAMPLES else examples
+
+    def counts(self) -> Mapping[SkipReason, tuple[int, tuple[str, ...]]]:
+        """How many there are of each, with examples."""
+        return dict(self._counts)
