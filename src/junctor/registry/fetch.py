@@ -143,8 +143,8 @@ def _failure(error: httpx.TransportError, url: str) -> RegistryError:
         match cause:
             case ssl.SSLCertVerificationError():
                 return RegistryTLSFailed(f"the certificate of {url} is not valid: {printable(cause.verify_message)}")
-            case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-                break
+            case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLWantReadError() | ssl.SSLWantWriteError():
+                break  # the connection ended, or the handshake hangs: no verdict about TLS
             case ssl.SSLError():
                 return RegistryTLSFailed(f"no TLS connection to {url}: {cause.reason or 'the handshake failed'}")
             case socket.gaierror():
