@@ -20,7 +20,7 @@ RECORD: Mapping[str, Any] = {
     "uid": "u",
     "watermark": "2025-10-17T12:00:00Z",
     "filterDigest": "sha256:ab",
-    "connectors": 3,
+    "connectors": 1,
 }
 
 
