@@ -8,7 +8,8 @@ from junctor.api.configuration import GatewayConfiguration
 from junctor.api.connector_map import Entry, credential_version
 from junctor.api.resources import ConnectorResource
 from junctor.planning.inputs import CredentialVersion, Inputs, Published
-from junctor.planning.plan import GatewayPlan, Planner, Verdict
+from junctor.planning.plan import GatewayPlan, Planner
+from junctor.planning.verdicts import Verdict
 
 KEY = b"installation key"
 URL = "https://mcp.example.com/mcp"

@@ -8,7 +8,8 @@ from junctor.api.conditions import Reason
 from junctor.api.configuration import GatewayConfiguration
 from junctor.api.connector_map import CREDENTIALS_LIMIT, credentials_of
 from junctor.planning.inputs import Published
-from junctor.planning.plan import HOLD_SECONDS, Planner
+from junctor.planning.losses import HOLD_SECONDS
+from junctor.planning.plan import Planner
 from junctor.planning.references import GRACE_SECONDS
 from tests.unit.planning import Story, bearer, connector, gateway, ids, inputs, published, reason, secret, verdict
 

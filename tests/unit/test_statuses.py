@@ -7,8 +7,8 @@ import pytest
 
 from junctor.api.conditions import ConditionType, Finding, Reason, pending_conditions
 from junctor.api.resources import ConnectorResource
-from junctor.planning.plan import Verdict
 from junctor.planning.statuses import GatewayFindings, PodProgress, Progress, StatusUpdate, findings_of, programmed, ready, status_of
+from junctor.planning.verdicts import Verdict
 from tests.unit.planning import Story, bearer, connector, gateway, verdict
 
 NOW, LATER = "2025-02-01T00:00:00Z", "2025-02-02T00:00:00Z"

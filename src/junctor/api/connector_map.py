@@ -41,6 +41,8 @@ _MAX_BUCKETS: Final = 65536
 READ_ATTEMPTS: Final = 5
 #: `sha256:`, 64 hex digits and a line end.
 _DIGEST_LINE: Final = 72
+#: `sha256:` and two hex digits.
+_DIGEST_PART: Final = 9
 #: Up to so many changed entries are moved in the ordered digests one by one; beyond, sorting anew is cheaper.
 FEW_CHANGES: Final = 32
 
@@ -150,7 +152,11 @@ def revision_of_digests(digests: bytes) -> str:
 
 def digest_lines(entries: Iterable[Entry]) -> bytes:
     """The digests in order, each with a line end: records of _DIGEST_LINE bytes."""
-    return "".join(sorted(f"{entry.digest}\n" for entry in entries)).encode()
+    # In 256 parts: one sort of a hundred thousand would keep every other thread of the process waiting.
+    parts: dict[str, list[str]] = {}
+    for entry in entries:
+        parts.setdefault(entry.digest[:_DIGEST_PART], []).append(entry.digest)
+    return b"".join("".join(f"{digest}\n" for digest in sorted(parts[part])).encode() for part in sorted(parts))
 
 
 def replaced_digests(digests: bytes, gone: Iterable[str], come: Iterable[str]) -> bytes:
@@ -342,21 +348,14 @@ class Layout:
                 touched[bucket].pop(connector_id, None)
             else:
                 touched[bucket][connector_id] = entry
-        shards = dict(self.shards)
-        for bucket, entries in touched.items():
-            if entries:
-                shards[bucket] = Shard.of(self.map_name, bucket, entries.values())
-            else:
-                shards.pop(bucket, None)
-        layout = Layout(self.map_name, dict(sorted(shards.items())), self.buckets)
-        if layout._fits():
-            return layout
-        return Layout.build(self.map_name, layout.entries().values())
-
-    def _fits(self) -> bool:
-        total = sum(shard.size for shard in self.shards.values())
-        largest = max((shard.size for shard in self.shards.values()), default=0)
-        return largest <= SHARD_LIMIT and (self.buckets == 1 or total >= self.buckets * _SHARD_TARGET // 4)
+        untouched = {bucket: shard for bucket, shard in self.shards.items() if bucket not in touched}
+        # Before any text is made: a few buckets that are much too large would hold the whole map once more.
+        sizes = [shard.size for shard in untouched.values()] + [_text_size(entries.values()) for entries in touched.values() if entries]
+        if max(sizes, default=0) > SHARD_LIMIT or (self.buckets > 1 and sum(sizes) < self.buckets * _SHARD_TARGET // 4):
+            everything = [entry for shard in untouched.values() for entry in shard.entries.values()]
+            return Layout.build(self.map_name, everything + [entry for entries in touched.values() for entry in entries.values()])
+        made = {bucket: Shard.of(self.map_name, bucket, entries.values()) for bucket, entries in touched.items() if entries}
+        return Layout(self.map_name, dict(sorted((untouched | made).items())), self.buckets)
 
     def entries(self) -> dict[str, Entry]:
         """Every entry by id."""
@@ -369,6 +368,11 @@ class Layout:
 
 def _size(entry: Entry) -> int:
     return entry.size + 2
+
+
+def _text_size(entries: Iterable[Entry]) -> int:
+    """Bytes of a shard's text that holds these entries, at least one."""
+    return sum(map(_size, entries)) + 2
 
 
 def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str]) -> Layout:

@@ -1,65 +1,24 @@
 """The plan of one gateway: which entries its map should hold and what to say about each resource."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewayConfiguration
-from junctor.api.connector_map import (
-    CREDENTIAL_OBJECTS,
-    CREDENTIALS_LIMIT,
-    ENTRY_LIMIT,
-    Entry,
-    credential_object,
-    credentials_of,
-    reference_hash,
-)
-from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.api.connector_map import ENTRY_LIMIT, Entry, credentials_of
 from junctor.api.resources import RegistryResource, Resource
 from junctor.planning.acceptance import id_on, judge, refused
+from junctor.planning.credential_limits import beyond_limits
 from junctor.planning.entries import entry_of, registry_entry_of
-from junctor.planning.inputs import CredentialVersion, Inputs, Origin, Published, SyncReport
+from junctor.planning.inputs import CredentialVersion, Inputs, Origin, Published
+from junctor.planning.losses import Hold, Losses
 from junctor.planning.ownership import lost_to, owner
 from junctor.planning.references import RESOLVED, Resolution, hash_of, resolve
-from junctor.planning.registries import Binder, credentials_in, record_of
-
-#: Losing this many connectors at once, and more than half, without having seen their deletion, is held back for HOLD_SECONDS. So is the
-#: loss of all (two or more) at the start of the operator.
-HOLD_AT_LEAST: Final = 20
-HOLD_SECONDS: Final = 60.0
-
-#: What a credential's key and the JSON around it add to its value.
-_KEY_BYTES: Final = 40
+from junctor.planning.registries import Binder, record_of
+from junctor.planning.verdicts import Verdict
 
 _ACCEPTED: Final = Finding("True", Reason.ACCEPTED, "the resource is valid")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one gateway's plan says about one resource. entry: what the map should hold of it, or None. id: of that entry.
-
-    sync: how far the syncs of a registry are, None when it has not begun.
-    """
-
-    resource: Resource
-    id: str
-    accepted: Finding
-    resolved: Finding
-    entry: Entry | None = None
-    disabled: bool = False
-    available: bool = True
-    credentials: tuple[str, ...] = ()
-    sync: SyncReport | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A loss of connectors that is not believed yet."""
-
-    lost: int
-    of: int
-    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +65,17 @@ class Planner:
     _memo: dict[str, _Memo] = field(default_factory=dict)
     _missing_since: dict[str, float] = field(default_factory=dict)
     _binder: Binder = field(default_factory=Binder)
-    _loss_since: float | None = None
-    _starting: bool = True
+    _losses: Losses = field(default_factory=Losses)
+
+    @staticmethod
+    def effort(inputs: Inputs, published: Published) -> int:
+        """How many discovered entries `plan` may have to look at one by one."""
+        read = sum(len(report.discovered.credentialed) for report in inputs.syncs.values() if report.discovered)
+        return read + sum(
+            len(servers)
+            for entry_id, servers in published.discovered.items()
+            if published.records.get(entry_id, {}).get("uid") not in inputs.syncs
+        )
 
     def plan(self, inputs: Inputs, published: Published, now: float) -> GatewayPlan:
         """Make the plan. now: seconds of a monotonic clock."""
@@ -116,7 +84,7 @@ class Planner:
         kept = self._kept_ids(winners, verdicts, published)
         wake: list[float] = []
         resolved = {uid: self._decide(resource, inputs, published, now, wake) for uid, resource in winners.items()}
-        self._bound_credentials(resolved, inputs, published)
+        resolved.update(list(beyond_limits(resolved, inputs, published, self.gateway.name)))
         verdicts.update(resolved)
         entries = {v.id: v.entry for v in resolved.values() if v.entry is not None}
         origins = {
@@ -124,22 +92,22 @@ class Planner:
             for uid, v in resolved.items()
             if v.entry is not None
         }
-        held = self._hold(inputs, selected, published, kept, now)
+        missed, held = self._losses.held(inputs, selected, published, now)
         if held is not None and held.until != float("inf"):
             wake.append(held.until)
         credentials = {credential for verdict in resolved.values() if verdict.entry for credential in verdict.credentials}
         discovered = {
             v.id: known for uid, v in resolved.items() if v.entry is not None and (known := self._binder.servers(uid)) is not None
         }
-        for connector_id in kept:
+        for connector_id in (*kept, *missed):
             if connector_id not in entries:
                 entries[connector_id] = published.entries[connector_id]
                 origins[connector_id] = published.origins[connector_id]
                 credentials.update(credentials_of(published.entries[connector_id].content))
                 if connector_id in published.discovered:
                     discovered[connector_id] = published.discovered[connector_id]
-                    credentials.update(credentials_in(discovered[connector_id]))
-        self._forget(selected)
+                    credentials.update(self._binder.named(connector_id, discovered[connector_id]))
+        self._forget(selected, resolved, published)
         records = tuple(record_of(key, origins[key].uid, inputs, published, len(discovered[key])) for key in sorted(discovered))
         return GatewayPlan(entries, origins, verdicts, frozenset(credentials), held, min(wake, default=None), discovered, records)
 
@@ -220,7 +188,7 @@ class Planner:
         else:
             self._missing_since.pop(resource.uid, None)
             since = now
-        last = _last_credentials(resource, connector_id, published) if resource.uid in self._missing_since else {}
+        last = self._last_credentials(resource, connector_id, published) if resource.uid in self._missing_since else {}
         resolution = resolve(resource, refs, inputs.secrets, last, since, now)
         if resolution.until is not None:
             wake.append(resolution.until)
@@ -228,9 +196,8 @@ class Planner:
         entry = verdict.entry
         if entry is not None and entry.size > ENTRY_LIMIT:
             size = entry.size // 1024
-            verdict = _without_entry(
-                verdict, Reason.TOO_LARGE, f"needs {size} KiB in the map, at most {ENTRY_LIMIT // 1024}; shorten lists, headers or caBundle"
-            )
+            message = f"needs {size} KiB in the map, at most {ENTRY_LIMIT // 1024}; shorten lists, headers or caBundle"
+            verdict = verdict.without_entry(Reason.TOO_LARGE, message)
         if resolution.finding.ok and not isinstance(resource, RegistryResource):  # what is missing, and a registry, change by themselves
             self._memo[resource.uid] = _Memo(resource, places, versions, verdict)
         return verdict
@@ -248,61 +215,17 @@ class Planner:
         used = tuple(resolution.credentials[hash_of(resource, ref)] for ref in resource.secret_refs()) if complete else ()
         return Verdict(resource, connector_id, _ACCEPTED, resolution.finding, entry, available=complete, credentials=used)
 
-    def _bound_credentials(self, verdicts: dict[str, Verdict], inputs: Inputs, published: Published) -> None:
-        """Refuse the connectors whose credentials no longer fit: the published and older ones stay."""
-        if sum(version.size + _KEY_BYTES for keys in inputs.secrets.values() for version in keys.values()) <= CREDENTIALS_LIMIT:
-            return
-        sizes = _credential_sizes(inputs)
-        filled = [0] * CREDENTIAL_OBJECTS
-        held: set[str] = set()
+    def _last_credentials(self, resource: Resource, connector_id: str, published: Published) -> dict[str, str]:
+        """The published credentials of a resource, by reference."""
+        origin = published.origins.get(connector_id)
+        if origin is None or origin.uid != resource.uid:
+            return {}
+        credentials = credentials_of(published.entries[connector_id].content)
+        credentials += self._binder.named(connector_id, published.discovered.get(connector_id, {}))
+        return {credential.split(".")[0]: credential for credential in credentials}
 
-        def age(item: tuple[str, Verdict]) -> tuple[bool, str, str]:
-            uid, verdict = item
-            incumbent = published.origins.get(verdict.id)
-            return incumbent is None or incumbent.uid != uid, verdict.resource.created, uid
-
-        for uid, verdict in sorted(verdicts.items(), key=age):
-            new = [credential for credential in set(verdict.credentials) if credential not in held]
-            after = list(filled)
-            for credential in new:
-                after[credential_object(credential)] += sizes.get(credential, 0)
-            if any(size > CREDENTIALS_LIMIT for size in after):
-                message = f"the credentials of gateway {self.gateway.name} would exceed {CREDENTIALS_LIMIT // 1024} KiB in one Secret"
-                verdicts[uid] = _without_entry(verdict, Reason.CREDENTIALS_TOO_LARGE, f"{message}; use smaller Secret values")
-                continue
-            filled = after
-            held.update(new)
-
-    def _hold(self, inputs: Inputs, selected: Mapping[str, Resource], published: Published, kept: list[str], now: float) -> Hold | None:
-        """Add to `kept` what is lost without having been deleted: for ever while nobody knows, for HOLD_SECONDS when it is much."""
-        unknown = [
-            connector_id
-            for connector_id, origin in published.origins.items()
-            if origin.uid not in selected and not (inputs.registries_known if _is_registry(connector_id) else inputs.connectors_known)
-        ]
-        kept.extend(unknown)
-        lost = [
-            connector_id
-            for connector_id, origin in published.origins.items()
-            if origin.uid not in selected and origin.uid not in inputs.deleted and connector_id not in unknown
-        ]
-        gone, total = _servers(lost, published), _servers(published.origins, published)
-        much = gone >= HOLD_AT_LEAST and 2 * gone > total
-        # At the start the loss of all is more likely a wrong --namespace or selector than a deletion that nobody watched.
-        everything = self._starting and gone == total > 1
-        if not much and not everything:
-            self._loss_since, self._starting = None, self._starting and bool(unknown)
-            return Hold(_servers(unknown, published), total, float("inf")) if unknown else None
-        if self._loss_since is None:
-            self._loss_since = now
-        until = self._loss_since + HOLD_SECONDS
-        if now >= until:
-            return None  # remembered until the map without them is published: a failed write must not hold them again
-        kept.extend(lost)
-        return Hold(gone, total, until)
-
-    def _forget(self, selected: Mapping[str, Resource]) -> None:
-        self._binder.forget(selected)
+    def _forget(self, selected: Mapping[str, Resource], resolved: Mapping[str, Verdict], published: Published) -> None:
+        self._binder.forget({uid for uid, verdict in resolved.items() if verdict.entry is not None}, published)
         for memory in (self._judged, self._memo, self._missing_since):
             for uid in [uid for uid in memory if uid not in selected]:
                 del memory[uid]
@@ -310,15 +233,6 @@ class Planner:
 
 def _versions(refs: tuple[tuple[tuple[str, str], str], ...], inputs: Inputs) -> tuple[CredentialVersion | None, ...]:
     return tuple(inputs.secrets.get(secret, {}).get(key) for secret, key in refs)
-
-
-def _is_registry(connector_id: str) -> bool:
-    return connector_id.startswith(REGISTRY_ID_PREFIX)
-
-
-def _servers(ids: Collection[str], published: Published) -> int:
-    """How many connectors are behind entries that were made of resources: a registry counts with its servers."""
-    return len(ids) + sum(len(published.discovered[key]) for key in ids if key in published.discovered)
 
 
 def _immutable_id(resource: Resource, connector_id: str, former: tuple[str, Origin] | None) -> Finding | None:
@@ -332,25 +246,3 @@ def _immutable_id(resource: Resource, connector_id: str, former: tuple[str, Orig
         Reason.ID_IMMUTABLE,
         f"the id would change from {former[0]!r} to {connector_id!r}; restore it, or create a second resource and delete this one",
     )
-
-
-def _without_entry(verdict: Verdict, reason: Reason, message: str) -> Verdict:
-    return Verdict(verdict.resource, verdict.id, refused(reason, message), verdict.resolved)
-
-
-def _last_credentials(resource: Resource, connector_id: str, published: Published) -> dict[str, str]:
-    origin = published.origins.get(connector_id)
-    if origin is None or origin.uid != resource.uid:
-        return {}
-    credentials = credentials_of(published.entries[connector_id].content)
-    credentials += credentials_in(published.discovered.get(connector_id, {}))
-    return {credential.split(".")[0]: credential for credential in credentials}
-
-
-def _credential_sizes(inputs: Inputs) -> dict[str, int]:
-    """Bytes of every credential that could be published, its key's included."""
-    return {
-        f"{reference_hash(namespace, name, key)}.{version.version}": version.size + _KEY_BYTES
-        for (namespace, name), keys in inputs.secrets.items()
-        for key, version in keys.items()
-    }

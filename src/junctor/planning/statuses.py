@@ -9,7 +9,7 @@ from junctor.api.connector_map import Entry, registry_entry_id
 from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.resources import RegistryResource, Resource
 from junctor.planning.inputs import SyncReport, origin_of
-from junctor.planning.plan import Verdict
+from junctor.planning.verdicts import Verdict
 
 #: Reasons of Accepted=False that nothing but a person changes (kstatus: Stalled).
 PERMANENT: Final = frozenset(

@@ -1,10 +1,14 @@
 """Everything that the loop keeps for one gateway."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
 from junctor.api.configuration import GatewayConfiguration
-from junctor.planning.plan import GatewayPlan, Hold, Planner
+from junctor.planning.inputs import Inputs
+from junctor.planning.losses import Hold
+from junctor.planning.plan import GatewayPlan, Planner
+from junctor.reconcile.map_state import MANY
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.reporter import GatewayView
 from junctor.reconcile.signaller import Signaller
@@ -31,6 +35,15 @@ class GatewayState:
         if self.signaller.all_acknowledged(self.publisher.sequence):
             return 0.0
         return self.published_at + SETTLE_SECONDS - now
+
+    async def make_plan(self, inputs: Inputs, now: float) -> GatewayPlan:
+        """Plan on what is published. In a thread where that is long work: the loop has other things to do."""
+        published = self.publisher.published
+        if self.planner.effort(inputs, published) > MANY:
+            self.plan = await asyncio.to_thread(self.planner.plan, inputs, published, now)
+        else:
+            self.plan = self.planner.plan(inputs, published, now)
+        return self.plan
 
     @property
     def may_clean_up(self) -> bool:

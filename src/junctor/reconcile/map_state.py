@@ -87,7 +87,7 @@ class MapState:
             changes.update(changed)
             if registry in plan.discovered:
                 discovered[registry] = _applied(before, changed)
-                since[registry] = sequence if changed else self.discovered_since.get(registry, sequence)
+                since[registry] = sequence if changed else self.discovered_since.get(registry, 0)
         layout = self.layout.replace(changes) if changes else self.layout
         records = {f"{REGISTRY_ID_PREFIX}{record['id']}": record for record in plan.records}
         successor = MapState(

@@ -18,6 +18,7 @@ from junctor.api.connector_map import (
     Entry,
     Head,
     Layout,
+    Shard,
     ShardRef,
     credential_object,
     installation_of,
@@ -132,8 +133,7 @@ class MapPublisher:
                 await asyncio.to_thread(self._remember, head, shards)
             elif head.data.get(HEAD_KEY) != self.head.to_text():
                 await asyncio.to_thread(self._follow, head, shards, self.head)
-        whole = {shard.name: light(shard) for shard in shards if is_whole(shard)}
-        broken = {shard.name: light(shard) for shard in shards if shard.name not in whole}
+        whole, broken = await asyncio.to_thread(_sorted_out, shards)
         self._stored = Stored(head, whole, broken, {item.number: item for item in credentials}, self._stored.gone)
         self.loaded = True
 
@@ -283,18 +283,19 @@ class MapPublisher:
         self._checkpoint("shards")
         bound = asyncio.Semaphore(_PARALLEL_WRITES)
 
-        async def write(name: str, text: str) -> None:
+        async def write(shard: Shard) -> None:
+            name = shard.ref.name
             async with bound:
                 if name in self._stored.broken:
                     broken = self._stored.broken.pop(name)
                     self._stored.gone.add(broken.uid)
                     await self._objects.delete_shard(broken)
-                self._stored.shards[name] = light(await self._objects.create_shard(name, text))
+                self._stored.shards[name] = light(await self._objects.create_shard(name, shard.text))
 
         try:
             async with asyncio.TaskGroup() as group:
                 for shard in missing:
-                    group.create_task(write(shard.ref.name, shard.text))
+                    group.create_task(write(shard))
         except* PortError as failed:
             raise failed.exceptions[0] from failed
 
@@ -363,6 +364,15 @@ class MapPublisher:
         return any(name not in current for name in (*self._stored.shards, *self._stored.broken)) or any(
             not stored.all_keys <= plan.credentials for stored in self._stored.credentials.values()
         )
+
+
+def _sorted_out(shards: Sequence[StoredObject]) -> tuple[dict[str, StoredObject], dict[str, StoredObject]]:
+    """The shards that hold what their names say, and the others; without their texts."""
+    whole: dict[str, StoredObject] = {}
+    broken: dict[str, StoredObject] = {}
+    for shard in shards:
+        (whole if is_whole(shard) else broken)[shard.name] = light(shard)
+    return whole, broken
 
 
 class ForeignMap(PortError):

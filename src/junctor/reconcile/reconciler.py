@@ -220,12 +220,15 @@ class Reconciler:
         for gateway in self._gateways:
             for uid, verdict in gateway.plan.verdicts.items() if gateway.plan and gateway.publisher.loaded else ():
                 resource = verdict.resource
-                if isinstance(resource, RegistryResource) and verdict.entry is not None and uid not in wanted:
-                    published = gateway.publisher.published
-                    record = published.records.get(verdict.id, {})
-                    remembered = published.discovered.get(verdict.id, {}) if record.get("uid") == uid else {}
-                    tracked = self.snapshot.tracked(uid)
-                    wanted[uid] = Wanted(resource, tracked.status if tracked else {}, record, remembered)
+                if not isinstance(resource, RegistryResource) or verdict.entry is None:
+                    continue
+                record = gateway.publisher.published.records.get(verdict.id, {})
+                own = record.get("uid") == uid
+                servers = gateway.publisher.published.discovered.get(verdict.id, {}) if own else {}
+                if uid in wanted and len(servers) <= len(wanted[uid].published):
+                    continue  # the gateway that knows most is the memory
+                tracked = self.snapshot.tracked(uid)
+                wanted[uid] = Wanted(resource, tracked.status if tracked else {}, record if own else {}, servers)
         return wanted
 
     async def _tidy_up(self) -> None:
@@ -271,8 +274,7 @@ class Reconciler:
         try:
             if not publisher.loaded:
                 await publisher.load()
-            plan = gateway.planner.plan(inputs, publisher.published, now)
-            gateway.plan = plan
+            plan = await gateway.make_plan(inputs, now)
             self._note_hold(gateway, plan)
             if publisher.head is None and not gateway.surveyed:
                 await gateway.signaller.survey(deadline=_SURVEY_SECONDS)
@@ -295,7 +297,7 @@ class Reconciler:
         except PortError as error:
             publisher.failure = publisher.failure_of(error)
             if not publisher.loaded:  # a map that cannot be read must not keep the other gateways' statuses from being written
-                gateway.plan = gateway.planner.plan(inputs, publisher.published, now)
+                await gateway.make_plan(inputs, now)
             logger.error("map %s/%s not published, trying again: %s", gateway.configuration.namespace, gateway.configuration.map, error)
             return False
         if plan.wake_at is not None:

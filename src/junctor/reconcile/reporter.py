@@ -8,8 +8,9 @@ from typing import Any, Final
 from junctor.api.conditions import ConditionType, Finding
 from junctor.api.connector_map import Entry
 from junctor.api.resources import Resource
-from junctor.planning.plan import GatewayPlan, Verdict
+from junctor.planning.plan import GatewayPlan
 from junctor.planning.statuses import GatewayFindings, PodProgress, Progress, findings_of, status_of
+from junctor.planning.verdicts import Verdict
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import junctor.planning.plan as planning
+import junctor.planning.losses as losses
 import junctor.reconcile.reconciler as module
 from junctor.api.connector_map import HEAD_KEY, Head, MapUnreadable
 from junctor.reconcile.ports import Acknowledgement, Unavailable
@@ -318,7 +318,7 @@ async def test_loss_of_most_connectors_without_deletions_is_held_with_an_event_a
         await until(lambda: any(event[2] == "ConnectorLossHeld" for event in world.sink.events))
         await world.settled()
         assert world.served == 40
-        monkeypatch.setattr(planning, "HOLD_SECONDS", 0.0)
+        monkeypatch.setattr(losses, "HOLD_SECONDS", 0.0)
         world.loop.wake()
         await until(lambda: world.served == 1)
     assert sum(event[2] == "ConnectorLossHeld" for event in world.sink.events) == 1
