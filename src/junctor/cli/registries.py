@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from junctor.api.connector_map import Entry
-from junctor.cli.registry_details import details_of, read_versions, report
+from junctor.cli.registry_details import details_of, read_records, report
 from junctor.cli.registry_listing import Listing, Server, list_servers
 from junctor.cli.registry_source import Options, Source, source_options
 from junctor.cli.status import table
@@ -132,7 +132,7 @@ def show(words: tuple[str, ...], options: Options, version: str | None, output: 
     """Show the server NAME of the registry at URL: its versions, where it runs, what it needs, and the credentials block for that."""
     url, name = _address(words, options)
     source = Source.of(url, options)
-    known = _asked(source, options, lambda client: read_versions(client, name, version))
+    known = _asked(source, options, lambda client: read_records(client, name, version))
     found = details_of(known, name, version, source)
     if output == "text":
         for line in report(found):
@@ -172,7 +172,7 @@ def _asked(source: Source, options: Options, ask: Callable[[Any], Coroutine[Any,
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+        raise click.ClickException(f"{error.filename or 'the snapshot'}: {error.strerror}") from error
 
 
 def _address(words: Sequence[str], options: Options) -> tuple[str | None, str]:

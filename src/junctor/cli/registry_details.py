@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -26,27 +26,36 @@ _TRANSPORTS = ("streamable-http", "sse")
 _MOST_PACKAGES = 32
 
 
-async def read_versions(client: RegistryClient, name: str, version: str | None) -> Sequence[Any]:
-    """The records of all versions of a server, and of one that is only told when asked for. Raises RegistryError."""
+class Records(NamedTuple):
+    """What a registry says of a server. versions: a record of each. current: the one that it calls the latest, None when it does not say."""
+
+    versions: Sequence[Any]
+    current: Any
+
+
+async def read_records(client: RegistryClient, name: str, version: str | None) -> Records:
+    """The records of a server; a version that is only told when asked for is among them, such as a deleted one. Raises RegistryError."""
     known = list(await client.versions(name))
-    if version is not None and version not in (_version(raw) for raw in known):
+    if version is not None and version not in map(_version, known):
         one = await client.server(name, version)
         known += [] if one is None else [one]
-    return known
+    return Records(known, await client.server(name))
 
 
-def details_of(records: Sequence[Any], name: str, version: str | None, source: Source) -> dict[str, Any]:
+def details_of(records: Records, name: str, version: str | None, source: Source) -> dict[str, Any]:
     """All that is to say, as JSON values. version: as asked for. Raises ClickException when there is no such server or version."""
+    known = records.versions
     walk = Walk(source.rules, {})
-    walk.take(records, None)
+    # The operator asks for the latest versions, and takes the newest where the registry cannot tell.
+    walk.take(known if _version(records.current) is None else [records.current], None)
     if name not in walk.seen:
         raise click.ClickException(f"{source.spec.url} has no server {name}; names differ by case, junctor registries search finds them")
     chosen = version or walk.seen[name].version
-    found: dict[str, Any] = {"name": name, "version": chosen, "versions": _versions(records, name)}
-    raw = next((raw for raw in records if _version(raw) == chosen), None)
+    found: dict[str, Any] = {"name": name, "version": chosen, "versions": _versions(known, name)}
+    raw = next((raw for raw in (*known, records.current) if _version(raw) == chosen), None)
     if version is not None and raw is None:
-        known = ", ".join(item["version"] for item in found["versions"][:10])
-        raise click.ClickException(f"{name} has no version {version}; it has {known}")
+        listed = ", ".join(printable(item["version"]) for item in found["versions"][:10])
+        raise click.ClickException(f"{name} has no version {version}; it has {listed}")
     try:
         record = ServerRecord.parse(raw)
     except InvalidRecord as error:
@@ -151,7 +160,7 @@ def report(found: Mapping[str, Any]) -> Iterator[str]:
         if "connectorID" in found:
             yield f"Connector id: {found['connectorID']}"
     else:
-        detail = f", {found['detail']}" if found["detail"] else ""
+        detail = f": {found['detail']}" if found["detail"] else ""
         yield printable(f"Becomes a connector: no, {found['reason']}{detail}")
         yield f"What to do: {found['remedy']}"
     yield from _section("Versions", [(item["version"], item["status"], item["published"]) for item in found["versions"]])
