@@ -71,7 +71,7 @@ def test_a_crd_deleted_while_running_removes_nothing_from_the_gateways(system: S
         system.create(name)
     system.wait_ready(*names)
     delete_crd(system.api)
-    wait_for(lambda: "published connectors stay" in system.operator.log(), describe="the operator notices")
+    wait_for(lambda: "what is published of it stays" in system.operator.log(), describe="the operator notices")
     for gateway in system.gateways:
         assert set(gateway.connectors()) == set(names)
     install_crds(system.api)

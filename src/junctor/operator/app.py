@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import re
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 #: A pass that takes longer is stuck, and the liveness endpoint says so.
 _STUCK_SECONDS = 300.0
+#: Of so many failures of one request in a row, one is logged.
+_REPEATS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,14 @@ def _kopf_settings(everywhere: bool) -> kopf.OperatorSettings:
     settings.queueing.exit_timeout = 0.5
     select(settings)
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for each event of each object otherwise
+    logging.getLogger("kopf._cogs.clients.watching").addFilter(_is_news)
     return settings
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether kopf says more than that the same request failed again: it tries every three seconds, for ever."""
+    attempt = re.match(r"Request attempt #(\d+) failed; will retry", record.getMessage())
+    return attempt is None or int(attempt[1]) % _REPEATS == 1
 
 
 async def _connection(kubeconfig: Path | None) -> kopf.ConnectionInfo:

@@ -22,6 +22,7 @@ from junctor.reconcile.snapshot import Collection, Listing, Snapshot
 
 logger = logging.getLogger(__name__)
 
+_FORBIDDEN: Final = 403
 _PLURALS: Final = {CONNECTOR_KIND: CONNECTOR_PLURAL, REGISTRY_KIND: REGISTRY_PLURAL}
 
 
@@ -34,6 +35,7 @@ class KubernetesCluster:
         self._snapshot = snapshot
         self._namespaces: list[str | None] = list(namespaces) or [None]
         self._failures = 0
+        self._without_registries = False
 
     async def refresh(self) -> bool:
         """LIST everything; a failure is logged (again only after a success or 20 attempts) and leaves that collection as it was."""
@@ -62,14 +64,26 @@ class KubernetesCluster:
             if not listing.finish(version):
                 raise _restored()
         except NotFound:
-            self._complain("the kind %s does not exist (CRD %s): what is published of it stays", kind, _crd(kind))
             self._snapshot.defined.discard(kind)
-            # A cluster may do without registries: then there is nothing to ask for again and again.
-            return kind == REGISTRY_KIND
+            if kind == REGISTRY_KIND:
+                return self._do_without_registries(f"the kind {kind} does not exist (CRD {_crd(kind)})")
+            self._complain("the kind %s does not exist (CRD %s): what is published of it stays", kind, _crd(kind))
+            return False
         except KubernetesError as error:
+            if kind == REGISTRY_KIND and error.status == _FORBIDDEN and kind not in self._snapshot.defined:
+                return self._do_without_registries(f"a chart older than this operator does not permit it ({error})")
             self._complain("%s cannot be listed, their last known state stays: %s", _PLURALS[kind], error)
             return False
         self._snapshot.defined.add(kind)
+        if kind == REGISTRY_KIND:
+            self._without_registries = False
+        return True
+
+    def _do_without_registries(self, why: str) -> bool:
+        """A cluster may do without them: then nothing has failed that would have to be asked for again and again."""
+        if not self._without_registries:
+            logger.warning("registries are not read, what is published of them stays: %s", why)
+        self._without_registries = True
         return True
 
     async def _list(self, collection: Collection[Any], paths: Sequence[str], label_selector: str = "") -> bool:

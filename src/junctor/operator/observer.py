@@ -11,6 +11,7 @@ from junctor.reconcile.snapshot import Body, Collection
 from junctor.reconcile.stored import ObjectEvent
 
 DELETED: Final = "DELETED"
+ADDED: Final = "ADDED"
 #: kopf lists a kind anew (events of type None) after a broken watch, and then never tells of deletions in between. A pause this long
 #: before such an event separates a new listing from the one at the start.
 _LULL_SECONDS: Final = 10.0
@@ -41,7 +42,10 @@ class Observer:
         self._note_listing(resource_kind, kind)
         if not self._in_scope(body):
             return
-        if self._reconciler.snapshot.observe_resource(resource_kind, body, deleted=kind == DELETED):
+        snapshot = self._reconciler.snapshot
+        if kind in (None, ADDED) and snapshot.complete and resource_kind not in snapshot.defined:
+            self._reconciler.request_refresh()  # the last LIST found no such kind, or was not permitted
+        if snapshot.observe_resource(resource_kind, body, deleted=kind == DELETED):
             self._reconciler.wake()
         else:
             self._reconciler.wake_statuses(body["metadata"]["uid"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from junctor.api.connector_map import HEAD_KEY
-from junctor.api.names import CONNECTOR_PLURAL
+from junctor.api.names import CONNECTOR_PLURAL, REGISTRY_PLURAL
 from junctor.kube.client import Conflict as ServerConflict
 from junctor.kube.client import KubernetesError, NotFound, Refused
 from junctor.kube.client import Unavailable as ServerUnavailable
@@ -141,6 +141,31 @@ async def test_list_waits_while_it_is_not_known_whether_the_kind_is_being_remove
     api.fault = on("get", "mcpconnectors.junctor.dev", ServerUnavailable(503, "503"))
     assert not await reads.refresh()
     assert set(snapshot.inputs().connectors) == {"uid-a"}
+
+
+REGISTRY_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/mcpregistries.junctor.dev"
+
+
+@pytest.mark.parametrize("error", [NotFound(404, "404"), Refused(403, "403")], ids=["older CRDs", "older permissions"])
+@pytest.mark.parametrize("request_", [("list 0", REGISTRY_PLURAL), ("get", "mcpregistries.junctor.dev")], ids=["list", "CRD"])
+async def test_a_cluster_without_registries_is_complete_and_says_so_once(
+    api: Api, error: KubernetesError, request_: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    api.objects[REGISTRY_CRD] = {"metadata": {"name": "mcpregistries.junctor.dev"}}
+    reads, snapshot = cluster(api)
+    api.fault = on(*request_, error)
+    assert [await reads.refresh(), await reads.refresh()] == [True, True]
+    assert (snapshot.complete, snapshot.inputs().connectors_known, snapshot.inputs().registries_known) == (True, True, False)
+    assert [record.getMessage().split(",")[0] for record in caplog.records] == ["registries are not read"]
+
+
+async def test_registries_that_may_not_be_listed_any_more_are_asked_for_again(api: Api) -> None:
+    api.objects[REGISTRY_CRD] = {"metadata": {"name": "mcpregistries.junctor.dev"}}
+    reads, snapshot = cluster(api)
+    assert await reads.refresh()
+    api.fault = on("list 0", REGISTRY_PLURAL, Refused(403, "403"))
+    assert not await reads.refresh()
+    assert snapshot.inputs().registries_known
 
 
 async def test_kind_that_is_marked_for_removal_is_not_defined(api: Api) -> None:

@@ -120,6 +120,24 @@ def test_listing_at_the_start_asks_for_nothing(observer: Observer, loop: Mock, c
     loop.request_refresh.assert_not_called()
 
 
+def synced_without_registries(loop: Mock) -> None:
+    snapshot = loop.snapshot
+    for collection in (snapshot.connectors, snapshot.secrets, snapshot.pods):
+        collection.listing().finish("1")
+    snapshot.defined.add("MCPConnector")
+
+
+@pytest.mark.parametrize(("known", "kind", "asked"), [(False, "ADDED", 1), (False, None, 1), (False, "DELETED", 0), (True, "ADDED", 0)])
+def test_object_of_a_kind_that_was_not_there_asks_for_a_full_list(
+    observer: Observer, loop: Mock, known: bool, kind: str | None, asked: int
+) -> None:
+    synced_without_registries(loop)
+    if known:
+        loop.snapshot.defined.add("MCPRegistry")
+    observer.resource("MCPRegistry", kind, connector_body("r", 5))
+    assert loop.request_refresh.call_count == asked
+
+
 def test_listing_after_a_lull_asks_for_a_full_list(observer: Observer, loop: Mock, clock: Clock) -> None:
     observer.resource("MCPConnector", None, connector_body("a", 5))
     clock.now += 60
