@@ -1,5 +1,6 @@
 """What the servers of a registry share: the entries `mcp::<registry id>`. They are no connectors; discovered ones inherit from them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,6 +14,8 @@ from junctor.gateway.access import Subject, read_access
 
 #: Fields that only the entry of a registry has.
 _OWN_FIELDS: Final = ("registry",)
+#: What every reader of URLs understands alike, so that the host that is checked is the one that is called.
+_PLAIN_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +68,8 @@ def is_host_allowed(content: Mapping[str, Any]) -> bool:
     hosts = content.get("hosts")
     if hosts is None:
         return not (registry_entry_id(content["id"]) and credentials_of(content))
-    return _globs(tuple(hosts)).matches(urlsplit(content["url"]).hostname or "")
+    host = urlsplit(content["url"]).hostname or ""
+    return _PLAIN_HOST.fullmatch(host) is not None and _globs(tuple(hosts)).matches(host)
 
 
 @lru_cache(maxsize=1024)

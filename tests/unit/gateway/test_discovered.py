@@ -110,6 +110,14 @@ def test_credentials_go_only_to_hosts_that_their_owner_listed(hosts: list[str] |
     assert found.unavailable == ("" if allowed else "HostNotAllowed")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [r"https://evil.com\.acme.com/mcp", "https://evil.com%2f.acme.com/mcp", "https://evil。com.acme.com/mcp", "https:///mcp.acme.com"],
+)
+def test_a_host_that_some_read_otherwise_gets_no_credentials(url: str) -> None:
+    assert connector(discovered(url=url, auth=bearer(KEY), hosts=["*acme.com"])).unavailable == "HostNotAllowed"
+
+
 def test_without_credentials_no_host_needs_to_be_listed() -> None:
     assert connector(discovered()).unavailable == ""
 

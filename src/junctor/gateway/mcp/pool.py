@@ -25,14 +25,19 @@ _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class Declared(Protocol):
-    """A connector as the map declares it. content: parsed at each use. digest: another one when anything of the content changed."""
+    """A connector as the map declares it."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """Its connector id."""
+
     @property
-    def digest(self) -> str: ...  # noqa: D102
+    def digest(self) -> str:
+        """Another one when anything of the content changed."""
+
     @property
-    def content(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def content(self) -> Mapping[str, Any]:
+        """All that the map says of it; parsed at each use."""
 
 
 @dataclass(slots=True)
