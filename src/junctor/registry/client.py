@@ -22,6 +22,8 @@ _LONGEST_PAUSE: Final = 60.0
 _LONGEST_RETRY_AFTER: Final = 3600.0
 _LONGEST_BACKOFF: Final = 30.0
 _MAX_CURSOR: Final = 4096
+#: Characters; the official registry refuses a shorter text.
+_SHORTEST_SEARCH: Final = 3
 #: Values in one answer: what a few MiB of `{},{},...` become in memory is bounded by it. A page of a real registry has 30,000.
 _MAX_VALUES: Final = 1_000_000
 
@@ -94,14 +96,15 @@ class RegistryClient:
     ) -> Page:
         """One page of the servers.
 
-        cursor: of the page before, None for the first. updated_since: RFC 3339; deleted servers come as well then. search: part of a name.
+        cursor: of the page before, None for the first. updated_since: RFC 3339; deleted servers come as well then. search: part of a name,
+        which makes the list shorter where the registry can; others may still come, and everything does when the text is very short.
         latest: only the latest version of each server, where the registry can tell.
         Raises RegistryError; QueryRefused when the registry does not take one of these.
         """
         query = {"limit": str(self._page_size)} | ({"version": "latest"} if latest else {})
         if updated_since is not None:
             query |= {"updated_since": updated_since, "include_deleted": "true"}
-        if search is not None:
+        if search is not None and len(search.strip()) >= _SHORTEST_SEARCH:
             query["search"] = search
         if cursor is not None:
             query["cursor"] = cursor
