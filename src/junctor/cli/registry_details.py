@@ -27,7 +27,7 @@ _MOST_PACKAGES = 32
 
 
 class Records(NamedTuple):
-    """What a registry says of a server. versions: a record of each. current: the one that it calls the latest, None when it does not say."""
+    """What a registry says of a server. versions: a record of each. current: of the one that it calls the latest, if any."""
 
     versions: Sequence[Any]
     current: Any
@@ -56,10 +56,9 @@ def details_of(records: Records, name: str, version: str | None, source: Source)
     if version is not None and raw is None:
         listed = ", ".join(printable(item["version"]) for item in found["versions"][:10])
         raise click.ClickException(f"{name} has no version {version}; it has {listed}")
-    try:
-        record = ServerRecord.parse(raw)
-    except InvalidRecord as error:
-        return found | _verdict(Skipped(SkipReason.INVALID_RECORD, str(error)), source)
+    if raw is None:  # no record of it can be read
+        return found | _verdict(walk.seen[name].outcome, source)
+    record = ServerRecord.parse(raw)
     outcome = map_server(record, source.rules)
     found |= {"status": record.status, "title": record.title, "description": record.description, **_verdict(outcome, source)}
     found["remotes"] = [_remote(remote.type, remote.url, list(needs_of(remote))) for remote in record.remotes]

@@ -1,4 +1,4 @@
-"""`junctor status`: what `kubectl get mcpc` would show of a running standalone, and what is wrong with its files."""
+"""`junctor status`: what `kubectl get mcpc,mcpr` would show of a running standalone, and what is wrong with its files."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,10 @@ from typing import Any, Final
 
 import click
 
+from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
+
 COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE")
+REGISTRY_COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "SYNCED", "PUBLISHED", "LAST SYNC", "READY", "AGE")
 _TIMEOUT: Final = 5.0
 EXAMPLE = """
 \b
@@ -29,12 +32,17 @@ Examples:
     help="Management port of the standalone to ask.",
 )
 @click.option(
-    "-o", "--output", type=click.Choice(["table", "wide", "json"]), default="table", show_default=True, help="wide adds messages."
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json"]),
+    default="table",
+    show_default=True,
+    help="wide adds messages, and why servers of registries are skipped.",
 )
 def status(management: str, output: str) -> None:
-    """Show the connectors of a running `junctor standalone`, what is wrong with its manifests, and what to do.
+    """Show connectors and registries of a running `junctor standalone`, what is wrong with them and their manifests, and what to do.
 
-    In a cluster use kubectl get mcpc.
+    In a cluster use kubectl get mcpc,mcpr.
     """
     answer = fetch(management)
     if output == "json":
@@ -68,26 +76,41 @@ def fetch(management: str) -> Mapping[str, Any]:
 
 def report(answer: Mapping[str, Any], *, wide: bool, now: datetime) -> Iterable[str]:
     """The lines to print. now: for ages."""
-    connectors = [resource for resource in answer["resources"] if resource["kind"] == "MCPConnector"]
-    if connectors:
-        header = (*COLUMNS, "MESSAGE") if wide else COLUMNS
-        yield from table([header, *(_row(resource, wide, now) for resource in connectors)])
-    else:
-        yield f"No connectors. Put an MCPConnector manifest into {answer['manifests']}; junctor validate checks it beforehand."
-    waiting = [resource for resource in connectors if _condition(resource, "Ready").get("status") != "True"]
-    if waiting:
-        yield ""
-        yield "Not ready:"
-        for resource in waiting:
-            metadata, ready = resource["metadata"], _condition(resource, "Ready")
-            why = f"{ready.get('reason', 'Pending')}: {ready.get('message', 'not looked at yet')}"
-            yield f"  {metadata['namespace']}/{metadata['name']}: {why}"
+    connectors = [resource for resource in answer["resources"] if resource["kind"] == CONNECTOR_KIND]
+    registries = [resource for resource in answer["resources"] if resource["kind"] == REGISTRY_KIND]
+    if connectors or not registries:
+        yield from _connectors(connectors, answer["manifests"], wide, now)
+    if registries:
+        yield from ("",) if connectors else ()
+        header = (*REGISTRY_COLUMNS, "SKIPPED", "MESSAGE") if wide else REGISTRY_COLUMNS
+        yield from table([header, *(_registry_row(resource, wide, now) for resource in registries)])
+    yield from _unwell("Not ready:", "Ready", [*connectors, *registries])
+    yield from _unwell("Not in sync (what was published before stays):", "Synced", registries)
     if answer["problems"]:
         yield ""
         yield "Files that need you (until then the last good content is used):"
         for problem in answer["problems"]:
             place = "".join(f":{problem[name]}" for name in ("line", "column") if problem.get(name) is not None)
             yield f"  {problem['file']}{place}: {problem['message']}"
+
+
+def _connectors(connectors: Sequence[Mapping[str, Any]], manifests: str, wide: bool, now: datetime) -> Iterable[str]:
+    if connectors:
+        header = (*COLUMNS, "MESSAGE") if wide else COLUMNS
+        yield from table([header, *(_row(resource, wide, now) for resource in connectors)])
+    else:
+        yield f"No connectors. Put an MCPConnector manifest into {manifests}; junctor validate checks it beforehand."
+
+
+def _unwell(title: str, kind: str, resources: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Those whose condition is not True, and why."""
+    chosen = [resource for resource in resources if _condition(resource, kind).get("status") != "True"]
+    if chosen:
+        yield from ("", title)
+    for resource in chosen:
+        metadata, condition = resource["metadata"], _condition(resource, kind)
+        why = f"{condition.get('reason', 'Pending')}: {condition.get('message', 'not looked at yet')}"
+        yield f"  {metadata['namespace']}/{metadata['name']}: {why}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
@@ -108,6 +131,23 @@ def _row(resource: Mapping[str, Any], wide: bool, now: datetime) -> tuple[str, .
         _age(metadata.get("creationTimestamp", ""), now),
     )
     return (*row, _condition(resource, "Ready").get("message", "")) if wide else row
+
+
+def _registry_row(resource: Mapping[str, Any], wide: bool, now: datetime) -> tuple[str, ...]:
+    metadata, status = resource["metadata"], resource["status"]
+    row = (
+        metadata.get("namespace", ""),
+        metadata["name"],
+        status.get("registryID") or "<none>",
+        resource["spec"].get("url") or "<none>",
+        _condition(resource, "Synced").get("status", "Unknown"),
+        str(status.get("published", "<none>")),
+        _age(status["lastSyncTime"], now) if status.get("lastSyncTime") else "<none>",
+        _condition(resource, "Ready").get("status", "Unknown"),
+        _age(metadata.get("creationTimestamp", ""), now),
+    )
+    skipped = ", ".join(f"{item['reason']} {item['count']}" for item in status.get("skipped") or ())
+    return (*row, skipped or "<none>", _condition(resource, "Ready").get("message", "")) if wide else row
 
 
 def _condition(resource: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from junctor.api.names import CONNECTOR_KIND, CREDENTIALS_LABEL, CREDENTIALS_READABLE
+from junctor.api.names import CONNECTOR_KIND, CREDENTIALS_LABEL, CREDENTIALS_READABLE, REGISTRY_KIND
 from junctor.gateway.boundary import JSONResponse
 from junctor.standalone.adapters import MemoryStatusSink
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.objects import Body, ObjectStore
 
 PATH: Final = "/-/resources"
-_SHOWN: Final = ("connectorID", "url", "transport", "title", "description", "state")
+_SHOWN: Final = ("connectorID", "registryID", "url", "transport", "title", "description", "state")
 
 
 def resources_app(app: ASGIApp, store: ObjectStore, directory: ManifestDirectory, sink: MemoryStatusSink) -> ASGIApp:
@@ -33,7 +33,7 @@ def resources_app(app: ASGIApp, store: ObjectStore, directory: ManifestDirectory
 
 def listing(store: ObjectStore, directory: ManifestDirectory, sink: MemoryStatusSink) -> dict[str, Any]:
     """Resources, problems of files, and events, the newest last. Never a Secret's value."""
-    resources = [_resource(body) for kind in (CONNECTOR_KIND, "Namespace", "Secret") for body in store.list(kind)]
+    resources = [_resource(body) for kind in (CONNECTOR_KIND, REGISTRY_KIND, "Namespace", "Secret") for body in store.list(kind)]
     return {
         "manifests": str(directory.root),
         "resources": resources,
