@@ -23,7 +23,8 @@ Examples:
     required=True,
     envvar="JUNCTOR_MANIFESTS",
     show_envvar=True,
-    help="Directory of MCPConnector, MCPRegistry, Secret and Namespace manifests (.yaml, .yml, .json, subdirectories too). Changes are followed.",
+    help="Directory of MCPConnector, MCPRegistry, Secret and Namespace manifests (.yaml, .yml, .json, subdirectories too). "
+    "Changes are followed.",
 )
 @host_option
 @port_option
