@@ -7,7 +7,8 @@ import pytest
 
 from junctor.api.conditions import ConditionType, Finding, Reason, pending_conditions
 from junctor.api.resources import ConnectorResource
-from junctor.planning.statuses import GatewayFindings, PodProgress, Progress, StatusUpdate, findings_of, programmed, ready, status_of
+from junctor.planning.readiness import PodProgress, Progress, programmed, ready
+from junctor.planning.statuses import GatewayFindings, StatusUpdate, findings_of, status_of
 from junctor.planning.verdicts import Verdict
 from tests.unit.planning import Story, bearer, connector, gateway, verdict
 

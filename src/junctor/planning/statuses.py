@@ -1,14 +1,14 @@
 """What to say about a resource: conditions out of the gateways' verdicts, their published maps and what their pods acknowledged."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, ConditionType, Finding, Reason
-from junctor.api.connector_map import Entry, registry_entry_id
 from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.resources import RegistryResource, Resource
-from junctor.planning.inputs import SyncReport, origin_of
+from junctor.planning.inputs import SyncReport
+from junctor.planning.readiness import Progress, programmed, ready, since_of
 from junctor.planning.verdicts import Verdict
 
 #: Reasons of Accepted=False that nothing but a person changes (kstatus: Stalled).
@@ -23,39 +23,6 @@ PERMANENT: Final = frozenset(
         Reason.TOO_LARGE,
     }
 )
-_NAMED_PODS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class PodProgress:
-    """How far one ready pod is.
-
-    acknowledged: the sequence that it serves; None before its first answer. failure: why it does not answer. refusal: why it keeps an
-    older map. rejected: connectors of the map that it serves but will not call, reason by id.
-    """
-
-    name: str
-    acknowledged: int | None = None
-    failure: str = ""
-    refusal: str = ""
-    rejected: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one gateway is. entries: what is published of resources. removed: sequence in which a resource left the map, by uid.
-
-    failure: why publishing does not work at present. discovered: the sequence in which the servers of a registry last changed, by the id
-    of its entry; only of registries whose planned servers are the published ones.
-    """
-
-    gateway: str
-    entries: Mapping[str, Entry]
-    sequence: int
-    pods: Sequence[PodProgress] = ()
-    removed: Mapping[str, int] = field(default_factory=dict)
-    failure: Finding | None = None
-    discovered: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,103 +43,6 @@ class StatusUpdate:
     transitions: tuple[Transition, ...]
 
 
-def programmed(verdict: Verdict, progress: Progress) -> Finding:
-    """Is this generation in the published map?"""
-    if not verdict.accepted.ok:
-        return Finding("False", Reason.NOT_ACCEPTED, "not published, because it is not accepted")
-    published = progress.entries.get(verdict.id)
-    if verdict.disabled:
-        return Finding("False", Reason.DISABLED, "disabled: not published")
-    if isinstance(verdict.resource, RegistryResource):
-        sync = verdict.sync
-        if sync is None or sync.discovered is None:
-            return Finding("Unknown", Reason.SYNCING, "the registry has not been read yet; see Synced")
-        if sync.generation != verdict.resource.generation or not sync.current:
-            return Finding("Unknown", Reason.SYNCING, "the registry is being read by the rules of this generation")
-        in_map = verdict.id in progress.discovered
-    else:
-        in_map = True
-    if in_map and verdict.entry is not None and published is not None and published.digest == verdict.entry.digest:
-        return Finding("True", Reason.PROGRAMMED, "published")
-    return progress.failure or Finding("Unknown", Reason.PUBLISHING, "the map is being written")
-
-
-def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool) -> Finding:
-    """Does every ready pod serve this generation? was_ready: it is known to have been, so pods that only join now do not count."""
-    if not verdict.accepted.ok:
-        return Finding("False", Reason.NOT_ACCEPTED, verdict.accepted.message)
-    if verdict.disabled:
-        if _still_published(verdict, progress):
-            failure = progress.failure or Finding("Unknown", Reason.PUBLISHING, "the map without it is being written")
-            return Finding(failure.status, Reason.NOT_PROGRAMMED, failure.message)
-        since = progress.removed.get(verdict.resource.uid, progress.sequence)
-        served = _served(verdict, progress, since, was_ready, "still serve it")
-        return Finding("True", Reason.DISABLED, "disabled: no gateway pod serves it") if served is None else served
-    if not in_map.ok:
-        return Finding(in_map.status, Reason.NOT_PROGRAMMED, in_map.message)
-    if not verdict.available:
-        return Finding("False", Reason.UNRESOLVED_REFS, verdict.resolved.message)
-    since = _since(verdict, progress)
-    if not progress.pods:
-        return Finding("Unknown", Reason.NO_GATEWAY_PODS, "the gateway has no ready pod")
-    count = len(progress.pods)
-    return _served(verdict, progress, since, was_ready, "do not serve this generation yet") or Finding(
-        "True", Reason.READY, f"served by {count} of {count} pods"
-    )
-
-
-def _since(verdict: Verdict, progress: Progress) -> int:
-    """The sequence in which what is published of a resource last changed."""
-    entry = progress.entries.get(verdict.id)
-    return max(entry.since if entry else 0, progress.discovered.get(verdict.id, 0))
-
-
-def _still_published(verdict: Verdict, progress: Progress) -> bool:
-    entry = progress.entries.get(verdict.id)
-    return entry is not None and origin_of(entry).uid == verdict.resource.uid
-
-
-def _served(verdict: Verdict, progress: Progress, since: int, was_ready: bool, what: str) -> Finding | None:
-    behind = [
-        pod
-        for pod in progress.pods
-        if (pod.acknowledged is not None and pod.acknowledged < since) or (pod.acknowledged is None and not was_ready)
-    ]
-    rejecting = [(pod, why) for pod in progress.pods if (why := _rejection(verdict, pod)) is not None]
-    if rejecting:
-        pod, why = rejecting[0]
-        return Finding("False", Reason.GATEWAY_REJECTED, f"{_count(len(rejecting), progress)} refuse it: {pod.name}: {why}")
-    if not behind:
-        return None
-    refusing = [pod for pod in behind if pod.refusal]
-    if refusing:
-        return Finding(
-            "False", Reason.GATEWAY_REJECTED, f"{_count(len(refusing), progress)} keep an older map: {_named(refusing, 'refusal')}"
-        )
-    failing = [pod for pod in behind if pod.failure]
-    if failing:
-        return Finding("False", Reason.GATEWAY_UNREACHABLE, f"{_count(len(failing), progress)} do not answer: {_named(failing, 'failure')}")
-    names = ", ".join(pod.name for pod in behind[:_NAMED_PODS]) + (", ..." if len(behind) > _NAMED_PODS else "")
-    return Finding("False", Reason.AWAITING_GATEWAYS, f"{_count(len(behind), progress)} {what}: {names}")
-
-
-def _rejection(verdict: Verdict, pod: PodProgress) -> str | None:
-    """Why a pod does not use what is published of a resource, None when it does."""
-    if not isinstance(verdict.resource, RegistryResource) or not pod.rejected:
-        return pod.rejected.get(verdict.id)
-    of_registry = [(key, why) for key, why in pod.rejected.items() if verdict.id in (key, registry_entry_id(key))]
-    return f"{len(of_registry)} servers, for example {of_registry[0][0]}: {of_registry[0][1]}" if of_registry else None
-
-
-def _count(number: int, progress: Progress) -> str:
-    return f"{number} of {len(progress.pods)} pods"
-
-
-def _named(pods: Sequence[PodProgress], attribute: str) -> str:
-    named = "; ".join(f"{pod.name}: {getattr(pod, attribute)}" for pod in pods[:_NAMED_PODS])
-    return named + (f"; and {len(pods) - _NAMED_PODS} more" if len(pods) > _NAMED_PODS else "")
-
-
 @dataclass(frozen=True, slots=True)
 class GatewayFindings:
     """All that one gateway says about one connector."""
@@ -188,7 +58,7 @@ def findings_of(verdict: Verdict, progress: Progress, was_ready: bool) -> Gatewa
     """Collect one gateway's findings."""
     in_map = programmed(verdict, progress)
     entry = progress.entries.get(verdict.id)
-    since = _since(verdict, progress) if in_map.ok and entry is not None else progress.sequence
+    since = since_of(verdict, progress) if in_map.ok and entry is not None else progress.sequence
     acknowledged = sum(1 for pod in progress.pods if pod.acknowledged is not None and pod.acknowledged >= since)
     conditions = {
         ConditionType.ACCEPTED: verdict.accepted,
@@ -233,6 +103,8 @@ def status_of(resource: Resource, gateways: Sequence[GatewayFindings], current: 
     rewrite the status of every connector.
     """
     summary = {kind: _all(kind, gateways) if gateways else _NOWHERE[kind] for kind in _kinds(resource)}
+    if any(item.verdict.sync for item in gateways):  # a registry is read once for all gateways, those that refuse it too
+        summary[ConditionType.SYNCED] = next(item.conditions[ConditionType.SYNCED] for item in gateways if item.verdict.sync)
     accepted = summary[ConditionType.ACCEPTED]
     if accepted.status == "False" and accepted.reason in PERMANENT:
         summary[ConditionType.STALLED] = Finding("True", accepted.reason, accepted.message)

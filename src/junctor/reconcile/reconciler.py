@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from junctor.api.configuration import OperatorConfiguration
-from junctor.api.names import API_VERSION, CONNECTOR_KIND
+from junctor.api.names import API_VERSION, CONNECTOR_KIND, REGISTRY_KIND
 from junctor.api.resources import RegistryResource, Resource
 from junctor.planning.inputs import Inputs
 from junctor.planning.plan import GatewayPlan, Planner
@@ -375,7 +375,9 @@ class Reconciler:
 
 
 def _check_memory(gateway: GatewayState, inputs: Inputs) -> None:
-    """Publish nothing when it is known neither which connectors there are nor which were published: that is not an empty map."""
+    """Publish nothing when it is known neither which resources there are nor what was published of them: that is not an empty map."""
     publisher = gateway.publisher
+    if not inputs.registries_known and publisher.forgotten and publisher.head is not None and publisher.head.registries:
+        raise Unavailable(f"{REGISTRY_KIND} resources cannot be listed and the published map is damaged; gateways keep what they serve")
     if not inputs.connectors_known and (publisher.forgotten or (publisher.head is None and gateway.signaller.highest > 0)):
         raise Unavailable(f"{CONNECTOR_KIND}s cannot be listed and the published map is damaged; gateways keep what they serve")

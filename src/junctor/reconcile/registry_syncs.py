@@ -36,6 +36,8 @@ _JITTER: Final = 0.1
 #: What of a spec matters to how a registry is asked; the rest is in the digest of its rules.
 _TOWARDS: Final = ("url", "headers", "auth", "tls", "sync")
 
+_BEING_READ: Final = Finding("Unknown", Reason.SYNCING, "the registry is being read")
+
 SecretValue = Callable[[str, SecretKeyRef], bytes | None]
 
 
@@ -59,27 +61,34 @@ class RegistrySyncs:
     def __init__(self, wake: Callable[[], None], secret_value: SecretValue) -> None:
         self._wake = wake
         self._secret_value = secret_value
-        self._tasks: dict[str, tuple[_Syncing, asyncio.Task[None]]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._syncing: dict[str, _Syncing] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
     def want(self, wanted: Mapping[str, Wanted]) -> None:
         """Read these registries, by uid, and no others."""
         for uid in [uid for uid in self._tasks if uid not in wanted]:
-            _, task = self._tasks.pop(uid)
+            self._syncing.pop(uid, None)
+            task = self._tasks.pop(uid)
             task.cancel()
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
         for uid, item in wanted.items():
-            if uid in self._tasks:
-                self._tasks[uid][0].update(item.resource)
-            else:
-                syncing = _Syncing(item, self._wake, self._secret_value)
-                self._tasks[uid] = syncing, asyncio.create_task(syncing.run(), name=f"registry {item.resource}")
-                self._wake()  # what is remembered counts at once
+            if uid in self._syncing:
+                self._syncing[uid].update(item.resource)
+            elif uid not in self._tasks:
+                self._tasks[uid] = asyncio.create_task(self._keep_read(uid, item), name=f"registry {item.resource}")
+
+    async def _keep_read(self, uid: str, wanted: Wanted) -> None:
+        # In a thread: the map may hold a hundred thousand servers of it.
+        memory = await asyncio.to_thread(Discovered.recalled, wanted.record, wanted.published) if wanted.record else None
+        syncing = self._syncing[uid] = _Syncing(wanted, memory, self._wake, self._secret_value)
+        self._wake()  # what is remembered counts at once
+        await syncing.run()
 
     def reports(self) -> dict[str, SyncReport]:
-        """How far each one is."""
-        return {uid: syncing.report for uid, (syncing, _) in self._tasks.items()}
+        """How far each one is; one that is only about to begin is not among them."""
+        return {uid: syncing.report for uid, syncing in self._syncing.items()}
 
     async def close(self) -> None:
         """Stop."""
@@ -90,12 +99,11 @@ class RegistrySyncs:
 class _Syncing:
     """One registry, read again and again."""
 
-    def __init__(self, wanted: Wanted, wake: Callable[[], None], secret_value: SecretValue) -> None:
+    def __init__(self, wanted: Wanted, memory: Discovered | None, wake: Callable[[], None], secret_value: SecretValue) -> None:
         self._wake = wake
         self._secret_value = secret_value
         self._resource = wanted.resource
         self._rules = _rules(wanted.resource)
-        memory = Discovered.recalled(wanted.record, wanted.published) if wanted.record else None
         self.report = _remembered(wanted, memory, self._rules)
         self._sync = self._new_sync()
         self._accepted = wanted.resource.annotations.get(ACCEPT_SHRINK_ANNOTATION, "")
@@ -123,6 +131,7 @@ class _Syncing:
             self._sync = self._new_sync()
         if changed or any(before.raw_spec.get(name) != resource.raw_spec.get(name) for name in _TOWARDS):
             self._start_now()
+            self.report = replace(self.report, synced=_BEING_READ)
         elif self._is_asked():
             self._due = time.monotonic()
             self._changed.set()
@@ -143,8 +152,10 @@ class _Syncing:
             self._walk = asyncio.create_task(self._once(), name=f"walk {self._resource}")
             try:
                 await asyncio.wait((self._walk,))
-            finally:
+            except asyncio.CancelledError:
                 self._walk.cancel()
+                await asyncio.wait((self._walk,))
+                raise
             if self._walk.cancelled():
                 continue
             self._take(self._walk.result())
@@ -287,7 +298,7 @@ def _remembered(wanted: Wanted, memory: Discovered | None, rules: MappingRules) 
     }
     return SyncReport(
         generation=wanted.resource.generation,
-        synced=Finding("Unknown", Reason.SYNCING, "the registry is being read"),
+        synced=_last_finding(status, wanted.resource.generation),
         discovered=memory,
         current=memory is not None and memory.digest == rules.digest,
         found=int(status.get("discovered") or 0),
@@ -297,6 +308,16 @@ def _remembered(wanted: Wanted, memory: Discovered | None, rules: MappingRules) 
         last_full_sync=str(status.get("lastFullSyncTime") or ""),
         handled=str(status.get("lastHandledSyncRequest") or ""),
     )
+
+
+def _last_finding(status: Mapping[str, Any], generation: int) -> Finding:
+    """How the last sync of this generation ended: true until the next one has."""
+    for condition in status.get("conditions") or ():
+        told, reason = condition.get("status"), condition.get("reason")
+        of_generation = condition.get("type") == ConditionType.SYNCED and condition.get("observedGeneration") == generation
+        if of_generation and told in ("True", "False") and reason in set(Reason):
+            return Finding(told, Reason(reason), str(condition.get("message") or ""))
+    return _BEING_READ
 
 
 def _was_synced(status: Mapping[str, Any]) -> bool:

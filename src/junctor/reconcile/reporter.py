@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from junctor.api.conditions import ConditionType, Finding
 from junctor.api.connector_map import Entry
-from junctor.api.resources import Resource
+from junctor.api.resources import RegistryResource, Resource
 from junctor.planning.plan import GatewayPlan
-from junctor.planning.statuses import GatewayFindings, PodProgress, Progress, findings_of, status_of
+from junctor.planning.readiness import PodProgress, Progress
+from junctor.planning.statuses import GatewayFindings, findings_of, status_of
 from junctor.planning.verdicts import Verdict
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
@@ -72,6 +73,8 @@ class Reporter:
             resource, tracked = resources.get(uid), self._snapshot.tracked(uid)
             if resource is None or tracked is None:
                 continue
+            if any(_is_beginning(view.plan.verdicts.get(uid), view) for view in views):
+                continue
             basis: tuple[Any, ...] = (resource, *(_basis(view, floor, view.plan.verdicts.get(uid)) for view, _, floor in contexts))
             known = self._reported.get(uid)
             if known is not None and known.seen is tracked.status and known.basis == basis:
@@ -100,6 +103,13 @@ class Reporter:
             self._reported[uid] = _Reported(basis, tracked.status, unseen, ready)
         for uid in [uid for uid in self._reported if uid not in resources] if only is None else ():
             del self._reported[uid]
+
+
+def _is_beginning(verdict: Verdict | None, view: GatewayView) -> bool:
+    """Whether a registry is about to tell what it remembers: then there is a report at once, and no status says less in between."""
+    if verdict is None or not isinstance(verdict.resource, RegistryResource):
+        return False
+    return verdict.entry is not None and verdict.sync is None and view.failure is None
 
 
 def _floor(view: GatewayView) -> int:

@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
-from junctor.planning.statuses import PodProgress
+from junctor.planning.readiness import PodProgress
 from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable, Signal
 
 logger = logging.getLogger(__name__)
