@@ -248,7 +248,7 @@ class Reconciler:
 
     async def _inputs(self) -> Inputs:
         """The snapshot, with deletions believed only while the kind itself is there: removing a CRD deletes all its objects."""
-        inputs = self.snapshot.inputs(self._syncs.reports())
+        inputs = self._observed()
         if not inputs.deleted:
             return inputs
         for kind in sorted(self.snapshot.defined):
@@ -262,8 +262,12 @@ class Reconciler:
                 logger.warning("the kind %s is being removed: what is published of it stays", kind)
                 self.snapshot.defined.discard(kind)
                 self.snapshot.deleted.clear()
-                return self.snapshot.inputs(self._syncs.reports())
+                return self._observed()
         return inputs
+
+    def _observed(self) -> Inputs:
+        registries = {uid: tracked.resource for uid, tracked in self.snapshot.registries.items.items()}
+        return self.snapshot.inputs(self._syncs.reports(registries))
 
     async def _reconcile(self, gateway: GatewayState, inputs: Inputs) -> bool:
         """One gateway's part of a pass; False when it has to be tried again."""

@@ -38,6 +38,9 @@ _TOWARDS: Final = ("url", "headers", "auth", "tls", "sync")
 
 _BEING_READ: Final = Finding("Unknown", Reason.SYNCING, "the registry is being read")
 
+#: As much of an annotation is heeded as a status can show.
+_ANNOTATION_LENGTH: Final = 256
+
 SecretValue = Callable[[str, SecretKeyRef], bytes | None]
 
 
@@ -74,9 +77,7 @@ class RegistrySyncs:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
         for uid, item in wanted.items():
-            if uid in self._syncing:
-                self._syncing[uid].update(item.resource)
-            elif uid not in self._tasks:
+            if uid not in self._tasks:
                 self._tasks[uid] = asyncio.create_task(self._keep_read(uid, item), name=f"registry {item.resource}")
 
     async def _keep_read(self, uid: str, wanted: Wanted) -> None:
@@ -86,8 +87,11 @@ class RegistrySyncs:
         self._wake()  # what is remembered counts at once
         await syncing.run()
 
-    def reports(self) -> dict[str, SyncReport]:
-        """How far each one is; one that is only about to begin is not among them."""
+    def reports(self, resources: Mapping[str, RegistryResource]) -> dict[str, SyncReport]:
+        """How far each one is with its resource as it is now; one that is only about to begin is not among them."""
+        for uid, syncing in self._syncing.items():
+            if uid in resources and resources[uid].spec is not None:
+                syncing.update(resources[uid])
         return {uid: syncing.report for uid, syncing in self._syncing.items()}
 
     async def close(self) -> None:
@@ -106,24 +110,23 @@ class _Syncing:
         self._rules = _rules(wanted.resource)
         self.report = _remembered(wanted, memory, self._rules)
         self._sync = self._new_sync()
-        self._accepted = wanted.resource.annotations.get(ACCEPT_SHRINK_ANNOTATION, "")
+        self._accepted = _annotation(wanted.resource, ACCEPT_SHRINK_ANNOTATION)
         self._full_due = _due(self.report.last_full_sync, self._settings.full_interval_seconds or FULL_INTERVAL_SECONDS)
         if not _was_synced(wanted.status):
             self._full_due = 0.0  # what was held back or partial is looked at as a whole
         self._failures = 0
-        self._lacking = False
+        self._sent: Mapping[str, str] | None = None
         self._due = time.monotonic()
         self._changed = asyncio.Event()
         self._walk: asyncio.Task[SyncResult] | None = None
 
     def update(self, resource: RegistryResource) -> None:
-        """The resource as it is now; called at every pass."""
-        if self._lacking and self._has_secrets():
-            self._lacking = False
-            self._start_now()
-        if resource is self._resource:
-            return
+        """The resource as it is now; called before every plan, so that the plan knows."""
         before, self._resource = self._resource, resource
+        if self._failures and self._headers() != self._sent:
+            self._start_now()  # a Secret was corrected
+        if resource is before:
+            return
         rules = _rules(resource)
         changed = rules.digest != self._rules.digest
         if changed:
@@ -136,7 +139,6 @@ class _Syncing:
             self._due = time.monotonic()
             self._changed.set()
         self.report = replace(self.report, generation=resource.generation, current=self._is_current())
-        self._wake()
 
     async def run(self) -> None:
         """Sync until cancelled."""
@@ -170,17 +172,17 @@ class _Syncing:
             self._walk.cancel()
 
     async def _once(self) -> SyncResult:
-        sync, annotations = self._sync, self._resource.annotations
-        asked, accepted = annotations.get(SYNC_REQUESTED_ANNOTATION, ""), annotations.get(ACCEPT_SHRINK_ANNOTATION, "")
+        sync, resource = self._sync, self._resource
+        asked, accepted = _annotation(resource, SYNC_REQUESTED_ANNOTATION), _annotation(resource, ACCEPT_SHRINK_ANNOTATION)
         full = self._is_asked() or time.time() >= self._full_due or not sync.can_be_incremental
         sync.accept_shrink = accepted
         began = time.monotonic()
-        await self._narrow(sync)
+        self._sent = self._headers()
         try:
+            await self._narrow(sync)
             async with self._client() as client:
                 result = await (sync.full(client) if full else sync.incremental(client))
         except _Lacking as error:
-            self._lacking = True
             result = SyncResult.failed(sync, Finding("False", Reason.UNRESOLVED_REFS, str(error)))
         except Exception as error:
             logger.exception("registry %s: a sync failed unexpectedly", self._resource)
@@ -188,7 +190,7 @@ class _Syncing:
             result = SyncResult.failed(sync, Finding("False", Reason.REGISTRY_ERROR, message))
         self._accepted = accepted
         if result.complete and full:
-            self.report = replace(self.report, handled=asked)
+            self.report = replace(self.report, handled=asked or self.report.handled)
         level = logging.INFO if result.complete else logging.WARNING
         logger.log(
             level,
@@ -255,18 +257,15 @@ class _Syncing:
 
     def _is_asked(self) -> bool:
         """Whether an annotation asks for a full walk."""
-        annotations = self._resource.annotations
-        return (
-            annotations.get(SYNC_REQUESTED_ANNOTATION, "") not in ("", self.report.handled)
-            or annotations.get(ACCEPT_SHRINK_ANNOTATION, "") not in ("", self._accepted)
-        )  # fmt: skip
+        asked, accepted = _annotation(self._resource, SYNC_REQUESTED_ANNOTATION), _annotation(self._resource, ACCEPT_SHRINK_ANNOTATION)
+        return asked not in ("", self.report.handled) or accepted not in ("", self._accepted)
 
-    def _has_secrets(self) -> bool:
+    def _headers(self) -> Mapping[str, str] | None:
+        """What the registry is asked with at present; None while a Secret is missing."""
         try:
-            request_headers(_spec(self._resource), self._secret)
+            return request_headers(_spec(self._resource), self._secret)
         except _Lacking:
-            return False
-        return True
+            return None
 
     def _secret(self, ref: SecretKeyRef) -> str:
         value = self._secret_value(self._resource.namespace, ref)
@@ -286,6 +285,10 @@ def _spec(resource: RegistryResource) -> MCPRegistrySpec:
 
 def _rules(resource: RegistryResource) -> MappingRules:
     return MappingRules.of(_spec(resource), effective_registry_id(resource.raw_spec, resource.name), resource.namespace)
+
+
+def _annotation(resource: RegistryResource, name: str) -> str:
+    return resource.annotations.get(name, "")[:_ANNOTATION_LENGTH]
 
 
 def _remembered(wanted: Wanted, memory: Discovered | None, rules: MappingRules) -> SyncReport:
