@@ -1,11 +1,14 @@
-"""One gateway for the tests that can share it."""
+"""One gateway for the tests that can share it, and standalones for those that cannot."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from openai import AsyncOpenAI
 
+from junctor.demo.processes import Standalone
 from tests.support.running_gateway import RunningGateway, running_gateway
+from tests.support.running_standalone import Running
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +23,14 @@ async def client(shared_gateway: RunningGateway) -> AsyncIterator[AsyncOpenAI]:
     """Its strict client."""
     async with shared_gateway.client() as client:
         yield client
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """A standalone on an empty directory; its log is `log` in tmp_path."""
+    directory = tmp_path / "connectors"
+    directory.mkdir()
+    with Standalone(directory, tmp_path / "log") as standalone:
+        running = Running(standalone)
+        yield running
+        running.client.close()

@@ -3,15 +3,13 @@
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from junctor.demo.processes import Standalone
+from tests.support.running_standalone import Running
 
 DEADLINE = 20.0
 
@@ -19,55 +17,6 @@ DEADLINE = 20.0
 def manifest(name: str, *, namespace: str = "team-a", **spec: str) -> str:
     lines = "".join(f"  {key}: {value}\n" for key, value in ({"url": "https://mcp.example.com/mcp"} | spec).items())
     return f"apiVersion: junctor.dev/v1alpha1\nkind: MCPConnector\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n{lines}"
-
-
-class Running:
-    """A running standalone and its directory."""
-
-    def __init__(self, standalone: Standalone) -> None:
-        self.standalone = standalone
-        self.directory = standalone.manifests
-        self.client = httpx.Client(base_url=standalone.url, timeout=10, trust_env=False)
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.directory / name
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text(text)
-        return path
-
-    def catalog(self) -> dict[str, Mapping[str, Any]]:
-        return {item["id"]: item for item in self.client.get("/v1/connectors").json()["data"]}
-
-    def resources(self) -> Any:
-        return self.client.get(f"{self.standalone.management}/-/resources").json()
-
-    def problems(self) -> list[str]:
-        return [f"{Path(item['file']).name}:{item['line']}:{item['column']}: {item['message']}" for item in self.resources()["problems"]]
-
-    def condition(self, name: str, kind: str) -> Mapping[str, Any]:
-        for item in self.resources()["resources"]:
-            if item["kind"] == "MCPConnector" and item["metadata"]["name"] == name:
-                return next((found for found in item["status"].get("conditions", ()) if found["type"] == kind), {})
-        return {}
-
-    def until(self, fact: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while not fact():
-            assert time.monotonic() < deadline, f"never came true; problems: {self.problems()}, catalog: {self.catalog()}"
-            time.sleep(0.01)
-
-    def ready(self, name: str) -> bool:
-        return self.condition(name, "Ready").get("status") == "True"
-
-
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    directory = tmp_path / "connectors"
-    directory.mkdir()
-    with Standalone(directory, tmp_path / "log") as standalone:
-        running = Running(standalone)
-        yield running
-        running.client.close()
 
 
 def junctor(*arguments: str) -> subprocess.CompletedProcess[str]:
