@@ -1,0 +1,85 @@
+"""A RegistrySync with the real client on a registry of its own, and a clock that both go by."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from junctor.api.connector_map import Entry
+from junctor.api.discovered import Discovered
+from junctor.registry.client import RegistryClient
+from junctor.registry.sync import RegistrySync, SyncResult
+from tests.support.fake_registry import FakeRegistry
+from tests.support.registry_data import PUBLISHED, Row, record, remote, servers
+from tests.unit.registry.building import rules
+
+NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
+ID: Final = "mcp::internal::"
+
+
+class Syncing(FakeRegistry):
+    """sync: by `spec`. now: of the registry and of the sync; change it with `later`."""
+
+    def __init__(self, rows: Iterable[Row] = (), *, page_size: int = 100, retries: int = 0, **spec: Any) -> None:
+        super().__init__(rows)
+        self.now = self.manner.date = NOW
+        self.page_size = page_size
+        self.retries = retries
+        self.sync = self.new_sync(**spec)
+
+    def new_sync(self, memory: Discovered | None = None, **spec: Any) -> RegistrySync:
+        """Another sync of the registry, as after a restart or a change of the spec."""
+        self.sync = RegistrySync(rules(**spec), memory, wall_clock=lambda: self.now)
+        return self.sync
+
+    def later(self, **passed: float) -> None:
+        """Let time pass (minutes=20)."""
+        self.now += timedelta(**passed)
+        self.manner.date = self.now
+
+    async def full(self) -> SyncResult:
+        self.requests.clear()
+        async with self._client() as client:
+            return await self.sync.full(client)
+
+    async def incremental(self) -> SyncResult:
+        self.requests.clear()
+        async with self._client() as client:
+            return await self.sync.incremental(client)
+
+    def _client(self) -> RegistryClient:
+        async def sleep(_: float) -> None:
+            return
+
+        return RegistryClient(self.url, page_size=self.page_size, retries=self.retries, sleep=sleep)
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """What is published, by connector id."""
+        return self.sync.memory.entries if self.sync.memory else {}
+
+    @property
+    def names(self) -> list[str]:
+        """The servers that may be called."""
+        return sorted(key.removeprefix(ID) for key, entry in self.entries.items() if entry.content["available"])
+
+    def content(self, name: str) -> dict[str, Any]:
+        """The entry of a server."""
+        return self.entries[f"{ID}{name}"].content
+
+    def change(self, name: str, version: str = "1.0.0", **more: Any) -> None:
+        """Publish a version now."""
+        fields: dict[str, Any] = {
+            "remotes": [remote(f"https://{name.split('/')[1]}.example.com/mcp")],
+            "updated": self.now.timestamp(),
+        } | more
+        self.publish(record(name, version, **fields))
+
+
+def usable(count: int) -> list[Row]:
+    """So many servers with one version each, that are all published; their names are in their order."""
+    return servers(count, mix=PUBLISHED, older=False)
+
+
+def named(*names: str, **more: Any) -> list[Row]:
+    """Servers with these names."""
+    return [record(name, remotes=[remote(f"https://{name.split('/')[1]}.example.com/mcp")], **more) for name in names]
