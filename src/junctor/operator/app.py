@@ -176,7 +176,8 @@ def _kopf_settings(everywhere: bool) -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.5
     settings.queueing.exit_timeout = 0.5
     select(settings)
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for each event of each object otherwise
+    for chatty in ("kopf.objects", "kopf.activities.probe", "aiohttp.access"):  # a line for each event and each probe otherwise
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("kopf._cogs.clients.watching").addFilter(_is_news)
     return settings
 
