@@ -51,7 +51,7 @@ class Probe:
 async def probing(url: str, probe: Probe, until: "asyncio.Future[None]") -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.gateway_lag", url, stdin=PIPE, stdout=PIPE)
     await until
-    out, _ = await process.communicate()
+    out, _ = await process.communicate(b"")  # closes its standard input
     probe.found = json.loads(out)
 
 
@@ -97,7 +97,7 @@ def watching(peak: Peak) -> Iterator[None]:
 async def main(count: int) -> None:
     say(f"making a registry of {count} servers")
     rows = servers(count)
-    with FakeRegistry(rows) as source:
+    with await asyncio.to_thread(FakeRegistry, rows) as source:
         source.keep_requests = False
         port = free_port()
         async with running_system(1, health_port=port) as system:
