@@ -11,7 +11,7 @@ from junctor.api.registry import effective_registry_id, is_registry_id
 from junctor.api.resources import RegistryResource, Resource
 from junctor.planning.inputs import Skipped, SyncReport
 from junctor.registry.mapping import MappingRules
-from junctor.registry.snapshot_file import SnapshotError, SnapshotReader
+from junctor.registry.snapshot_file import SnapshotError, open_snapshot
 from junctor.registry.sync import RegistrySync
 
 
@@ -65,9 +65,9 @@ def syncs_of(snapshots: Sequence[Given], resources: Mapping[str, Resource]) -> d
 
 def _report(file: Path, rules: MappingRules, generation: int) -> SyncReport:
     try:
-        reader = SnapshotReader(file)
-        sync = RegistrySync(rules, None, wall_clock=lambda: reader.taken)
-        result = asyncio.run(sync.full(reader))
+        with open_snapshot(file) as reader:
+            sync = RegistrySync(rules, None, wall_clock=lambda: reader.taken)
+            result = asyncio.run(sync.full(reader))
     except SnapshotError as error:
         raise click.ClickException(str(error)) from error
     if not result.complete:

@@ -15,7 +15,8 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -66,18 +67,24 @@ class SnapshotWriter:
         self._zip.write(text.encode("utf-8", "surrogatepass") + b"\n")
 
 
+@contextmanager
+def open_snapshot(path: Path) -> Iterator["SnapshotReader"]:
+    """Read a snapshot while the context lasts. Raises SnapshotError."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise SnapshotError(f"{path} cannot be read: {error.strerror}") from error
+    with file:
+        yield SnapshotReader(path, gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _MAGIC else file)
+
+
 class SnapshotReader:
     """The pages of a snapshot, once, in place of a registry's. url: of the registry. taken: when it was asked. Raises SnapshotError."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: gzip.GzipFile | io.BufferedReader) -> None:
         self._path = path
+        self._file = file
         self._number = 0
-        try:
-            file = path.open("rb")
-            compressed = file.peek(2)[:2] == _MAGIC
-        except OSError as error:
-            raise SnapshotError(f"{path} cannot be read: {error.strerror}") from error
-        self._file: gzip.GzipFile | io.BufferedReader = gzip.GzipFile(fileobj=file) if compressed else file
         head = self._line()
         if not isinstance(head, dict) or head.get("schema") != SCHEMA:
             found = head.get("schema") if isinstance(head, dict) else None
@@ -97,8 +104,6 @@ class SnapshotReader:
         """The next page, whatever is asked for: who reads it selects by itself. Raises SnapshotError."""
         records, self._ahead = self._ahead or (), self._records()
         self._number += 1
-        if self._ahead is None:
-            self._file.close()
         return Page(records, None if self._ahead is None else str(self._number), self.taken, 0)
 
     def _records(self) -> Sequence[Any] | None:
