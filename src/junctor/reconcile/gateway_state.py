@@ -1,14 +1,14 @@
 """Everything that the loop keeps for one gateway."""
 
-import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from junctor.api.configuration import GatewayConfiguration
 from junctor.planning.inputs import Inputs
 from junctor.planning.losses import Hold
 from junctor.planning.plan import GatewayPlan, Planner
-from junctor.reconcile.map_state import MANY
+from junctor.reconcile.long_work import MANY, in_thread
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.reporter import GatewayView
 from junctor.reconcile.signaller import Signaller
@@ -40,7 +40,7 @@ class GatewayState:
         """Plan on what is published. In a thread where that is long work: the loop has other things to do."""
         published = self.publisher.published
         if self.planner.effort(inputs, published) > MANY:
-            self.plan = await asyncio.to_thread(self.planner.plan, inputs, published, now)
+            self.plan = await in_thread(partial(self.planner.plan, inputs, published, now))
         else:
             self.plan = self.planner.plan(inputs, published, now)
         return self.plan

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from junctor.api.connector_map import (
     FEW_CHANGES,
@@ -16,9 +16,6 @@ from junctor.api.connector_map import (
 from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.planning.inputs import Published, origin_of
 from junctor.planning.plan import GatewayPlan
-
-#: Beyond so many entries to look at, work on a map would keep the loop from its other work.
-MANY: Final = 2000
 
 Changes = Mapping[str, Entry | None]
 

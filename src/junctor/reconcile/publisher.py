@@ -7,6 +7,7 @@ between two steps leaves a map that readers can follow; the next pass finishes t
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from junctor.api.conditions import Finding, Reason
@@ -27,7 +28,8 @@ from junctor.api.connector_map import (
 )
 from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
-from junctor.reconcile.map_state import MANY, MapState
+from junctor.reconcile.long_work import MANY, in_thread, settle
+from junctor.reconcile.map_state import MapState
 from junctor.reconcile.ports import Conflict, MapObjects, PortError, StoredObject
 from junctor.reconcile.stored import ObjectEvent, Stored, is_whole, light
 
@@ -126,16 +128,17 @@ class MapPublisher:
         head, shards, credentials = await asyncio.gather(
             self._objects.read_head(), self._objects.list_shards(), self._objects.list_credentials()
         )
-        self._reload = False
+        self._reload, before = False, self._map
         if head is not None and self._is_ours(head):
             # In a thread: a large map takes seconds, in which single changes of other maps go on.
             if self.head is None:
-                await asyncio.to_thread(self._remember, head, shards)
+                await in_thread(partial(self._remember, head, shards))
             elif head.data.get(HEAD_KEY) != self.head.to_text():
-                await asyncio.to_thread(self._follow, head, shards, self.head)
-        whole, broken = await asyncio.to_thread(_sorted_out, shards)
+                await in_thread(partial(self._follow, head, shards, self.head))
+        whole, broken = await in_thread(partial(_sorted_out, shards))
         self._stored = Stored(head, whole, broken, {item.number: item for item in credentials}, self._stored.gone)
         self.loaded = True
+        settle(self._map.connectors if self._map is not before else 0)
 
     def _remember(self, stored: StoredObject, shards: Sequence[StoredObject]) -> None:
         """Take the stored map as the one published before this process began: as much of it as can be read."""
@@ -233,7 +236,7 @@ class MapPublisher:
         floor = sequence_floor()
         sequence = max(self.sequence, floor, _sequence_of(stored_head)) + 1
         if self._map.effort(plan) > MANY:
-            state, changes = await asyncio.to_thread(self._map.successor, plan, sequence)
+            state, changes = await in_thread(partial(self._map.successor, plan, sequence))
         else:
             state, changes = self._map.successor(plan, sequence)
         intact = (
@@ -257,6 +260,7 @@ class MapPublisher:
                 self.removed[origin.uid] = sequence
         self.head, self._sound, self.forgotten = head, True, False
         self._take_over(plan, state)
+        settle(len(changes))
         return True
 
     def _take_over(self, plan: GatewayPlan, state: MapState) -> None:

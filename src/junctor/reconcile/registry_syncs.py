@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
@@ -21,6 +22,7 @@ from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATIO
 from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import Skipped, SyncReport
+from junctor.reconcile.long_work import in_thread
 from junctor.registry.client import RegistryClient
 from junctor.registry.mapping import MappingRules
 from junctor.registry.opening import open_registry, request_headers
@@ -82,7 +84,7 @@ class RegistrySyncs:
 
     async def _keep_read(self, uid: str, wanted: Wanted) -> None:
         # In a thread: the map may hold a hundred thousand servers of it.
-        memory = await asyncio.to_thread(Discovered.recalled, wanted.record, wanted.published) if wanted.record else None
+        memory = await in_thread(partial(Discovered.recalled, wanted.record, wanted.published)) if wanted.record else None
         syncing = self._syncing[uid] = _Syncing(wanted, memory, self._wake, self._secret_value)
         self._wake()  # what is remembered counts at once
         await syncing.run()
