@@ -151,14 +151,30 @@ JUNCTOR_COMMANDS = [pytest.param(words, id=where) for where, words in COMMANDS_S
 MAKE_COMMANDS = [pytest.param(words, id=where) for where, words in COMMANDS_SHOWN if words[0] == "make"]
 
 
+def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
+    """A command, which may be one of a group, and what follows its name."""
+    command: click.Command | None = junctor
+    while isinstance(command, click.Group):
+        command, words = command.get_command(click.Context(command), words[0]), words[1:]
+    assert command is not None, "there is no such command"
+    return command, words
+
+
+#: Each command as it is written; those of a group by themselves.
+PATHS = [
+    f"{name} {part}" if part else name
+    for name in COMMANDS
+    for part in getattr(junctor.get_command(click.Context(junctor), name), "commands", [""])
+]
+
+
 @pytest.mark.parametrize("words", JUNCTOR_COMMANDS)
 def test_command_line_takes_what_the_pages_show(words: list[str]) -> None:
     context = click.Context(junctor)
-    command = junctor.get_command(context, words[1])
-    assert command is not None, f"there is no junctor {words[1]}"
+    command, arguments = command_of(words[1:])
     if "--help" in words:  # which no parser knows by itself
         return
-    given, rest, _ = command.make_parser(click.Context(command)).parse_args(words[2:])
+    given, rest, _ = command.make_parser(click.Context(command)).parse_args(arguments)
     assert rest == []
     for parameter in command.params:
         value = given.get(parameter.name or "")
@@ -182,8 +198,7 @@ def test_make_targets_in_sentences_exist() -> None:
 
 def option_table(name: str) -> str:
     """What docs/cli.md says about a command's options: one row for each, as `--help` has them."""
-    command = junctor.get_command(click.Context(junctor), name)
-    assert command is not None
+    command, _ = command_of(name.split())
     rows = ["| option | default | variable | |", "|---|---|---|---|"]
     for option in command.params:
         if not isinstance(option, click.Option):
@@ -210,17 +225,19 @@ def _metavar(option: click.Option) -> str:
     return "NUMBER" if isinstance(option.type, click.IntRange | click.FloatRange) else "TEXT"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", PATHS)
 def test_command_line_page_has_every_option(name: str) -> None:
     page = (ROOT / "docs" / "cli.md").read_text("utf-8")
-    section = re.search(rf"^## junctor {name}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    section = re.search(rf"^##+ junctor {name}\n(.*?)(?=^##|\Z)", page, re.M | re.S)
     assert section, f"docs/cli.md has no section about junctor {name}"
     table = option_table(name)
     assert table in section[1], f"put this into the section about junctor {name}:\n{table}"
 
 
 def test_command_line_page_has_no_other_command() -> None:
-    assert re.findall(r"^## junctor (\w+)", (ROOT / "docs" / "cli.md").read_text("utf-8"), re.M) == list(COMMANDS)
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    assert re.findall(r"^## junctor (\w+)", page, re.M) == list(COMMANDS)
+    assert re.findall(r"^### junctor (.+)", page, re.M) == [path for path in PATHS if " " in path]
 
 
 # --- names --------------------------------------------------------------------------------------------------------------------------------

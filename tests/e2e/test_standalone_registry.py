@@ -1,6 +1,8 @@
 """An MCPRegistry in the directory of `junctor standalone`: a real process, a registry on a socket, real files."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -122,3 +124,47 @@ def test_manifest_that_kubectl_would_refuse_is_a_problem_of_its_file(running: Ru
     running.until(running.problems)
     assert "spec.url" in running.problems()[0]
     assert "registry.yaml:1:" in status(running)
+
+
+# --- docs/standalone.md -------------------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs" / "standalone.md").read_text("utf-8").partition("\n## Registries\n")[2].partition("\n## ")[0]
+SHOWN_URL = "https://registry.example.com"
+
+
+def shown(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S)
+
+
+def words(text: str) -> list[list[str]]:
+    """Lines without the alignment, which depends on the address; ages are all the same."""
+    return [[re.sub(r"^\d+s$", "1s", word) for word in line.split()] for line in text.splitlines()]
+
+
+def test_page_about_registries_shows_what_happens(running: Running, tmp_path: Path) -> None:
+    listing, details, statuses = shown("text")
+    commands = [shlex.split(line) for line in "".join(shown("sh")).splitlines()]
+    (manifest_shown,) = shown("yaml")
+    with FakeRegistry(ROWS) as registry:
+
+        def junctor(index: int, *more: str) -> str:
+            """A command of the page, on this registry."""
+            arguments = [word.replace(SHOWN_URL, registry.url) for word in commands[index][1:]]
+            result = subprocess.run(
+                [sys.executable, "-m", "junctor.cli.main", *arguments, *more], capture_output=True, text=True, cwd=tmp_path, check=False
+            )
+            assert result.returncode == 0, result.stderr
+            return result.stdout
+
+        assert junctor(0) == listing
+        assert junctor(1) == details
+        assert details[details.index("spec:\n") :].partition("\n\n")[0].partition("\n")[2] in manifest_shown
+        running.write("internal.yaml", manifest_shown.replace(SHOWN_URL, registry.url))
+        running.until(lambda: served(running) == {WEATHER: True, MAPS: True})
+        running.until(lambda: running.ready("internal"))
+        management = ("--management", running.standalone.management)
+        assert words(junctor(2, *management)) == words(statuses.replace(SHOWN_URL, registry.url))
+        junctor(3)
+        redirect = commands[4].index(">")
+        commands[4] = commands[4][:redirect]
+        assert f'"id":"{MAPS}"' in junctor(4)

@@ -28,11 +28,12 @@ def test_help_explains_the_product_and_lists_the_commands() -> None:
 def test_every_command_has_help_for_itself_and_each_of_its_options(name: str) -> None:
     command = main.junctor.get_command(click.Context(main.junctor), name)
     assert command is not None
-    assert command.help
-    assert command.epilog, "has no example"
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            assert parameter.help, f"{name} {parameter.opts[0]} has no help"
+    for part in (command, *getattr(command, "commands", {}).values()):
+        assert part.help
+        assert part.epilog, "has no example"
+        for parameter in part.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{name} {parameter.opts[0]} has no help"
     assert run(name, "--help").code == 0
 
 
