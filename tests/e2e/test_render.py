@@ -77,6 +77,15 @@ def test_map_with_credentials_is_available_and_one_without_says_so(tmp_path: Pat
         until(lambda: available(client) == {"wiki": False, "unresolved": False})
 
 
+def test_servers_of_a_registry_are_served_from_a_map_with_its_snapshot(tmp_path: Path) -> None:
+    case = GOLDEN / "registry"
+    map_file = tmp_path / "map.yaml"
+    options = ("--with-credentials", "--registry-snapshot", f"internal={case / 'snapshot.jsonl'}")
+    map_file.write_text(render(str(case / "input.yaml"), *options))
+    with gateway(f"file:{map_file}", tmp_path / "log") as client:
+        until(lambda: available(client) == {"mcp::internal::com.acme/weather": True, "mcp::internal::org.globex/search": True})
+
+
 def test_one_of_several_maps_is_chosen_by_name(tmp_path: Path) -> None:
     case = GOLDEN / "gateways"
     map_file = tmp_path / "map.yaml"
