@@ -37,9 +37,11 @@ class MapState:
     @classmethod
     def of(cls, layout: Layout, records: Iterable[Mapping[str, Any]] = ()) -> Self:
         """The state that a stored map describes. records: what its head says of registries."""
+        by_entry = {f"{REGISTRY_ID_PREFIX}{record.get('id')}": record for record in records}
         entries: dict[str, Entry] = {}
-        discovered: dict[str, dict[str, Entry]] = {}
-        since: dict[str, int] = {}
+        # A registry without servers is known all the same.
+        discovered: dict[str, dict[str, Entry]] = {registry: {} for registry in by_entry}
+        since = dict.fromkeys(by_entry, 0)
         for connector_id, entry in layout.entries().items():
             registry = registry_entry_id(connector_id)
             if registry:
@@ -49,7 +51,6 @@ class MapState:
                 entries[connector_id] = entry
         origins = {connector_id: origin_of(entry) for connector_id, entry in entries.items()}
         digests = digest_lines(entry for shard in layout.shards.values() for entry in shard.entries.values())
-        by_entry = {f"{REGISTRY_ID_PREFIX}{record.get('id')}": record for record in records}
         return cls(layout, Published(entries, origins, discovered, by_entry), digests, {}, since)
 
     @property
