@@ -217,6 +217,71 @@ def test_each_way_to_know_callers_has_its_option_its_files_and_its_permission(
     assert [binding["subjects"] for binding in bindings] == ([[account]] if reviews else [])
 
 
+def network_policies(objects: list[Object]) -> dict[str, Any]:
+    """The specs, by name."""
+    return {body["metadata"]["name"]: body["spec"] for body in objects if body["kind"] == "NetworkPolicy"}
+
+
+def chosen(selector: Any, objects: list[Object]) -> list[str]:
+    """The Deployments whose pods a selector of a policy chooses."""
+    labels = {body["metadata"]["name"]: body["spec"]["template"]["metadata"]["labels"] for body in deployments(objects)}
+    return [name for name, has in labels.items() if selector["matchLabels"].items() <= has.items()]
+
+
+@each_values_file
+def test_signals_come_from_the_operator_only_and_nobody_connects_to_it(file: Path) -> None:
+    objects = render_chart("somewhere", values_of(file))
+
+    policies = network_policies(objects)
+
+    (operator_name,) = [body["metadata"]["name"] for body in deployments(objects) if body["metadata"]["name"].endswith("-operator")]
+    assert policies.keys() == {body["metadata"]["name"] for body in deployments(objects)}
+    for name, policy in policies.items():
+        assert chosen(policy["podSelector"], objects) == [name]
+        assert "Ingress" in policy["policyTypes"]
+        if name == operator_name:
+            assert "ingress" not in policy
+            continue
+        public, management = policy["ingress"]
+        assert (public["ports"], management["ports"]) == ([{"port": 8321}], [{"port": 8322}])
+        assert [chosen(peer["podSelector"], objects) for peer in management["from"]] == [[operator_name]]
+        assert all(peer.keys() == {"podSelector"} for peer in management["from"]), "of this namespace"
+
+
+def test_everybody_may_connect_to_a_gateway_unless_values_say_who() -> None:
+    team = {"namespaceSelector": {"matchLabels": {"team": "a"}}}
+    values = {**EVERYBODY, "gateways": [{"name": "open"}, {"name": "internal", "allowedFrom": [team]}]}
+
+    policies = network_policies(render_chart("somewhere", values))
+
+    public = {name.rpartition("-")[2]: policy["ingress"][0] for name, policy in policies.items() if "ingress" in policy}
+    assert public == {"open": {"ports": [{"port": 8321}]}, "internal": {"ports": [{"port": 8321}], "from": [team]}}
+
+
+def test_egress_is_limited_when_asked_for() -> None:
+    api_server = {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 6443}]}
+    anywhere = {"ports": [{"port": 443}]}
+    values: dict[str, Any] = {
+        "operator": {"egress": [api_server]},
+        "gatewayDefaults": {"callers": {"mode": "none"}, "egress": [api_server, anywhere]},
+    }
+    assert all("egress" not in policy for policy in network_policies(render_chart("somewhere", values)).values())
+
+    objects = render_chart("somewhere", {**values, "networkPolicies": {"limitEgress": True}})
+
+    policies = network_policies(objects)
+    dns = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+    signals, *others = policies["junctor-operator"]["egress"]
+    assert (signals["ports"], chosen(signals["to"][0]["podSelector"], objects)) == ([{"port": 8322}], ["junctor-gateway-default"])
+    assert others == [dns, api_server]
+    assert policies["junctor-gateway-default"]["egress"] == [dns, api_server, anywhere]
+    assert all("Egress" in policy["policyTypes"] for policy in policies.values())
+
+
+def test_network_policies_can_be_left_out() -> None:
+    assert network_policies(render_chart("somewhere", {**EVERYBODY, "networkPolicies": {"enabled": False}})) == {}
+
+
 def test_a_namespaced_installation_reads_nothing_of_the_cluster_but_the_crds() -> None:
     objects = render_chart("somewhere", {**EVERYBODY, "operator": {"namespaces": ["team-a", "somewhere"]}})
 
@@ -269,6 +334,17 @@ def with_upstream(**fields: Any) -> Any:
         (with_upstream(headers={"authorization": "Bearer x"}), 'upstreams[0] of "default" has a header authorization'),
         ({"gateways": [{"name": "a", "connectorSelector": {"team": "a"}}]}, "additional properties 'team' not allowed"),
         ({"gateways": [{"name": "a", "defaultConnectorID": "{namespace}"}]}, "at '/gateways/0/defaultConnectorID'"),
+        (
+            {**EVERYBODY, "networkPolicies": {"limitEgress": True}},
+            "operator.egress is empty, so the operator could reach neither the API server",
+        ),
+        (
+            {**EVERYBODY, "networkPolicies": {"limitEgress": True}, "operator": {"egress": [{"ports": [{"port": 443}]}]}},
+            'egress of the gateway "default" is empty, so it could reach neither the API server nor an MCP server',
+        ),
+        ({"networkPolicies": {"egress": True}}, "at '/networkPolicies': additional properties 'egress' not allowed"),
+        ({"gatewayDefaults": {"allowedFrom": [{"namespace": "a"}]}}, "at '/gatewayDefaults/allowedFrom/0'"),
+        ({"operator": {"egress": [{}]}}, "at '/operator/egress/0': minProperties: got 0, want 1"),
         ({"operator": {"namespace": "a"}}, "at '/operator': additional properties 'namespace' not allowed"),
         ({"image": {"digest": "latest"}}, "at '/image/digest': 'latest' does not match pattern"),
         ({**EVERYBODY, "gateways": [{"name": "a"}, {"name": "a"}]}, 'two are named "a"; give each its own name'),
@@ -307,6 +383,7 @@ def test_uninstalling_keeps_the_connectors_and_collects_the_maps(tmp_path: Path)
         where = ("--namespace", namespace, "--wait=false")
         notes = helm("install", RELEASE, CHART, *where, values=EVERYBODY, kubeconfig=cluster.kubeconfig)
         assert "WARNING: callers of the gateway default are not asked who they are" in notes
+        assert "subjects in connectorTemplate.access, exist for nobody there" in notes
         wait_for(lambda: api.find(CRD, CONNECTOR_CRD), describe="the CRD")
         config = tmp_path / "operator.yaml"
         config.write_text(api.get("v1/ConfigMap", "junctor-operator", namespace)["data"]["operator.yaml"])
