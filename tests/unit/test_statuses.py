@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import ConditionType, Finding, Reason, pending_conditions
-from junctor.api.resources import ConnectorResource
+from junctor.api.resources import Resource
 from junctor.planning.readiness import PodProgress, Progress, programmed, ready
 from junctor.planning.statuses import GatewayFindings, StatusUpdate, findings_of, status_of
 from junctor.planning.verdicts import Verdict
@@ -153,7 +153,7 @@ def test_disabled_connector_whose_id_another_one_has_is_ready() -> None:
 # --- the status that is written ---------------------------------------------------------------------------------------------------------
 
 
-def status(resource: ConnectorResource, *found: GatewayFindings, current: Mapping[str, Any] | None = None, now: str = NOW) -> StatusUpdate:
+def status(resource: Resource, *found: GatewayFindings, current: Mapping[str, Any] | None = None, now: str = NOW) -> StatusUpdate:
     update = status_of(resource, found, current or {}, now)
     assert update is not None
     return update

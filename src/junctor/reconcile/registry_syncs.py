@@ -153,6 +153,7 @@ class _Syncing:
                 except TimeoutError:
                     break
             self._due = float("inf")  # unless somebody asks meanwhile
+            sync = self._sync
             self._walk = asyncio.create_task(self._once(), name=f"walk {self._resource}")
             try:
                 await asyncio.wait((self._walk,))
@@ -160,7 +161,7 @@ class _Syncing:
                 self._walk.cancel()
                 await asyncio.wait((self._walk,))
                 raise
-            if self._walk.cancelled():
+            if self._walk.cancelled() or self._sync is not sync:
                 continue
             self._take(self._walk.result())
             self._wake()
