@@ -142,7 +142,10 @@ def show(words: tuple[str, ...], options: Options, version: str | None, output: 
 
 
 def _list(source: Source, options: Options, limit: int | None, save: Path | None, output: str) -> None:
-    listing = _asked(source, options, lambda client: list_servers(source, client, limit=limit, save=save))
+    try:
+        listing = _asked(source, options, lambda client: list_servers(source, client, limit=limit, save=save))
+    except OSError as error:
+        raise click.ClickException(f"{save} cannot be written: {error.strerror}") from error
     match output:
         case "names":
             for server in listing.servers:
@@ -169,10 +172,6 @@ def _asked(source: Source, options: Options, ask: Callable[[Any], Coroutine[Any,
         raise click.ClickException(f"{error.reason}: {printable(str(error))}") from error
     except WalkLoops as error:
         raise click.ClickException(f"the registry cannot be read to its end: {error}") from error
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise click.ClickException(f"{error.filename or 'the snapshot'}: {error.strerror}") from error
 
 
 def _address(words: Sequence[str], options: Options) -> tuple[str | None, str]:

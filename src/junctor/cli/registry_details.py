@@ -16,6 +16,7 @@ from junctor.cli.registry_source import Source
 from junctor.cli.status import table
 from junctor.cli.terminal import printable
 from junctor.registry.client import RegistryClient
+from junctor.registry.errors import NotARegistry
 from junctor.registry.mapping import MappingRules, Skipped, map_server
 from junctor.registry.records import InvalidRecord, ServerRecord
 from junctor.registry.templates import Unusable
@@ -35,11 +36,16 @@ class Records(NamedTuple):
 
 async def read_records(client: RegistryClient, name: str, version: str | None) -> Records:
     """The records of a server; a version that is only told when asked for is among them, such as a deleted one. Raises RegistryError."""
-    known = list(await client.versions(name))
-    if version is not None and version not in map(_version, known):
-        one = await client.server(name, version)
-        known += [] if one is None else [one]
-    return Records(known, await client.server(name))
+    try:
+        known = list(await client.versions(name))
+        if version is not None and version not in map(_version, known):
+            one = await client.server(name, version)
+            known += [] if one is None else [one]
+        return Records(known, await client.server(name))
+    except NotARegistry:
+        # Some registries have lists only; what is none at all fails here as well.
+        page = await client.page(search=name, latest=False)
+        return Records(page.records, None)
 
 
 def details_of(records: Records, name: str, version: str | None, source: Source) -> dict[str, Any]:

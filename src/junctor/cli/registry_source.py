@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 import click
 
-from junctor.api.endpoint import SecretKeyRef
+from junctor.api.endpoint import PRINTABLE_PATTERN, SecretKeyRef
 from junctor.api.names import API_VERSION, REGISTRY_KIND
 from junctor.api.registry import MCPRegistrySpec, effective_registry_id
 from junctor.api.resources import RegistryResource
@@ -125,8 +125,9 @@ def _split_headers(context: click.Context, parameter: click.Parameter, values: S
     pairs = []
     for value in values:
         name, separator, text = value.partition("=")
-        if not separator or not name:
-            raise click.BadParameter("write NAME=VALUE, or NAME=@FILE")  # without what was written: it may be a secret
+        if not separator or not re.fullmatch(r"[\w.-]+", name, re.ASCII) or not re.fullmatch(PRINTABLE_PATTERN[1:-1], text):
+            # Without what was written: it may be a secret.
+            raise click.BadParameter("write NAME=VALUE or NAME=@FILE, in printable ASCII and without spaces in the name")
         pairs.append((name, text))
     return tuple(pairs)
 

@@ -245,6 +245,12 @@ def test_version_that_the_registry_calls_the_latest_is_described_as_list_has_it(
         assert details(registry, "com.acme/x")["version"] == listed(registry.url)["servers"][0]["version"] == "v2"
 
 
+def test_registry_that_only_lists_is_understood(registry: FakeRegistry) -> None:
+    registry.fault = lambda asked: Status(404, b"404 page not found", "text/plain") if asked.path.count("/") > 2 else None
+    found = details(registry, WEATHER.name)
+    assert (found["versions"][0]["version"], found["connector"]) == ("1.0.0", True)
+
+
 def test_packages_are_listed_as_what_junctor_does_not_run(registry: FakeRegistry) -> None:
     assert details(registry, LOCAL.name)["packages"] == [{"registryType": "npm", "identifier": "@acme/local", "version": "1.0.0"}]
     assert "not runnable remotely" in run("registries", "show", registry.url, LOCAL.name).stdout
@@ -374,6 +380,11 @@ def test_walk_that_breaks_leaves_no_snapshot_and_an_older_one_as_it_was(tmp_path
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("snapshot.json.gz", "older")]
 
 
+def test_snapshot_that_cannot_be_written_is_one_clear_line(registry: FakeRegistry, tmp_path: Path) -> None:
+    file = tmp_path / "nowhere" / "snapshot.json.gz"
+    assert_failed(run("registries", "list", registry.url, "--save", str(file)), f"{file} cannot be written: No such file or directory")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -417,6 +428,8 @@ def test_secret_that_a_registry_lacks_is_a_warning_or_an_error(tmp_path: Path, s
         ("list", "https://user:s3cret@registry.example.com"),
         ("list", "https://registry.example.com", "--save", "x", "--limit", "1"),
         ("list", "https://registry.example.com", "--header", "s3cret"),
+        ("list", "https://registry.example.com", "--header", "X-Key=s3cret\u00fc"),
+        ("list", "https://registry.example.com", "--header", "X Key=s3cret"),
         ("list", "https://registry.example.com", "--include", ""),
         ("nothing",),
     ],

@@ -63,6 +63,32 @@ def test_empty_directory_says_what_to_do() -> None:
     assert lines() == ["No connectors. Put an MCPConnector manifest into /m; junctor validate checks it beforehand."]
 
 
+def registry(**status: Any) -> dict[str, Any]:
+    metadata = {"namespace": "team-a", "name": "internal", "creationTimestamp": "2025-01-09T23:59:00Z"}
+    return {"kind": "MCPRegistry", "metadata": metadata, "spec": {"url": "https://r.example"}, "status": status}
+
+
+def test_registries_are_a_table_of_their_own() -> None:
+    conditions = [{"type": kind, "status": "True"} for kind in ("Synced", "Ready")]
+    told = registry(registryID="internal", published=812, lastSyncTime="2025-01-09T23:59:30Z", conditions=conditions)
+    assert lines(resource("github"), told)[2:] == [
+        "",
+        "NAMESPACE   NAME       ID         URL                 SYNCED   PUBLISHED   LAST SYNC   READY   AGE",
+        "team-a      internal   internal   https://r.example   True     812         30s         True    60s",
+    ]
+
+
+def test_new_registry_without_a_status_is_shown() -> None:
+    header, row, *rest = lines(registry())
+    assert row.split() == ["team-a", "internal", "<none>", "https://r.example", "Unknown", "<none>", "<none>", "Unknown", "60s"]
+    assert rest[-1] == "  team-a/internal: Pending: not looked at yet"
+
+
+def test_wide_says_why_servers_of_a_registry_are_skipped() -> None:
+    skipped = [{"reason": "NoRemote", "count": 13, "examples": []}, {"reason": "InsecureURL", "count": 2}]
+    assert "NoRemote 13, InsecureURL 2" in lines(registry(skipped=skipped), wide=True)[1]
+
+
 @pytest.mark.parametrize(
     ("created", "age"),
     [
