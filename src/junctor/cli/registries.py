@@ -18,7 +18,6 @@ from junctor.registry.errors import RegistryError
 from junctor.registry.walk import WalkLoops
 
 T = TypeVar("T")
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 COLUMNS = ("NAME", "VERSION", "STATUS", "TRANSPORT", "CONNECTOR")
 EXAMPLE = """

@@ -12,7 +12,7 @@ from junctor.api.conditions import SkipReason
 from junctor.api.registry import MCPRegistrySpec
 from junctor.registry.mapping import MappingRules, Skipped, map_server
 from junctor.registry.records import ServerRecord
-from tests.support.fake_registry import Asked, FakeRegistry, Status
+from tests.support.fake_registry import Asked, Cursor, FakeRegistry, Status
 from tests.support.mcp_servers import closed_port, self_signed
 from tests.support.registry_data import DIRTY, Row, record, remote, servers
 from tests.unit.cli.running import Result, run
@@ -203,6 +203,12 @@ def test_certificate_of_a_private_authority_is_trusted_when_it_is_named(tmp_path
 def test_what_is_no_registry_is_one_clear_line(registry: FakeRegistry, command: tuple[str, ...]) -> None:
     registry.fault = lambda _: Status(404, b"<html>nothing here</html>", "text/html")
     assert_failed(run("registries", command[0], registry.url, *command[1:]), "NotARegistry", "nothing here")
+
+
+def test_registry_that_leads_in_a_circle_is_one_clear_line() -> None:
+    with FakeRegistry(servers(300)) as registry:
+        registry.fault = lambda _: Cursor("com:1")
+        assert_failed(run("registries", "list", registry.url), "the registry cannot be read to its end")
 
 
 def test_registry_that_is_down_is_one_clear_line() -> None:

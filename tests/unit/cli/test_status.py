@@ -79,7 +79,7 @@ def test_registries_are_a_table_of_their_own() -> None:
 
 
 def test_new_registry_without_a_status_is_shown() -> None:
-    header, row, *rest = lines(registry())
+    _, row, *rest = lines(registry())
     assert row.split() == ["team-a", "internal", "<none>", "https://r.example", "Unknown", "<none>", "<none>", "Unknown", "60s"]
     assert rest[-1] == "  team-a/internal: Pending: not looked at yet"
 
