@@ -42,6 +42,14 @@ def connector_body(
     return body
 
 
+def registry_body(name: str, version: int, *, generation: int = 1, **spec: Any) -> dict[str, Any]:
+    """An MCPRegistry. annotations, status: taken out of `spec`."""
+    annotations, status = spec.pop("annotations", {}), spec.pop("status", None)
+    body = connector_body(name, version, uid=f"uid-registry-{name}", generation=generation)
+    body["metadata"]["annotations"] = annotations
+    return body | {"spec": spec} | ({"status": status} if status else {})
+
+
 def secret_body(
     name: str, version: int, *, uid: str = "", namespace: str = "team-a", label: str | None = "true", **keys: str
 ) -> dict[str, Any]:

@@ -1,0 +1,157 @@
+"""A cluster in memory with the loop on it: a test changes the one and looks at what the other did."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from junctor.api.connector_map import MapUnreadable
+from junctor.reconcile.reconciler import Reconciler
+from junctor.reconcile.snapshot import Snapshot
+from tests.unit.planning import KEY
+from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, registry_body, secret_body
+from tests.unit.reconcile.fakes import Objects, Pods, Sink, head_of
+
+
+@dataclass
+class World:
+    """A cluster in memory and a loop on it (port `Cluster`)."""
+
+    gateways: tuple[dict[str, Any], ...] = ()
+    connectors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    registries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods_there: dict[str, dict[str, Any]] = field(default_factory=dict)
+    defined: bool = True
+    listable: bool = True
+    version: int = 100
+    refreshes: int = 0
+    definition_reads: int = 0
+
+    def __post_init__(self) -> None:
+        configured = configuration(*self.gateways)
+        self.snapshot = Snapshot(configured, KEY)
+        self.objects = Objects()
+        maps = {gateway.name: self.objects if not number else Objects() for number, gateway in enumerate(configured.gateways)}
+        self.maps = maps
+        self.pods, self.sink = Pods(), Sink()
+        self.sink.on_status = self._status_written
+        self.passes = 0
+        self.loop = Reconciler(
+            configured, self.snapshot, self, maps, dict.fromkeys(maps, self.pods), self.sink, checkpoint=self._checkpoint
+        )
+        self.checkpoints: list[str] = []
+        for name, objects in maps.items():
+            objects.on_event = partial(self.loop.map_object_changed, name)
+
+    # --- what happens in the cluster --------------------------------------------------------------------------------------------------
+
+    @property
+    def _stored(self) -> dict[str, dict[str, dict[str, Any]]]:
+        return {"MCPConnector": self.connectors, "MCPRegistry": self.registries}
+
+    def apply(self, name: str, **fields: Any) -> None:
+        self._apply("MCPConnector", connector_body, name, fields)
+
+    def apply_registry(self, name: str, **fields: Any) -> None:
+        self._apply("MCPRegistry", registry_body, name, fields)
+
+    def _apply(self, kind: str, made: Callable[..., dict[str, Any]], name: str, fields: dict[str, Any]) -> None:
+        before = self._stored[kind].get(name)
+        self.version += 1
+        generation = before["metadata"]["generation"] + 1 if before else 1
+        body = made(name, self.version, generation=generation, **fields)
+        if before and "status" in before:
+            body["status"] = before["status"]
+        self._stored[kind][name] = body
+        if self.snapshot.observe_resource(kind, body, deleted=False):
+            self.loop.wake()
+
+    def delete(self, name: str, kind: str = "MCPConnector") -> None:
+        self.version += 1
+        body = self._stored[kind].pop(name)
+        body = body | {"metadata": body["metadata"] | {"resourceVersion": str(self.version)}}
+        if self.snapshot.observe_resource(kind, body, deleted=True):
+            self.loop.wake()
+
+    def vanish(self, *names: str) -> None:
+        """Go without an event; a LIST is asked for."""
+        self.version += 1
+        for name in names:
+            del self.connectors[name]
+        self.loop.request_refresh()
+
+    def secret(self, name: str, **keys: str) -> None:
+        self.version += 1
+        self.secrets[name] = secret_body(name, self.version, **keys)
+        if self.snapshot.secrets.observe(self.secrets[name]):
+            self.loop.wake()
+
+    def pod(self, name: str, **fields: Any) -> None:
+        self.version += 1
+        self.pods_there[name] = pod_body(name, self.version, **fields)
+        if self.snapshot.pods.observe(self.pods_there[name]):
+            self.loop.wake()
+
+    def _status_written(self, update: Any) -> None:
+        kind = update.resource.kind
+        body = self._stored[kind].get(update.resource.name)
+        if body is not None and body["metadata"]["uid"] == update.resource.uid:
+            self.version += 1
+            body = body | {"status": update.status, "metadata": body["metadata"] | {"resourceVersion": str(self.version)}}
+            self._stored[kind][update.resource.name] = body
+            self.snapshot.observe_resource(kind, body, deleted=False)
+            self.loop.wake_statuses(update.resource.uid)
+
+    # --- Cluster ----------------------------------------------------------------------------------------------------------------------
+
+    async def refresh(self) -> bool:
+        self.refreshes += 1
+        (self.snapshot.defined.update if self.defined else self.snapshot.defined.difference_update)(self._stored)
+        kinds: list[tuple[Any, Mapping[str, Any]]] = [(self.snapshot.secrets, self.secrets), (self.snapshot.pods, self.pods_there)]
+        if self.listable and self.defined:
+            kinds += [(self.snapshot.connectors, self.connectors), (self.snapshot.registries, self.registries)]
+        for collection, bodies in kinds:
+            listing = collection.listing()
+            listing.add(bodies.values())
+            await asyncio.sleep(0)
+            listing.finish(str(self.version))
+        return self.listable and self.defined
+
+    async def still_defined(self, kind: str) -> bool:
+        self.definition_reads += 1
+        return self.defined
+
+    def _checkpoint(self, step: str) -> None:
+        self.checkpoints.append(step)
+
+    # --- what came of it --------------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["World"]:
+        task = asyncio.create_task(self.loop.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @property
+    def served(self) -> int:
+        """Connectors in the published map; -1 when there is none that can be read."""
+        try:
+            return head_of(self.objects).connectors if self.objects.head else -1
+        except MapUnreadable:
+            return -1
+
+    def ready(self, name: str) -> bool:
+        return self.sink.last(name).get("Ready") == ("True", "Ready")
+
+    async def settled(self) -> None:
+        """Wait until nothing is done any more."""
+        async with asyncio.timeout(20):
+            before: Any = None
+            while before != (before := (list(self.objects.calls), len(self.sink.statuses), len(self.pods.asked))):  # noqa: ASYNC110
+                await asyncio.sleep(0.15)
