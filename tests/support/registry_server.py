@@ -9,7 +9,8 @@ import json
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -61,7 +62,7 @@ class RegistryServer:
                 "MCP_REGISTRY_SEED_FROM": str(seed),
             }
             self._process = Process("registry", [str(self._program)], log_file=self._directory / "log", environment=environment)
-            self._process.wait_until_ready(f"{self.url}/v0.1/ping", timeout=120)
+            self._wait_until_ready()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -80,6 +81,16 @@ class RegistryServer:
         assert self._process is not None, "the registry has not been started"
         return self._process
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It does not run while the context lasts, and is ready again after it."""
+        self.process.terminate()
+        try:
+            yield
+        finally:
+            self.process.restart()
+            self._wait_until_ready()
+
     def publish(self, server: Mapping[str, Any]) -> Any:
         """Publish a version, whose namespace must be ANONYMOUS; the record that comes of it."""
         return self._send("POST", "/v0.1/publish", server)
@@ -87,6 +98,9 @@ class RegistryServer:
     def set_status(self, name: str, version: str, status: str) -> None:
         """Make a version in the namespace ANONYMOUS active, deprecated or deleted."""
         self._send("PATCH", f"/v0.1/servers/{quote(name, safe='')}/versions/{quote(version, safe='')}/status", {"status": status})
+
+    def _wait_until_ready(self) -> None:
+        self.process.wait_until_ready(f"{self.url}/v0.1/ping", timeout=120)
 
     def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
         token = self._client.post("/v0/auth/none").raise_for_status().json()["registry_token"]
