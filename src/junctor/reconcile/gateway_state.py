@@ -67,9 +67,5 @@ class GatewayState:
             removed=publisher.removed,
             failure=publisher.failure,
             baseline=publisher.baseline,
-            discovered={
-                entry_id: publisher.discovered_since[entry_id]
-                for entry_id, servers in self.plan.discovered.items()
-                if publisher.holds(entry_id, servers)
-            },
+            discovered=publisher.discovered_since(self.plan),
         )

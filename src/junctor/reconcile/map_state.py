@@ -63,6 +63,19 @@ class MapState:
         """The revision of the map."""
         return revision_of_digests(self.digests)
 
+    def dated(self, plan: GatewayPlan, *, writing: bool) -> dict[str, int]:
+        """The sequence in which the servers of a registry last changed, of those registries whose planned servers are in the map.
+
+        writing: the map is about to follow the plan; until it does, servers of the same rules count as well.
+        """
+        rules = {f"{REGISTRY_ID_PREFIX}{record['id']}": _rules(record) for record in plan.records}
+        return {
+            registry: self.discovered_since.get(registry, 0)
+            for registry, servers in plan.discovered.items()
+            if self.sources.get(registry) is servers
+            or (writing and rules[registry][1] and _rules(self.published.records.get(registry, {})) == rules[registry])
+        }
+
     def effort(self, plan: GatewayPlan) -> int:
         """How many entries `successor` has to look at one by one."""
         wanted = plan.discovered
@@ -103,6 +116,10 @@ class MapState:
         registry = registry_entry_id(connector_id)
         held = self.published.discovered.get(registry, {}) if registry else self.published.entries
         return held.get(connector_id)
+
+
+def _rules(record: Mapping[str, Any]) -> tuple[Any, Any]:
+    return record.get("uid"), record.get("filterDigest")
 
 
 def _changes(wanted: Mapping[str, Entry], published: Mapping[str, Entry], sequence: int) -> dict[str, Entry | None]:

@@ -16,7 +16,6 @@ from junctor.api.connector_map import (
     HEAD_KEY,
     SHARD_KEY,
     ConnectorMapError,
-    Entry,
     Head,
     Layout,
     Shard,
@@ -77,14 +76,12 @@ class MapPublisher:
         """What is published."""
         return self._map.published
 
-    @property
-    def discovered_since(self) -> Mapping[str, int]:
-        """The sequence in which the servers of a registry last changed, by the id of its entry; only where the last plan is published."""
-        return self._map.discovered_since
+    def discovered_since(self, plan: GatewayPlan) -> Mapping[str, int]:
+        """The sequence in which the servers of a registry last changed, by the id of its entry; only where those of the plan are published.
 
-    def holds(self, entry_id: str, servers: Mapping[str, Entry]) -> bool:
-        """Whether these servers of a plan are the published ones of a registry."""
-        return self._map.sources.get(entry_id) is servers
+        While they are being written, those of an earlier sync by the same rules count as well.
+        """
+        return self._map.dated(plan, writing=self.failure is None)
 
     @property
     def sequence(self) -> int:

@@ -121,6 +121,21 @@ def test_registry_without_servers_waits_for_no_sequence_of_its_own() -> None:
     assert (changes, again.discovered_since) == ({}, {"mcp::internal": 0})
 
 
+@pytest.mark.parametrize(
+    ("found", "writing", "dates"),
+    [
+        (discovered(server("a"), server("b")), True, {"mcp::internal": 7}),
+        (discovered(server("a"), server("b")), False, {}),
+        (discovered(server("a"), server("b"), digest="sha256:other"), True, {}),
+        (discovered(server("a"), server("b"), digest=""), True, {}),
+    ],
+    ids=["next sync", "cannot be written", "other rules", "first sync that is partial"],
+)
+def test_servers_of_an_earlier_sync_count_while_those_of_the_next_are_written(found: Any, writing: bool, dates: dict[str, int]) -> None:
+    state = state_of(discovered(server("a"), digest=found.digest and "sha256:rules"), sequence=7)
+    assert state.dated(plan_of(found), writing=writing) == dates
+
+
 def test_registry_that_loses_its_last_server_is_dated() -> None:
     emptied = state_of(discovered(), sequence=5, before=state_of(large(1)))
     assert emptied.discovered_since == {"mcp::internal": 5}
