@@ -1,7 +1,8 @@
 """The tasks that read registries: when they read, what they begin with, and that nothing ends them but being unwanted."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -47,27 +48,33 @@ class Reading:
     def want(self, **remembered: Any) -> None:
         self.syncs.want({self.resource.uid: Wanted(self.resource, **remembered)})
 
+    def _reports(self) -> Mapping[str, SyncReport]:
+        return self.syncs.reports({self.resource.uid: self.resource})
+
+    def begun(self) -> bool:
+        return self.resource.uid in self._reports()
+
     @property
-    def report(self) -> SyncReport | None:
-        return self.syncs.reports({self.resource.uid: self.resource}).get(self.resource.uid)
+    def report(self) -> SyncReport:
+        return self._reports()[self.resource.uid]
 
     def is_synced(self) -> bool:
-        return self.report is not None and self.report.synced.status == "True"
+        return self.begun() and self.report.synced.status == "True"
 
     def reason(self) -> str:
-        return str(self.report.synced.reason) if self.report else ""
+        return str(self.report.synced.reason) if self.begun() else ""
 
     def walks(self) -> int:
         """Lists from their first page without a filter by time."""
         return sum("updated_since" not in asked.query and "cursor" not in asked.query for asked in self.server.requests)
 
     def names(self) -> list[str]:
-        entries: Mapping[str, Entry] = self.report.discovered.entries if self.report and self.report.discovered else {}
+        entries: Mapping[str, Entry] = self.report.discovered.entries if self.report.discovered else {}
         return sorted(key.removeprefix(ID) for key in entries)
 
 
 @asynccontextmanager
-async def reading(**spec: Any) -> Any:
+async def reading(**spec: Any) -> AsyncIterator[Reading]:
     with FakeRegistry(ROWS) as server:
         item = Reading(server, **spec)
         try:
@@ -85,7 +92,7 @@ def tasks() -> set[str]:
 
 async def test_wanted_registry_is_read_and_the_loop_is_woken() -> None:
     async with reading() as item:
-        assert item.report is None
+        assert not item.begun()
         item.want()
         await until(item.is_synced)
         assert item.names() == ["a", "b", "c"]
@@ -114,7 +121,7 @@ async def test_unwanted_registry_is_let_go_of_and_no_task_remains(stalled: bool)
         item.want()
         await until(lambda: item.server.requests if stalled else item.is_synced())
         item.syncs.want({})
-        assert item.report is None
+        assert not item.begun()
         await item.syncs.close()
         assert not {name for name in tasks() if name.startswith(("registry", "walk"))}
 
@@ -137,7 +144,7 @@ async def memory_of(item: Reading) -> dict[str, Any]:
     item.want()
     await until(item.is_synced)
     report = item.report
-    assert report is not None and report.discovered is not None
+    assert report.discovered is not None
     item.syncs.want({})
     item.server.requests.clear()
     condition = {"type": "Synced", "status": "True", "reason": "Synced", "message": "3 of 3", "observedGeneration": 1}
@@ -154,7 +161,7 @@ async def test_new_process_goes_on_where_the_last_one_was() -> None:
         remembered = await memory_of(item)
         item.server.fault = lambda _: Stall()
         item.want(**remembered)
-        await until(lambda: item.report)
+        await until(item.begun)
         assert (item.names(), item.report.current, item.report.found) == (["a", "b", "c"], True, 3)
         assert item.report.synced == Finding("True", Reason.SYNCED, "3 of 3")
         await until(lambda: item.server.requests)
@@ -183,7 +190,7 @@ async def test_condition_of_another_generation_is_not_remembered() -> None:
         item.changed(2)
         item.server.fault = lambda _: Stall()
         item.want(**remembered)
-        await until(lambda: item.report)
+        await until(item.begun)
         assert item.report.synced.reason is Reason.SYNCING
 
 
@@ -295,7 +302,7 @@ def pauses_of(item: Reading) -> Callable[[], Awaitable[float]]:
         syncing._due = 0.0
         syncing._changed.set()
         await until(lambda: syncing._failures > failures)
-        return float(syncing._due - module.time.monotonic())
+        return float(syncing._due - time.monotonic())
 
     return next_pause
 
