@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from junctor.api.conditions import Finding, Reason, SkipReason
+from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import Skipped, SyncReport
 from junctor.planning.readiness import PodProgress, Progress
@@ -53,6 +53,23 @@ def told(of: Verdict, *gateways: Progress, was_ready: bool = False) -> dict[str,
 
 def message(written: Mapping[str, Any], kind: str) -> str:
     return next(str(item["message"]) for item in written["conditions"] if item["type"] == kind)
+
+
+@pytest.mark.parametrize(
+    ("told_ready", "of_pod", "reason"),
+    [
+        (False, pod("a", ENTRY), "AwaitingGateways"),
+        (True, pod("a", ENTRY), "Ready"),
+        (True, pod("a", ENTRY, failure="no answer"), "GatewayUnreachable"),
+        (True, pod("a", ENTRY, refusal="bad digest"), "GatewayRejected"),
+        (True, pod("a", ENTRY - 1), "AwaitingGateways"),
+    ],
+    ids=["first servers", "servers of a later sync", "no answer", "refused", "another generation"],
+)
+def test_registry_that_was_ready_stays_so_while_pods_take_new_servers(told_ready: bool, of_pod: PodProgress, reason: str) -> None:
+    of = judged()
+    found = findings_of(of, progress(of, of_pod, pod("b")), False, told_ready).conditions[ConditionType.READY]
+    assert str(found.reason) == reason
 
 
 # --- every condition in every state -----------------------------------------------------------------------------------------------------

@@ -66,8 +66,12 @@ def programmed(verdict: Verdict, progress: Progress) -> Finding:
     return progress.failure or Finding("Unknown", Reason.PUBLISHING, "the map is being written")
 
 
-def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool) -> Finding:
-    """Does every ready pod serve this generation? was_ready: it is known to have been, so pods that only join now do not count."""
+def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool, told_ready: bool = False) -> Finding:
+    """Does every ready pod serve this generation?
+
+    was_ready: it is known to have been, so pods that only join now do not count. told_ready: the status says so. What changed since then
+    are servers that a sync found: pods that are about to take them serve this generation all the same.
+    """
     if not verdict.accepted.ok:
         return Finding("False", Reason.NOT_ACCEPTED, verdict.accepted.message)
     if verdict.disabled:
@@ -82,10 +86,11 @@ def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool
     if not verdict.available:
         return Finding("False", Reason.UNRESOLVED_REFS, verdict.resolved.message)
     since = since_of(verdict, progress)
+    generation = progress.entries[verdict.id].since if told_ready else since
     if not progress.pods:
         return Finding("Unknown", Reason.NO_GATEWAY_PODS, "the gateway has no ready pod")
     count = len(progress.pods)
-    return _served(verdict, progress, since, was_ready, "do not serve this generation yet") or Finding(
+    return _served(verdict, progress, since, was_ready, "do not serve this generation yet", generation) or Finding(
         "True", Reason.READY, f"served by {count} of {count} pods"
     )
 
@@ -101,12 +106,16 @@ def _still_published(verdict: Verdict, progress: Progress) -> bool:
     return entry is not None and origin_of(entry).uid == verdict.resource.uid
 
 
-def _served(verdict: Verdict, progress: Progress, since: int, was_ready: bool, what: str) -> Finding | None:
-    behind = [
-        pod
-        for pod in progress.pods
-        if (pod.acknowledged is not None and pod.acknowledged < since) or (pod.acknowledged is None and not was_ready)
-    ]
+def _served(verdict: Verdict, progress: Progress, since: int, was_ready: bool, what: str, generation: int | None = None) -> Finding | None:
+    """Who does not serve it, or None. generation: a pod that serves this sequence is behind `since` only when something keeps it there."""
+    needed = since if generation is None else generation
+
+    def is_behind(pod: PodProgress) -> bool:
+        if pod.acknowledged is None:
+            return not was_ready
+        return pod.acknowledged < since and (pod.acknowledged < needed or bool(pod.failure or pod.refusal))
+
+    behind = [pod for pod in progress.pods if is_behind(pod)]
     rejecting = [(pod, why) for pod in progress.pods if (why := _rejection(verdict, pod)) is not None]
     if rejecting:
         pod, why = rejecting[0]

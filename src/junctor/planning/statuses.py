@@ -54,8 +54,8 @@ class GatewayFindings:
     pods: int
 
 
-def findings_of(verdict: Verdict, progress: Progress, was_ready: bool) -> GatewayFindings:
-    """Collect one gateway's findings."""
+def findings_of(verdict: Verdict, progress: Progress, was_ready: bool, told_ready: bool = False) -> GatewayFindings:
+    """Collect one gateway's findings. was_ready, told_ready: see `ready`."""
     in_map = programmed(verdict, progress)
     entry = progress.entries.get(verdict.id)
     since = since_of(verdict, progress) if in_map.ok and entry is not None else progress.sequence
@@ -65,7 +65,7 @@ def findings_of(verdict: Verdict, progress: Progress, was_ready: bool) -> Gatewa
         ConditionType.RESOLVED_REFS: verdict.resolved if verdict.accepted.ok else _NOWHERE[ConditionType.RESOLVED_REFS],
         ConditionType.SYNCED: _synced(verdict),
         ConditionType.PROGRAMMED: in_map,
-        ConditionType.READY: ready(verdict, progress, in_map, was_ready),
+        ConditionType.READY: ready(verdict, progress, in_map, was_ready, told_ready),
     }
     own = {kind: conditions[kind] for kind in _kinds(verdict.resource)}
     return GatewayFindings(progress.gateway, verdict, own, acknowledged if in_map.ok else 0, len(progress.pods))

@@ -93,7 +93,7 @@ class Reporter:
                 seen_ready = verdict.disabled or (
                     entry is not None and (ready.get(view.name) == (entry, discovered) or max(entry.since, discovered) <= view.baseline)
                 )
-                findings.append(findings_of(verdict, progress, told and seen_ready))
+                findings.append(findings_of(verdict, progress, told and seen_ready, told))
                 if entry is not None and findings[-1].conditions[ConditionType.READY].ok:
                     ready[view.name] = entry, discovered
             update = status_of(resource, findings, current, stamp)
