@@ -203,15 +203,17 @@ async def strangers_get_nobody_to_private_addresses(platform: Platform) -> None:
 
 
 async def what_is_published_arrives(platform: Platform) -> None:
-    """A server at once, because somebody asks for it; a version with the next sync that comes by itself."""
+    """A server at once, because somebody asks for it; a version with the next sync, which comes by itself and asks for what is new."""
     platform.registry.publish(server(NEWS, remotes=[platform.servers.remote(NEWS_HOST)]))
     platform.ask_for_sync()
     platform.wait_served(WEATHER, NEWS)
     await platform.call(NEWS, host=NEWS_HOST)
 
+    walked = platform.status()["lastFullSyncTime"]
     platform.registry.publish(server(WEATHER, "1.1.0", remotes=[platform.servers.remote(NEW_HOST)]))
     wait_for(lambda: platform.shown(WEATHER) == [("1.1.0", NEW_HOST)] * 2, describe=platform.system.operator.tail)
     await platform.call(WEATHER, host=NEW_HOST)
+    assert platform.status()["lastFullSyncTime"] == walked
 
 
 async def a_server_gets_the_key_that_it_needs(platform: Platform) -> None:
