@@ -25,6 +25,7 @@ class World:
     secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods_there: dict[str, dict[str, Any]] = field(default_factory=dict)
     defined: bool = True
+    missing: frozenset[str] = frozenset()
     listable: bool = True
     version: int = 100
     refreshes: int = 0
@@ -109,10 +110,12 @@ class World:
 
     async def refresh(self) -> bool:
         self.refreshes += 1
-        (self.snapshot.defined.update if self.defined else self.snapshot.defined.difference_update)(self._stored)
+        present = {kind for kind in self._stored if self.defined and kind not in self.missing}
+        self.snapshot.defined.update(present)
+        self.snapshot.defined.intersection_update(present)
         kinds: list[tuple[Any, Mapping[str, Any]]] = [(self.snapshot.secrets, self.secrets), (self.snapshot.pods, self.pods_there)]
         if self.listable and self.defined:
-            kinds += [(self.snapshot.connectors, self.connectors), (self.snapshot.registries, self.registries)]
+            kinds += [(self.snapshot.kinds[kind], self._stored[kind]) for kind in present]
         for collection, bodies in kinds:
             listing = collection.listing()
             listing.add(bodies.values())
