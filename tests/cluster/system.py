@@ -18,6 +18,7 @@ from tests.cluster.release import Release, install_release
 from tests.cluster.resources import fresh_namespace
 
 CONNECTOR = f"{API_VERSION}/MCPConnector"
+REGISTRY = f"{API_VERSION}/MCPRegistry"
 
 
 @dataclass
@@ -129,6 +130,11 @@ class System:
             }
         )
 
+    def create_registry(self, name: str, url: str, *, namespace: str = "", **spec: Any) -> Object:
+        """Create a registry, in the team's namespace unless another is named."""
+        metadata = {"name": name, "namespace": namespace or self.team}
+        return self.api.create({"apiVersion": API_VERSION, "kind": "MCPRegistry", "metadata": metadata, "spec": {"url": url} | spec})
+
     def patch(self, name: str, **spec: Any) -> Object:
         """Change fields of the spec; None removes one."""
         return self.api.patch(CONNECTOR, name, {"spec": spec}, self.team)
@@ -145,33 +151,35 @@ class System:
 
     # --- what users see ---------------------------------------------------------------------------------------------------------------
 
-    def condition(self, name: str, kind: str) -> dict[str, Any]:
+    def condition(self, name: str, kind: str, *, of: str = CONNECTOR) -> dict[str, Any]:
         """A condition of the present generation; empty before it is written."""
-        body = self.api.get(CONNECTOR, name, self.team)
+        body = self.api.get(of, name, self.team)
         for item in body.get("status", {}).get("conditions", ()):
             if item["type"] == kind and item.get("observedGeneration") == body["metadata"]["generation"]:
                 found: dict[str, Any] = item
                 return found
         return {}
 
-    def wait_condition(self, name: str, kind: str, status: str, reason: str = "", timeout: float = 30.0) -> dict[str, Any]:
+    def wait_condition(
+        self, name: str, kind: str, status: str, reason: str = "", timeout: float = 30.0, *, of: str = CONNECTOR
+    ) -> dict[str, Any]:
         """Wait for a condition; gives it."""
 
         def shown() -> dict[str, Any] | None:
-            found = self.condition(name, kind)
+            found = self.condition(name, kind, of=of)
             return found if found.get("status") == status and (not reason or found.get("reason") == reason) else None
 
         def describe() -> str:
-            return f"{kind} of {name} is {status} {reason}, it is {self.condition(name, kind)}\n{self.operator.tail(15)}"
+            return f"{kind} of {name} is {status} {reason}, it is {self.condition(name, kind, of=of)}\n{self.operator.tail(15)}"
 
         found = wait_for(shown, timeout, describe)
         assert found is not None
         return found
 
-    def wait_ready(self, *names: str) -> None:
-        """Wait until connectors are Ready."""
+    def wait_ready(self, *names: str, of: str = CONNECTOR) -> None:
+        """Wait until connectors, or resources of another kind, are Ready."""
         for name in names:
-            self.wait_condition(name, "Ready", "True")
+            self.wait_condition(name, "Ready", "True", of=of)
 
     def wait_served(self, *ids: str, timeout: float = 30.0) -> None:
         """Wait until every gateway serves exactly these ids."""
@@ -190,9 +198,10 @@ class System:
         return self.api.list("v1/Event", namespace or self.team)
 
     def delete_all(self) -> None:
-        """Delete the team's connectors and wait until no gateway serves any."""
-        for body in self.api.list(CONNECTOR, self.team):
-            self.delete(body["metadata"]["name"])
+        """Delete the team's connectors and registries and wait until no gateway serves any."""
+        for kind in (CONNECTOR, REGISTRY):
+            for body in self.api.list(kind, self.team):
+                self.api.delete(kind, body["metadata"]["name"], self.team)
         self.wait_served()
 
 
