@@ -142,8 +142,8 @@ async def _pod(api: KubernetesApi, name: str, address: str) -> None:
 
 
 @asynccontextmanager
-async def running_system(gateways: int, *, health_port: int = 0) -> AsyncIterator[System]:
-    """Start everything and stop it at the end. health_port: of the operator, 0 for none."""
+async def running_system(gateways: int, *, lag_file: Path | None = None) -> AsyncIterator[System]:
+    """Start everything and stop it at the end. lag_file: the operator writes there how late its loop is (probed_operator)."""
     async with AsyncExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="junctor-bench-")))
         say("starting the control plane")
@@ -160,8 +160,10 @@ async def running_system(gateways: int, *, health_port: int = 0) -> AsyncIterato
             operator(
                 release.operator_config,
                 release.operator_kubeconfig,
-                *("--health-host", "127.0.0.1", "--health-port", str(health_port)),
+                *("--health-port", "0"),
                 log_file=work / "operator.log",
+                module="tests.bench.probed_operator" if lag_file else "junctor.cli.main",
+                environment={"JUNCTOR_BENCH_LAG": str(lag_file)} if lag_file else None,
             )
         )
         addresses = [f"127.0.0.{number + 2}" for number in range(gateways)]

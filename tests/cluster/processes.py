@@ -138,15 +138,30 @@ class Process:
         self.kill()
 
 
-def junctor(*arguments: str | Path, name: str, log_file: Path, environment: Mapping[str, str] | None = None) -> Process:
-    """Start `junctor ARGUMENTS` with this Python."""
-    command = [sys.executable, "-m", "junctor.cli.main", *map(str, arguments)]
+def junctor(
+    *arguments: str | Path,
+    name: str,
+    log_file: Path,
+    environment: Mapping[str, str] | None = None,
+    module: str = "junctor.cli.main",
+) -> Process:
+    """Start `junctor ARGUMENTS` with this Python. module: what takes its place."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     return Process(name, command, log_file=log_file, environment=environment)
 
 
-def operator(config: Path, kubeconfig: Path, *arguments: str | Path, log_file: Path, name: str = "operator") -> Process:
-    """Start `junctor operator` with a configuration file, as whoever the kubeconfig is."""
-    return junctor("operator", "--config", config, "--kubeconfig", kubeconfig, *arguments, name=name, log_file=log_file)
+def operator(
+    config: Path,
+    kubeconfig: Path,
+    *arguments: str | Path,
+    log_file: Path,
+    name: str = "operator",
+    module: str = "junctor.cli.main",
+    environment: Mapping[str, str] | None = None,
+) -> Process:
+    """Start `junctor operator` with a configuration file, as whoever the kubeconfig is. module: what takes its place."""
+    who: list[str | Path] = ["--config", config, "--kubeconfig", kubeconfig]
+    return junctor("operator", *who, *arguments, name=name, log_file=log_file, module=module, environment=environment)
 
 
 def gateway(

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
+import anyio  # noqa: F401 - httpx would import it at the first request, and the loop stand still meanwhile
 import httpx
 
 from junctor import __version__
