@@ -6,10 +6,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from junctor.api.names import CONNECTOR_CRD, REGISTRY_CRD
 from tests.cluster.api import Api, wait_for
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.resources import install_crds
-from tests.cluster.system import CONNECTOR, System, new_system
+from tests.cluster.system import CONNECTOR, REGISTRY, System, new_system
+from tests.support.fake_registry import FakeRegistry
+from tests.support.registry_data import PUBLISHED, servers
 
 OUTAGE_SECONDS = 120.0
 #: As many as have to vanish at once before a loss is held back, and then some.
@@ -44,12 +47,10 @@ def system(own_control_plane: ControlPlane, own_api: Api, tmp_path_factory: pyte
         yield system
 
 
-def delete_crd(api: Api) -> None:
-    api.delete("apiextensions.k8s.io/v1/CustomResourceDefinition", "mcpconnectors.junctor.dev")
-    wait_for(
-        lambda: api.find("apiextensions.k8s.io/v1/CustomResourceDefinition", "mcpconnectors.junctor.dev") is None,
-        describe="the CRD is gone",
-    )
+def delete_crd(api: Api, name: str = CONNECTOR_CRD) -> None:
+    crd = "apiextensions.k8s.io/v1/CustomResourceDefinition"
+    api.delete(crd, name)
+    wait_for(lambda: api.find(crd, name) is None, describe="the CRD is gone")
 
 
 def test_an_operator_that_starts_before_the_crd_waits_for_it(
@@ -78,6 +79,32 @@ def test_a_crd_deleted_while_running_removes_nothing_from_the_gateways(system: S
     system.create("four")
     system.wait_ready("four")
     system.wait_served("four")
+
+
+def test_without_the_crd_of_registries_what_is_published_of_them_stays_and_connectors_are_served(system: System) -> None:
+    rows = servers(MANY, mix=PUBLISHED, older=False)
+    found = {f"mcp::community::{row.name}" for row in rows}
+    with FakeRegistry(rows) as registry:
+        system.create_registry("community", registry.url)
+        system.wait_ready("community", of=REGISTRY)
+        delete_crd(system.api, REGISTRY_CRD)
+        wait_for(lambda: "registries are not read" in system.operator.log(), describe="the operator notices")
+        system.create("one")
+        system.wait_ready("one")
+        system.wait_served("one", *found)
+        system.operator.kill()
+        system.operator.restart()
+        system.create("two")
+        system.wait_ready("two")
+        system.wait_served("one", "two", *found)
+        assert "older than this operator" not in system.operator.log()
+
+        install_crds(system.api)
+        system.create_registry("community", registry.url)
+        system.wait_ready("community", of=REGISTRY)
+        system.wait_served("one", "two", *found)
+        system.api.delete(REGISTRY, "community", system.team)
+        system.wait_served("one", "two")
 
 
 def test_deleting_all_connectors_at_once_is_followed_at_once(system: System) -> None:
