@@ -266,6 +266,12 @@ def test_equal_status_is_not_written_again_and_each_sync_is_once() -> None:
     assert (update.status["lastSyncTime"], update.transitions) == (LATER, ())
 
 
+def test_first_sync_that_is_partial_tells_what_it_has_published() -> None:
+    of = judged(replace(COUNTED, last_sync="", last_full_sync="", synced=Finding("False", Reason.PARTIAL_SYNC, "page 2")))
+    written = status(of, progress(of, pod("a")))
+    assert (written["discovered"], written["published"], "lastSyncTime" in written) == (5, 2, False)
+
+
 def test_empty_registry_says_zero() -> None:
     of = judged(synced(discovered()))
     written = status(of, progress(of, pod("a"), discovered={ID: 0}))

@@ -136,7 +136,7 @@ _SYNC_FIELDS: Final = ("lastSyncTime", "lastFullSyncTime", "discovered", "publis
 
 def _sync_fields(sync: SyncReport | None, current: Mapping[str, Any]) -> dict[str, Any]:
     """Counts and times. Before this process has synced, those of the one before it are still true."""
-    if sync is None or not sync.last_sync:
+    if sync is None or not (sync.last_sync or sync.found):
         return {name: current[name] for name in _SYNC_FIELDS if name in current}
     skipped = [
         {"reason": str(reason), "count": item.count} | ({"examples": list(item.examples[:5])} if item.examples else {})
