@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewayConfiguration
@@ -18,9 +18,7 @@ from junctor.api.connector_map import (
     ConnectorMapError,
     Head,
     Layout,
-    Shard,
     ShardRef,
-    credential_object,
     installation_of,
     read_layout,
     sha256,
@@ -28,13 +26,12 @@ from junctor.api.connector_map import (
 from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
 from junctor.reconcile.long_work import MANY, in_thread, settle
+from junctor.reconcile.map_parts import MapParts
 from junctor.reconcile.map_state import MapState
 from junctor.reconcile.ports import Conflict, MapObjects, PortError, StoredObject
-from junctor.reconcile.stored import ObjectEvent, Stored, is_whole, light
+from junctor.reconcile.stored import ObjectEvent, Stored, sorted_out
 
 logger = logging.getLogger(__name__)
-
-_PARALLEL_WRITES: Final = 8
 
 
 class Superseded(Exception):
@@ -54,6 +51,7 @@ class MapPublisher:
         self._objects = objects
         self._checkpoint = checkpoint
         self._stored = Stored()
+        self._parts = MapParts(objects, self._stored, checkpoint)
         self._installation = ""
         self._reload = True
         self._sound = True
@@ -132,8 +130,8 @@ class MapPublisher:
                 await in_thread(partial(self._remember, head, shards))
             elif head.data.get(HEAD_KEY) != self.head.to_text():
                 await in_thread(partial(self._follow, head, shards, self.head))
-        whole, broken = await in_thread(partial(_sorted_out, shards))
-        self._stored = Stored(head, whole, broken, {item.number: item for item in credentials}, self._stored.gone)
+        self._stored.shards, self._stored.broken = await in_thread(partial(sorted_out, shards))
+        self._stored.head, self._stored.credentials = head, {item.number: item for item in credentials}
         self.loaded = True
         settle(self._map.connectors if self._map is not before else 0)
 
@@ -244,8 +242,8 @@ class MapPublisher:
             and floor <= self.sequence  # a pod that serves more, from before the head was lost, refuses this one
             and _kept(self.head.registries) == _kept(plan.records)
         )
-        await self._write_credentials(plan.credentials, values)
-        await self._write_shards(state.layout)
+        await self._parts.write_credentials(plan.credentials, values)
+        await self._parts.write_shards(state.layout)
         if not changes and intact:
             self._take_over(plan, state)
             return False
@@ -264,41 +262,6 @@ class MapPublisher:
         self._map = state
         for uid in [uid for uid in self.removed if uid not in plan.verdicts]:
             del self.removed[uid]
-
-    async def _write_credentials(self, wanted: frozenset[str], values: Callable[[frozenset[str]], Mapping[str, bytes]]) -> None:
-        held = {key for stored in self._stored.credentials.values() for key in stored.intact}
-        missing = wanted - held
-        if not missing:
-            return
-        self._checkpoint("credentials")
-        by_object: dict[int, dict[str, bytes]] = {}
-        for credential, value in values(frozenset(missing)).items():
-            by_object.setdefault(credential_object(credential), {})[credential] = value
-        for number, group in by_object.items():
-            self._stored.credentials[number] = await self._objects.add_credentials(number, group)
-
-    async def _write_shards(self, layout: Layout) -> None:
-        missing = [shard for shard in layout.shards.values() if shard.ref.name not in self._stored.shards]
-        if not missing:
-            return
-        self._checkpoint("shards")
-        bound = asyncio.Semaphore(_PARALLEL_WRITES)
-
-        async def write(shard: Shard) -> None:
-            name = shard.ref.name
-            async with bound:
-                if name in self._stored.broken:
-                    broken = self._stored.broken.pop(name)
-                    self._stored.gone.add(broken.uid)
-                    await self._objects.delete_shard(broken)
-                self._stored.shards[name] = light(await self._objects.create_shard(name, shard.text))
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for shard in missing:
-                    group.create_task(write(shard))
-        except* PortError as failed:
-            raise failed.exceptions[0] from failed
 
     async def _write_head(self, head: Head) -> None:
         self._checkpoint("head")
@@ -329,51 +292,21 @@ class MapPublisher:
             return False
         self._busy = True
         try:
-            await self._remove_shards()
-            await self._remove_credentials(plan.credentials)
+            await self._parts.remove_shards(self._needed)
+            await self._parts.remove_credentials(plan.credentials)
         except PortError:
             self._reload = True
             raise
         return True
 
-    async def _remove_shards(self) -> None:
-        current = {ref.name for ref in self.head.shards} if self.head else set()
-        for shards in (self._stored.shards, self._stored.broken):
-            for name in [name for name in shards if name not in current]:
-                self._checkpoint("clean-up")
-                self._stored.gone.add(shards[name].uid)
-                await self._objects.delete_shard(shards[name])
-                del shards[name]
-
-    async def _remove_credentials(self, needed: frozenset[str]) -> None:
-        for number, stored in list(self._stored.credentials.items()):
-            surplus = stored.all_keys - needed
-            if surplus:
-                self._checkpoint("clean-up-credentials")
-                left = await self._objects.remove_credentials(stored, surplus)
-                if left is None:
-                    self._stored.gone.add(stored.uid)
-                    del self._stored.credentials[number]
-                else:
-                    self._stored.credentials[number] = left
-
     def needs_clean_up(self, plan: GatewayPlan) -> bool:
         """Whether anything is stored that the head does not need."""
-        if self.head is None:
-            return False
-        current = {ref.name for ref in self.head.shards}
-        return any(name not in current for name in (*self._stored.shards, *self._stored.broken)) or any(
-            not stored.all_keys <= plan.credentials for stored in self._stored.credentials.values()
-        )
+        return self.head is not None and self._parts.surplus(self._needed, plan.credentials)
 
-
-def _sorted_out(shards: Sequence[StoredObject]) -> tuple[dict[str, StoredObject], dict[str, StoredObject]]:
-    """The shards that hold what their names say, and the others; without their texts."""
-    whole: dict[str, StoredObject] = {}
-    broken: dict[str, StoredObject] = {}
-    for shard in shards:
-        (whole if is_whole(shard) else broken)[shard.name] = light(shard)
-    return whole, broken
+    @property
+    def _needed(self) -> frozenset[str]:
+        """The shards that the head names."""
+        return frozenset(ref.name for ref in self.head.shards) if self.head else frozenset()
 
 
 class ForeignMap(PortError):

@@ -1,5 +1,6 @@
 """What a publisher knows of the stored objects of its map, and whether an event about them is news."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from junctor.api.connector_map import SHARD_KEY, sha256
@@ -50,7 +51,16 @@ class Stored:
         return event.version <= int(known.version)
 
 
-def is_whole(shard: StoredObject) -> bool:
+def sorted_out(shards: Sequence[StoredObject]) -> tuple[dict[str, StoredObject], dict[str, StoredObject]]:
+    """The shards that hold what their names say, and the others; without their texts."""
+    whole: dict[str, StoredObject] = {}
+    broken: dict[str, StoredObject] = {}
+    for shard in shards:
+        (whole if _is_whole(shard) else broken)[shard.name] = light(shard)
+    return whole, broken
+
+
+def _is_whole(shard: StoredObject) -> bool:
     """Whether a shard holds what its name says: the name ends with the first 12 digits of the digest."""
     return sha256(shard.data.get(SHARD_KEY, ""))[7:19] == shard.name.rsplit("-", 1)[-1]
 
