@@ -1,10 +1,13 @@
 """The loop with registries: from a resource over its servers in the map to its status, and on after a restart."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import junctor.reconcile.reconciler as module
+import junctor.reconcile.registry_syncs as registry_syncs
 from junctor.api.connector_map import SHARD_KEY
 from tests.support.fake_registry import FakeRegistry, Stall, Status
 from tests.support.registry_data import record, remote
@@ -99,6 +102,32 @@ async def test_operator_that_starts_while_the_registry_is_down_changes_nothing()
             await second.settled()
             assert (second.objects.writes, second.sink.statuses, second.sink.events) == ([], [], [])
             assert second.served == 5
+
+
+async def test_status_waits_until_what_is_remembered_of_a_registry_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeRegistry(ROWS) as server:
+        first = world_of(server)
+        async with first.running():
+            await until(lambda: first.ready("internal"))
+            await first.settled()
+        server.fault = lambda _: Stall()
+        server.requests.clear()
+        remembered = asyncio.Event()
+
+        async def slow(work: Callable[[], Any]) -> Any:
+            await remembered.wait()
+            return work()
+
+        monkeypatch.setattr(registry_syncs, "in_thread", slow)
+        second = restarted(first)
+        async with second.running():
+            await until(lambda: second.pods.asked)
+            await second.settled()
+            assert (second.objects.writes, second.sink.statuses) == ([], [])
+            remembered.set()
+            await until(lambda: server.requests)
+            await second.settled()
+            assert (second.objects.writes, second.sink.statuses) == ([], [])
 
 
 async def test_registry_that_goes_takes_its_servers_and_its_task_along() -> None:
