@@ -16,7 +16,7 @@ from tests.cluster.api import Api, ApiError, wait_for
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.resources import fresh_namespace
 from tests.cluster.system import REGISTRY, System, new_system
-from tests.support.fake_registry import FakeRegistry, Fault, Status
+from tests.support.fake_registry import FakeRegistry, Fault, Stall, Status
 from tests.support.mcp_servers import closed_port, self_signed
 from tests.support.registry_data import EPOCH, PUBLISHED, Row, record, remote, servers
 
@@ -235,7 +235,7 @@ def test_a_changed_policy_is_served_without_asking_the_registry(system: System, 
     system.wait_served()
     system.wait_ready("governed", of=REGISTRY)
     assert len(registry.requests) == asked
-    assert [message for message in told(system, "governed")[len(events) :] if "Synced" in message] == []
+    assert [message for message in told(system, "governed")[len(events) :] if re.search("(Synced|Programmed) True", message)] == []
 
 
 @pytest.mark.parametrize("leave", [lambda system: change(system, "leaving", state="Disabled"), lambda system: delete(system, "leaving")])
@@ -399,6 +399,15 @@ def test_an_operator_that_starts_while_the_registry_is_down_changes_nothing(syst
     assert [message for message in told(system, "lasting") if "Programmed True" in message or "Ready True" in message] == []
 
 
+def test_an_operator_ends_while_a_registry_keeps_it_waiting(system: System, registry: FakeRegistry) -> None:
+    registry.fault = lambda _: Stall()
+    system.create_registry("stalling", registry.url)
+    wait_for(lambda: registry.requests, describe="the registry is asked")
+    system.operator.terminate()
+    assert system.operator.returncode == 0
+    system.operator.restart()
+
+
 # --- Secrets ---------------------------------------------------------------------------------------------------------------------------
 
 
@@ -483,7 +492,9 @@ def test_with_the_permissions_of_an_older_chart_connectors_are_served_and_publis
         system.create("plain")
         system.wait_ready("plain")
         system.wait_served("plain", *ids("granted", WEATHER))
-        assert system.operator.log()[said:].count("registries are not read, what is published of them stays") == 1
+        since = system.operator.log()[said:]
+        assert since.count("registries are not read, what is published of them stays") == 1
+        assert len([line for line in since.splitlines() if "mcpregistries" in line and "will retry" in line]) == 1
     finally:
         for role in roles:
             system.api.patch("rbac.authorization.k8s.io/v1/Role", role["metadata"]["name"], {"rules": role["rules"]}, system.team)
