@@ -1,17 +1,23 @@
 """Everything that the loop keeps for one gateway."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from junctor.api.configuration import GatewayConfiguration
+from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
+from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import Inputs
 from junctor.planning.losses import Hold
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.long_work import MANY, in_thread
+from junctor.reconcile.ports import Unavailable
 from junctor.reconcile.publisher import MapPublisher
+from junctor.reconcile.registry_syncs import Wanted
 from junctor.reconcile.reporter import GatewayView
 from junctor.reconcile.signaller import Signaller
+from junctor.reconcile.snapshot import Snapshot
 
 #: Seconds after a publication in which pods that have not answered are not reported: normally all answer sooner.
 SETTLE_SECONDS: Final = 0.5
@@ -51,6 +57,14 @@ class GatewayState:
         acknowledged = self.signaller.all_acknowledged(self.publisher.sequence)
         return acknowledged and self.plan is not None and self.publisher.needs_clean_up(self.plan)
 
+    def check_memory(self, inputs: Inputs) -> None:
+        """Publish nothing when it is known neither which resources there are nor what was published of them: that is not an empty map."""
+        publisher = self.publisher
+        if not inputs.registries_known and publisher.forgotten and publisher.head is not None and publisher.head.registries:
+            raise Unavailable(f"{REGISTRY_KIND} resources cannot be listed and the published map is damaged; gateways keep what they serve")
+        if not inputs.connectors_known and (publisher.forgotten or (publisher.head is None and self.signaller.highest > 0)):
+            raise Unavailable(f"{CONNECTOR_KIND}s cannot be listed and the published map is damaged; gateways keep what they serve")
+
     def view(self) -> GatewayView:
         """The gateway as the reporter needs it."""
         if self.plan is None:
@@ -69,3 +83,21 @@ class GatewayState:
             baseline=publisher.baseline,
             discovered=publisher.discovered_since(self.plan),
         )
+
+
+def registries_to_read(gateways: Iterable[GatewayState], snapshot: Snapshot) -> dict[str, Wanted]:
+    """The registries to read: those that some gateway publishes, each with what is known of it from before this process began."""
+    wanted: dict[str, Wanted] = {}
+    for gateway in gateways:
+        for uid, verdict in gateway.plan.verdicts.items() if gateway.plan and gateway.publisher.loaded else ():
+            resource = verdict.resource
+            if not isinstance(resource, RegistryResource) or verdict.entry is None:
+                continue
+            record = gateway.publisher.published.records.get(verdict.id, {})
+            own = record.get("uid") == uid
+            servers = gateway.publisher.published.discovered.get(verdict.id, {}) if own else {}
+            if uid in wanted and len(servers) <= len(wanted[uid].published):
+                continue  # the gateway that knows most is the memory
+            tracked = snapshot.tracked(uid)
+            wanted[uid] = Wanted(resource, tracked.status if tracked else {}, record if own else {}, servers)
+    return wanted

@@ -8,19 +8,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from junctor.api.configuration import OperatorConfiguration
-from junctor.api.names import API_VERSION, CONNECTOR_KIND, REGISTRY_KIND
-from junctor.api.resources import RegistryResource, Resource
+from junctor.api.resources import Resource
 from junctor.planning.inputs import Inputs
 from junctor.planning.plan import GatewayPlan, Planner
-from junctor.reconcile.gateway_state import GatewayState
+from junctor.reconcile.gateway_state import GatewayState, registries_to_read
+from junctor.reconcile.notices import Notices
 from junctor.reconcile.pacing import Pacer
-from junctor.reconcile.ports import Cluster, MapObjects, PortError, Signal, StatusSink, Unavailable
+from junctor.reconcile.ports import Cluster, MapObjects, PortError, Signal, StatusSink
 from junctor.reconcile.publisher import MapPublisher
-from junctor.reconcile.registry_syncs import RegistrySyncs, Wanted
+from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.reconcile.reporter import Reporter
 from junctor.reconcile.signaller import Signaller
 from junctor.reconcile.snapshot import Snapshot
@@ -49,7 +49,6 @@ class _Health:
     passed_at: float | None = None
     began_at: float | None = None
     failures: int = 0
-    reported_fields: set[tuple[str, int]] = field(default_factory=set)
 
 
 class Reconciler:
@@ -82,6 +81,7 @@ class Reconciler:
             for gateway in configuration.gateways
         ]
         self._reporter = Reporter(self._queue, snapshot)
+        self._notices = Notices(self._queue)
         self._woken = asyncio.Event()
         self._changed = False
         self._report = asyncio.Event()
@@ -209,27 +209,10 @@ class Reconciler:
             self._health.failures += 1
             self._wake_in("retry", min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(self._health.failures - 1, 5)))
         self._settle()
-        self._syncs.want(self._wanted_syncs())
+        self._syncs.want(registries_to_read(self._gateways, self.snapshot))
         self._health.passed_at = self._clock()
-        self._note_ignored_fields()
+        self._notices.ignored_fields(self._planned)
         self.wake_statuses()
-
-    def _wanted_syncs(self) -> dict[str, Wanted]:
-        """The registries to read: those that some gateway publishes, each with what is known of it from before this process began."""
-        wanted: dict[str, Wanted] = {}
-        for gateway in self._gateways:
-            for uid, verdict in gateway.plan.verdicts.items() if gateway.plan and gateway.publisher.loaded else ():
-                resource = verdict.resource
-                if not isinstance(resource, RegistryResource) or verdict.entry is None:
-                    continue
-                record = gateway.publisher.published.records.get(verdict.id, {})
-                own = record.get("uid") == uid
-                servers = gateway.publisher.published.discovered.get(verdict.id, {}) if own else {}
-                if uid in wanted and len(servers) <= len(wanted[uid].published):
-                    continue  # the gateway that knows most is the memory
-                tracked = self.snapshot.tracked(uid)
-                wanted[uid] = Wanted(resource, tracked.status if tracked else {}, record if own else {}, servers)
-        return wanted
 
     async def _tidy_up(self) -> None:
         for gateway in self._gateways:
@@ -279,11 +262,11 @@ class Reconciler:
             if not publisher.loaded:
                 await publisher.load()
             plan = await gateway.make_plan(inputs, now)
-            self._note_hold(gateway, plan)
+            self._notices.hold(gateway, plan)
             if publisher.head is None and not gateway.surveyed:
                 await gateway.signaller.survey(deadline=_SURVEY_SECONDS)
                 gateway.surveyed = True
-            _check_memory(gateway, inputs)
+            gateway.check_memory(inputs)
             written = await publisher.publish(plan, self.snapshot.credential_values, lambda: gateway.signaller.highest)
             if written:
                 gateway.published_at = self._clock()
@@ -334,39 +317,6 @@ class Reconciler:
         if any(gateway.may_clean_up for gateway in self._gateways):
             self._tidy()
 
-    def _note_hold(self, gateway: GatewayState, plan: GatewayPlan) -> None:
-        if plan.held is None or gateway.held is not None:
-            gateway.held = plan.held
-            return
-        gateway.held = plan.held
-        held = plan.held
-        until = "until the kind is back" if held.until == float("inf") else "for a minute"
-        message = f"{held.lost} of {held.of} connectors are gone without having been deleted one by one; gateways keep them {until}"
-        logger.warning("gateway %s: %s", gateway.configuration.name, message)
-        head = gateway.publisher.head_reference()
-        if head is not None:
-            self._queue.event(head, warning=True, reason="ConnectorLossHeld", message=message)
-
-    def _note_ignored_fields(self) -> None:
-        """An Event for a field that only describes and that this version does not know, once for each generation."""
-        reported = self._health.reported_fields
-        reported -= {known for known in reported if known[0] not in self._planned}
-        for uid, resource in self._planned.items():
-            if resource.ignored and (uid, resource.generation) not in reported:
-                reported.add((uid, resource.generation))
-                self._queue.event(
-                    {
-                        "apiVersion": API_VERSION,
-                        "kind": resource.kind,
-                        "namespace": resource.namespace,
-                        "name": resource.name,
-                        "uid": uid,
-                    },
-                    warning=True,
-                    reason="FieldIgnored",
-                    message=f"this operator does not know {', '.join(resource.ignored)}; ignored, upgrade the operator to use it",
-                )
-
     # --- timers -----------------------------------------------------------------------------------------------------------------------
 
     def _wake_in(self, name: str, seconds: float) -> None:
@@ -376,12 +326,3 @@ class Reconciler:
         if name in self._timers:
             self._timers[name].cancel()
         self._timers[name] = asyncio.get_running_loop().call_later(seconds, action)
-
-
-def _check_memory(gateway: GatewayState, inputs: Inputs) -> None:
-    """Publish nothing when it is known neither which resources there are nor what was published of them: that is not an empty map."""
-    publisher = gateway.publisher
-    if not inputs.registries_known and publisher.forgotten and publisher.head is not None and publisher.head.registries:
-        raise Unavailable(f"{REGISTRY_KIND} resources cannot be listed and the published map is damaged; gateways keep what they serve")
-    if not inputs.connectors_known and (publisher.forgotten or (publisher.head is None and gateway.signaller.highest > 0)):
-        raise Unavailable(f"{CONNECTOR_KIND}s cannot be listed and the published map is damaged; gateways keep what they serve")
