@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from itertools import count
 from typing import Any, Final, Protocol, Self
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -57,7 +58,8 @@ class RegistryClient:
 
     base_url: with or without /v0.1 (or /v0) at its end. headers: sent with each request, credentials included. tls: None trusts the
     system's authorities. timeout: seconds for one answer, from the connection to the last byte. page_size: 1 to 100. retries: after the
-    first attempt, with growing pauses. Raises ValueError for a URL that is none.
+    first attempt, with growing pauses. first_retries: as long as it has not answered at all, when a wrong address or an outage is likelier
+    than a moment's trouble and should be told soon; None: as many. Raises ValueError for a URL that is none.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class RegistryClient:
         timeout: float = 30.0,
         page_size: int = 100,
         retries: int = 5,
+        first_retries: int | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311  # spreads load, keeps no secret
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -76,6 +79,8 @@ class RegistryClient:
         self._servers = _servers_url(base_url)
         self._page_size = page_size
         self._retries = retries
+        self._first_retries = retries if first_retries is None else first_retries
+        self._answered = False
         self._sleep = sleep
         self._jitter = jitter
         self._now = now
@@ -127,16 +132,19 @@ class RegistryClient:
 
     async def _json(self, url: str, *, unknown: bool = False) -> tuple[Answer, Any, int]:
         """The answer, its JSON value, and the number of requests. unknown: a 404 in JSON says that there is no such thing: None."""
-        for attempt in range(self._retries + 1):
+        for attempt in count():
             try:
                 answer = await self._fetcher.get(url)
-                return answer, self._value(answer, unknown=unknown), attempt + 1
+                value = self._value(answer, unknown=unknown)
+                self._answered = True
+                return answer, value, attempt + 1
             except RegistryError as error:
-                if not error.transient or attempt == self._retries or (error.retry_after or 0.0) > _LONGEST_PAUSE:
+                retries = self._retries if self._answered else self._first_retries
+                if not error.transient or attempt >= retries or (error.retry_after or 0.0) > _LONGEST_PAUSE:
                     raise
                 backoff = min(2.0**attempt, _LONGEST_BACKOFF) * self._jitter()
                 await self._sleep(max(backoff, error.retry_after or 0.0))
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _value(self, answer: Answer, *, unknown: bool) -> Any:
         status, where = answer.status, f"{answer.url} answers HTTP {answer.status}"

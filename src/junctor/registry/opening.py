@@ -11,6 +11,7 @@ from junctor.registry.client import RegistryClient
 TIMEOUT_SECONDS: Final = 30
 PAGE_SIZE: Final = 100
 RETRIES: Final = 5
+FIRST_RETRIES: Final = 2
 
 #: The value of a Secret's key as it is sent; raises what the caller likes when there is none.
 SecretText = Callable[[SecretKeyRef], str]
@@ -38,4 +39,5 @@ def open_registry(
         timeout=float(sync.timeout_seconds or TIMEOUT_SECONDS),
         page_size=sync.page_size or PAGE_SIZE,
         retries=retries,
+        first_retries=min(retries, FIRST_RETRIES),
     )

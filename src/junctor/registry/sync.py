@@ -276,8 +276,9 @@ class RegistrySync:
         if len(chosen) - most > left_out:
             skipped[SkipReason.LIMIT_REACHED] = len(chosen) - most, ()
         self.counts = SyncCounts(max(found, len(entries)), min(len(chosen), most), skipped)
-        # Whoever has the free place now was never read, or not kept.
-        return SyncResult(self.memory, self._success(), True, False, self.counts, walk_again=len(chosen) < most and left_out > 0)
+        # Who takes a place that has become free was not kept when all were taken.
+        has_room = len(chosen) < most and (left_out > 0 or len(available(memory.entries)) >= most)
+        return SyncResult(self.memory, self._success(), True, False, self.counts, walk_again=has_room)
 
     def _remember(self, entries: Mapping[str, Entry], watermark: str, digest: str | None = None) -> None:
         """Take these for what is published; the same objects where nothing changed: then nobody looks at them again."""

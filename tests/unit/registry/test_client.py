@@ -406,3 +406,21 @@ def test_other_addresses_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"registry|[Pp]ort") as caught:
         RegistryClient(url)
     assert "key=x" not in str(caught.value)
+
+
+async def test_a_registry_that_has_not_answered_at_all_is_given_up_sooner() -> None:
+    pauses = Pauses()
+    with pytest.raises(RegistryUnreachable):
+        await ask(f"http://127.0.0.1:{closed_port()}", retries=5, first_retries=2, pauses=pauses)
+    assert pauses.taken == [1.0, 2.0]
+
+
+async def test_a_registry_that_has_answered_gets_all_retries() -> None:
+    pauses = Pauses()
+    with FakeRegistry(ROWS) as registry:
+        client = RegistryClient(registry.url, page_size=1, retries=4, first_retries=0, sleep=pauses, jitter=lambda: 1.0)
+        async with client:
+            first = await client.page()
+            registry.fault = times(4, Status(503))
+            await client.page(first.next_cursor)
+    assert pauses.taken == [1.0, 2.0, 4.0, 8.0]
