@@ -14,7 +14,7 @@ from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.long_work import MANY, in_thread
 from junctor.reconcile.ports import Unavailable
 from junctor.reconcile.publisher import MapPublisher
-from junctor.reconcile.registry_syncs import Wanted
+from junctor.reconcile.registry_memory import Wanted
 from junctor.reconcile.reporter import GatewayView
 from junctor.reconcile.signaller import Signaller
 from junctor.reconcile.snapshot import Snapshot

@@ -9,13 +9,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
-from junctor.api.connector_map import Entry
+from junctor.api.conditions import Finding, Reason
 from junctor.api.discovered import Discovered
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
@@ -23,6 +22,7 @@ from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import Skipped, SyncReport
 from junctor.reconcile.long_work import in_thread
+from junctor.reconcile.registry_memory import BEING_READ, Wanted, full_walk_due, remembered, was_synced
 from junctor.registry.client import RegistryClient
 from junctor.registry.mapping import MappingRules
 from junctor.registry.opening import open_registry, request_headers
@@ -38,8 +38,6 @@ _JITTER: Final = 0.1
 #: What of a spec matters to how a registry is asked; the rest is in the digest of its rules.
 _TOWARDS: Final = ("url", "headers", "auth", "tls", "sync")
 
-_BEING_READ: Final = Finding("Unknown", Reason.SYNCING, "the registry is being read")
-
 #: As much of an annotation is heeded as a status can show.
 _ANNOTATION_LENGTH: Final = 256
 
@@ -48,16 +46,6 @@ SecretValue = Callable[[str, SecretKeyRef], bytes | None]
 
 class _Lacking(Exception):
     """A Secret that the registry itself is asked with is missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A registry to read. status, record, published: what the resource and the map remember of it from before this process."""
-
-    resource: RegistryResource
-    status: Mapping[str, Any] = field(repr=False, default_factory=dict)
-    record: Mapping[str, Any] = field(repr=False, default_factory=dict)
-    published: Mapping[str, Entry] = field(repr=False, default_factory=dict)
 
 
 class RegistrySyncs:
@@ -110,11 +98,11 @@ class _Syncing:
         self._secret_value = secret_value
         self._resource = wanted.resource
         self._rules = _rules(wanted.resource)
-        self.report = _remembered(wanted, memory, self._rules)
+        self.report = remembered(wanted, memory, self._rules)
         self._sync = self._new_sync()
         self._accepted = _annotation(wanted.resource, ACCEPT_SHRINK_ANNOTATION)
-        self._full_due = _due(self.report.last_full_sync, self._settings.full_interval_seconds or FULL_INTERVAL_SECONDS)
-        if not _was_synced(wanted.status):
+        self._full_due = full_walk_due(self.report.last_full_sync, self._settings.full_interval_seconds or FULL_INTERVAL_SECONDS)
+        if not was_synced(wanted.status):
             self._full_due = 0.0  # what was held back or partial is looked at as a whole
         self._failures = 0
         self._sent: Mapping[str, str] | None = None
@@ -136,7 +124,7 @@ class _Syncing:
             self._sync = self._new_sync()
         if changed or any(before.raw_spec.get(name) != resource.raw_spec.get(name) for name in _TOWARDS):
             self._start_now()
-            self.report = replace(self.report, synced=_BEING_READ)
+            self.report = replace(self.report, synced=BEING_READ)
         elif self._is_asked():
             self._due = time.monotonic()
             self._changed.set()
@@ -292,48 +280,3 @@ def _rules(resource: RegistryResource) -> MappingRules:
 
 def _annotation(resource: RegistryResource, name: str) -> str:
     return resource.annotations.get(name, "")[:_ANNOTATION_LENGTH]
-
-
-def _remembered(wanted: Wanted, memory: Discovered | None, rules: MappingRules) -> SyncReport:
-    """The report of a process that begins, from what the one before it left in the status and the map."""
-    status = wanted.status
-    skipped = {
-        SkipReason(item["reason"]): Skipped(int(item["count"]), tuple(item.get("examples") or ()))
-        for item in status.get("skipped") or ()
-        if item.get("reason") in set(SkipReason)
-    }
-    return SyncReport(
-        generation=wanted.resource.generation,
-        synced=_last_finding(status, wanted.resource.generation),
-        discovered=memory,
-        current=memory is not None and memory.digest == rules.digest,
-        found=int(status.get("discovered") or 0),
-        published=int(status.get("published") or 0),
-        skipped=skipped,
-        last_sync=str(status.get("lastSyncTime") or ""),
-        last_full_sync=str(status.get("lastFullSyncTime") or ""),
-        handled=str(status.get("lastHandledSyncRequest") or ""),
-    )
-
-
-def _last_finding(status: Mapping[str, Any], generation: int) -> Finding:
-    """How the last sync of this generation ended: true until the next one has."""
-    for condition in status.get("conditions") or ():
-        told, reason = condition.get("status"), condition.get("reason")
-        of_generation = condition.get("type") == ConditionType.SYNCED and condition.get("observedGeneration") == generation
-        if of_generation and told in ("True", "False") and reason in set(Reason):
-            return Finding(told, Reason(reason), str(condition.get("message") or ""))
-    return _BEING_READ
-
-
-def _was_synced(status: Mapping[str, Any]) -> bool:
-    conditions = status.get("conditions") or ()
-    return any(item.get("type") == ConditionType.SYNCED and item.get("status") == "True" for item in conditions)
-
-
-def _due(last: str, interval: float) -> float:
-    """When the next full walk is due, in seconds since the epoch; 0 when none is known."""
-    try:
-        return datetime.fromisoformat(last).timestamp() + interval
-    except ValueError:
-        return 0.0

@@ -9,7 +9,8 @@ from junctor.api.conditions import Finding, Reason, SkipReason
 from junctor.api.connector_map import reference_hash
 from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import SyncReport
-from junctor.reconcile.registry_syncs import RegistrySyncs, Wanted
+from junctor.reconcile.registry_memory import Wanted
+from junctor.reconcile.registry_syncs import RegistrySyncs
 from tests.support.fake_registry import FakeRegistry, Stall
 from tests.support.registry_data import record, remote
 from tests.unit.reconcile.fakes import until

@@ -14,7 +14,8 @@ from junctor.api.connector_map import Entry
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import SyncReport
-from junctor.reconcile.registry_syncs import RegistrySyncs, Wanted
+from junctor.reconcile.registry_memory import Wanted
+from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.registry.sync import RegistrySync
 from tests.support.fake_registry import FakeRegistry, Stall, Status
 from tests.support.registry_data import record, remote
