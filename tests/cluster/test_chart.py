@@ -20,7 +20,7 @@ from tests.cluster.processes import operator
 from tests.cluster.release import CHART, EVERYBODY, RELEASE, HelmFailed, deployments, helm, render_chart
 from tests.cluster.resources import fresh_namespace
 from tests.cluster.tools import kubernetes_version
-from tests.e2e.test_docs import ROOT
+from tests.e2e.test_docs import ROOT, blocks
 
 CRD = "apiextensions.k8s.io/v1/CustomResourceDefinition"
 CONNECTOR = f"{API_VERSION}/MCPConnector"
@@ -276,6 +276,21 @@ def test_egress_is_limited_when_asked_for() -> None:
     assert others == [dns, api_server]
     assert policies["junctor-gateway-default"]["egress"] == [dns, api_server, anywhere]
     assert all("Egress" in policy["policyTypes"] for policy in policies.values())
+
+
+def test_the_cluster_takes_the_network_policies_of_the_page_about_operating(control_plane: ControlPlane, restricted: str) -> None:
+    (values,) = [yaml.safe_load(block.text) for block in blocks(ROOT / "docs" / "operations.md") if block.language == "yaml"]
+
+    objects = render_chart(restricted, values)
+
+    policies = [body for body in objects if body["kind"] == "NetworkPolicy"]
+    answer = control_plane.kubectl(
+        *("apply", "--dry-run=server", "--validate=strict", "--filename", "-"), input=yaml.safe_dump_all(policies)
+    )
+    assert len(answer.stdout.splitlines()) == 2
+    told = network_policies(objects)
+    assert told["junctor-operator"]["egress"][-2:] == values["operator"]["egress"]
+    assert told["junctor-gateway-default"]["ingress"][0]["from"] == values["gatewayDefaults"]["allowedFrom"]
 
 
 def test_network_policies_can_be_left_out() -> None:
