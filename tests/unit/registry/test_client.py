@@ -421,6 +421,6 @@ async def test_a_registry_that_has_answered_gets_all_retries() -> None:
         client = RegistryClient(registry.url, page_size=1, retries=4, first_retries=0, sleep=pauses, jitter=lambda: 1.0)
         async with client:
             first = await client.page()
-            registry.fault = times(4, Status(503))
+            registry.fault = times(5, Status(503))  # the first one was answered
             await client.page(first.next_cursor)
     assert pauses.taken == [1.0, 2.0, 4.0, 8.0]
