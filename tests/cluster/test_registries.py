@@ -469,6 +469,16 @@ def decoded(texts: Iterable[str]) -> Iterator[str]:
     return (base64.b64decode(text).decode() for text in texts)
 
 
+def refused(system: System) -> int:
+    """How often the operator was not permitted to read registries."""
+    return sum(
+        event["user"].get("username") == system.release.operator_user
+        and event.get("objectRef", {}).get("resource") == "mcpregistries"
+        and event.get("responseStatus", {}).get("code") == 403
+        for event in system.control_plane.audit_events()
+    )
+
+
 # --- an older chart --------------------------------------------------------------------------------------------------------------------
 
 
@@ -484,7 +494,7 @@ def test_with_the_permissions_of_an_older_chart_connectors_are_served_and_publis
     ]
     assert older != [role["rules"] for role in roles]
     system.operator.kill()
-    said = len(system.operator.log())
+    said, before = len(system.operator.log()), refused(system)
     try:
         for role, rules in zip(roles, older, strict=True):
             system.api.patch("rbac.authorization.k8s.io/v1/Role", role["metadata"]["name"], {"rules": rules}, system.team)
@@ -492,6 +502,7 @@ def test_with_the_permissions_of_an_older_chart_connectors_are_served_and_publis
         system.create("plain")
         system.wait_ready("plain")
         system.wait_served("plain", *ids("granted", WEATHER))
+        wait_for(lambda: refused(system) > before + 3, describe="the operator has tried again")
         since = system.operator.log()[said:]
         assert since.count("registries are not read, what is published of them stays") == 1
         assert len([line for line in since.splitlines() if "mcpregistries" in line and "will retry" in line]) == 1
