@@ -24,6 +24,7 @@ from junctor.gateway.upstream.ports import (
     ModelCall,
     ModelRequest,
     ReasoningDelta,
+    RoundAccepted,
     RoundEnd,
     TextDelta,
     Upstream,
@@ -41,14 +42,16 @@ _CUT_OFF: Final = {"length": "max_output_tokens", "content_filter": "content_fil
 class LoopLimits:
     """Bounds of one response.
 
-    rounds: with tools; one without follows. listing_seconds: for all listings together. silent_seconds: so long a stream waits for the
-    model server, whose refusal can have a status of its own until then.
+    rounds: with tools; one without follows. listing_seconds: for all listings together. silent_seconds, accepted_seconds: so long a stream
+    waits for a model server that has not taken the request, and for the first word of one that has; until then a refusal can have a status
+    of its own.
     """
 
     rounds: int = 10
     parallel_calls: int = 5
     listing_seconds: float = 10.0
     silent_seconds: float = 15.0
+    accepted_seconds: float = 1.0
 
 
 @dataclass(slots=True)
@@ -116,6 +119,7 @@ class _Loop:
         self._registry = ToolRegistry({}, {})
         self._budget = turn.request.body.max_tool_calls
         self._call_ids: set[str] = set()
+        self._late: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         request, limits = self._turn.request, self._turn.limits
@@ -123,12 +127,12 @@ class _Loop:
         self._registry = ToolRegistry.of(listed, [function.read() for function in request.functions])
         check_names(request.choice, self._registry)
         messages = request.history.messages(request.body.instructions, self._registry.visible)
-        late = asyncio.get_running_loop().call_later(limits.silent_seconds, self._begin) if self._send else None
+        self._begin_within(limits.silent_seconds)
         try:
             self._emit(await self._rounds(messages))
         finally:
-            if late:
-                late.cancel()
+            if self._late:
+                self._late.cancel()
 
     async def _rounds(self, messages: list[ChatMessage]) -> list[Event]:
         """All rounds; returns the last event."""
@@ -170,6 +174,9 @@ class _Loop:
         ended = False
         async with aclosing(self._turn.upstream.round(asked)) as events:
             async for event in events:
+                if isinstance(event, RoundAccepted):
+                    self._begin_within(self._turn.limits.accepted_seconds)
+                    continue
                 self._begin()
                 if isinstance(event, RoundEnd):
                     found.end, ended = event, True
@@ -238,6 +245,13 @@ class _Loop:
     def _show(self, event: TextDelta | ReasoningDelta, phase: str | None) -> None:
         shown = self._out.text(event.text, phase, event.logprobs) if isinstance(event, TextDelta) else self._out.reasoning(event.text)
         self._emit(shown)
+
+    def _begin_within(self, seconds: float) -> None:
+        """Begin a stream at the latest then, instead of when it was said before."""
+        if self._late:
+            self._late.cancel()
+        if self._send and not self._turn.begun:
+            self._late = asyncio.get_running_loop().call_later(seconds, self._begin)
 
     def _begin(self) -> None:
         """Begin the response, once: with its first events and the lists of tools that the caller has not seen."""

@@ -15,7 +15,7 @@ from junctor.gateway.upstream.clients import StreamingClient
 from junctor.gateway.upstream.endpoint import Endpoint, Key, Timeouts, base_url
 from junctor.gateway.upstream.errors import stream_error
 from junctor.gateway.upstream.keys import no_key
-from junctor.gateway.upstream.ports import ModelEvent, ModelRequest, UpstreamError
+from junctor.gateway.upstream.ports import ModelEvent, ModelRequest, RoundAccepted, UpstreamError
 from junctor.gateway.upstream.sse import MAX_EVENT, MAX_STREAM, EventReader, StreamTooLarge
 
 _DRAIN_SECONDS: Final = 0.2
@@ -44,11 +44,12 @@ class ChatCompletionsUpstream:
         self._max_stream = max_stream
 
     async def round(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Generate: deltas as they come, then one RoundEnd. Closing the iterator closes the connection."""
+        """Generate: RoundAccepted, deltas as they come, then one RoundEnd. Closing the iterator closes the connection."""
         turn = ChatTurn(parallel=request.parallel_tool_calls)
         async with self.endpoint.send("POST", "/chat/completions", content=_encoded(request)) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise UpstreamError("the model server did not answer with a stream", code="server_error")
+            yield RoundAccepted()
             secrets = self.endpoint.secrets(response.request)
             async with aclosing(self._events(response, turn)) as events:
                 async for data in events:

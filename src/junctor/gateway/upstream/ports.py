@@ -60,6 +60,11 @@ class ModelRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundAccepted:
+    """The model server took the request; it may be long until it says something, and that may still be an error."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of the answer. logprobs: of its tokens, {token, logprob, bytes, top_logprobs}, when they were asked for."""
 
@@ -94,7 +99,7 @@ class RoundEnd:
     model: str = ""
 
 
-ModelEvent = TextDelta | ReasoningDelta | RoundEnd
+ModelEvent = RoundAccepted | TextDelta | ReasoningDelta | RoundEnd
 
 
 class UpstreamError(Exception):
@@ -114,7 +119,7 @@ class Upstream(Protocol):
     """A model server."""
 
     def round(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Generate: deltas as they come, then exactly one RoundEnd. Raises UpstreamError, before or after the first delta.
+        """Generate: RoundAccepted if that can be told, deltas as they come, then exactly one RoundEnd. Raises UpstreamError at any place.
 
         Closing it (`aclosing`) ends the generation at once.
         """

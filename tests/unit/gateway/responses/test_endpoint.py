@@ -10,8 +10,8 @@ import pytest
 
 from junctor.gateway.responses.loop import LoopLimits
 from junctor.gateway.tools.ports import ToolOutcome
-from junctor.gateway.upstream.ports import TextDelta
-from tests.unit.gateway.responses.fakes import GMAIL, FakeUpstream, Gateway, RawExchange, answer, call, calls, function, mcp
+from junctor.gateway.upstream.ports import RoundAccepted, TextDelta
+from tests.unit.gateway.responses.fakes import GMAIL, FakeUpstream, Gateway, RawExchange, Step, answer, call, calls, function, mcp
 from tests.unit.gateway.tools.servers import FakeServer, tool
 
 #: What Open Responses wants of every response: there and not null, and there.
@@ -233,12 +233,21 @@ async def test_silence_is_filled_with_comments() -> None:
     assert exchange.sent.endswith(b"data: [DONE]\n\n")
 
 
-async def test_a_model_server_that_keeps_silent_does_not_hold_the_stream_back() -> None:
+@pytest.mark.parametrize(
+    ("rounds", "limits"),
+    [
+        ([], LoopLimits(silent_seconds=0, accepted_seconds=3600)),
+        ([RoundAccepted()], LoopLimits(silent_seconds=3600, accepted_seconds=0)),
+    ],
+    ids=["silent", "accepted"],
+)
+async def test_a_model_server_that_keeps_silent_does_not_hold_the_stream_back(rounds: list[Step], limits: LoopLimits) -> None:
     silence = asyncio.Event()
-    gateway = Gateway(FakeUpstream([silence, *answer()]), {GMAIL: FakeServer(tool("read"))}, limits=LoopLimits(silent_seconds=0))
+    gateway = Gateway(FakeUpstream([*rounds, silence, *answer()]), {GMAIL: FakeServer(tool("read"))}, limits=limits)
     exchange = RawExchange(gateway.app, body(stream=True))
     serving = asyncio.create_task(exchange.run())
-    await exchange.until(b"mcp_list_tools.completed")
+    async with asyncio.timeout(20):
+        await exchange.until(b"mcp_list_tools.completed")
     silence.set()
     await serving
     assert exchange.sent.count(b"event: response.created\n") == 1

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from junctor.gateway.responses.loop import LoopLimits
 from junctor.gateway.tools.ports import ListingFailed, ToolFailure, ToolOutcome
-from junctor.gateway.upstream.ports import ReasoningDelta, RoundEnd, TextDelta, UpstreamError
+from junctor.gateway.upstream.ports import ReasoningDelta, RoundAccepted, RoundEnd, TextDelta, UpstreamError
 from tests.unit.gateway.responses.fakes import GMAIL, FakeUpstream, Gateway, RawExchange, Step, answer, call, calls, function, mcp
 from tests.unit.gateway.tools.servers import FakeServer, tool
 
@@ -213,8 +213,10 @@ async def test_a_listing_has_a_deadline() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_refusal_of_the_model_server_keeps_its_status_until_the_first_byte(stream: bool) -> None:
-    gateway = Gateway(FakeUpstream([UpstreamError("too long", status=400, code="context_length_exceeded", param="input")]))
+@pytest.mark.parametrize("before", [[], [RoundAccepted()]], ids=["refused", "accepted"])
+async def test_a_refusal_of_the_model_server_keeps_its_status_until_the_first_byte(before: list[Step], stream: bool) -> None:
+    refusal = UpstreamError("too long", status=400, code="context_length_exceeded", param="input")
+    gateway = Gateway(FakeUpstream([*before, refusal]))
     with pytest.raises(openai.BadRequestError, match="too long") as refused:
         await gateway.client.responses.create(model="m", input="hi", stream=stream)
     assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "input")

@@ -19,6 +19,7 @@ from junctor.gateway.upstream.ports import (
     ModelEvent,
     ModelRequest,
     ReasoningDelta,
+    RoundAccepted,
     RoundEnd,
     RoundUsage,
     TextDelta,
@@ -71,7 +72,9 @@ def ask(model: str, **more: Any) -> ModelRequest:
 
 
 async def play(upstream: ChatCompletionsUpstream, request: ModelRequest) -> list[ModelEvent]:
-    return [event async for event in upstream.round(request)]
+    accepted, *events = [event async for event in upstream.round(request)]
+    assert accepted == RoundAccepted()
+    return events
 
 
 async def collect(upstream: ChatCompletionsUpstream, request: ModelRequest, events: list[ModelEvent]) -> None:
@@ -224,7 +227,7 @@ async def test_silent_server_is_given_up(server: ModelServer, client: StreamingC
 
 async def test_closing_the_iterator_ends_the_generation(upstream: ChatCompletionsUpstream, server: ModelServer) -> None:
     events = upstream.round(ask("hangs"))
-    assert await anext(events) == TextDelta("Sunny in")
+    assert [await anext(events), await anext(events)] == [RoundAccepted(), TextDelta("Sunny in")]
     await events.aclose()
     assert await asyncio.to_thread(server.requests[0].ended.wait, 10)
     assert server.requests[0].cut
@@ -249,7 +252,7 @@ async def test_rounds_share_connections(upstream: ChatCompletionsUpstream, serve
 
 async def test_a_round_that_was_left_does_not_spoil_the_next(upstream: ChatCompletionsUpstream) -> None:
     async with aclosing(upstream.round(ask("hangs"))) as events:
-        await anext(events)
+        assert [await anext(events), await anext(events)] == [RoundAccepted(), TextDelta("Sunny in")]
     assert isinstance((await play(upstream, ask("text")))[-1], RoundEnd)
 
 

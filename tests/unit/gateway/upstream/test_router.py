@@ -53,7 +53,7 @@ async def test_round_goes_to_the_models_server(client: StreamingClient) -> None:
             UpstreamRoute(["b"], ChatCompletionsUpstream(b.url, client=client)),
         ]
         request = ModelRequest("b", [ChatMessage("user", "hi")])
-        first, end = [event async for event in UpstreamRouter(routes).round(request)]
+        _, first, end = [event async for event in UpstreamRouter(routes).round(request)]
         assert first == TextDelta("B")
         assert isinstance(end, RoundEnd)
         assert a.requests == []
