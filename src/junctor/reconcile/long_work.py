@@ -1,7 +1,7 @@
 """Work on many thousands of entries, which must not keep the loop from its other work.
 
 Python's garbage collector stops every thread while it goes through all that lives: with a hundred thousand entries for a quarter of a
-second, as often as as many are made. Entries are never part of cycles, and are freed without it.
+second, as often as many are made. Entries are never part of cycles, and are freed without it.
 """
 
 import asyncio
@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 #: From so many entries to look at, work is long.
 MANY: Final = 2000
+#: From so many new objects on, the garbage collector would notice them.
+_MANY_OBJECTS: Final = 10_000
 
 T = TypeVar("T")
 
@@ -18,7 +20,7 @@ _running = 0
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """The result of long work, done in a thread while the garbage collector rests."""
+    """The result of long work, done in a thread while the garbage collector rests; many new objects stay out of its sight for good."""
     global _running
     _running += 1
     gc.disable()
@@ -26,11 +28,8 @@ async def in_thread(work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work)
     finally:
         _running -= 1
+        # Not for a few: garbage in cycles that is there at that moment is never collected.
+        if gc.get_count()[0] > _MANY_OBJECTS:
+            gc.freeze()
         if not _running:
             gc.enable()
-
-
-def settle(made: int) -> None:
-    """Take many new entries out of the garbage collector's sight. Not for a few: garbage in cycles that is there now is never collected."""
-    if made > MANY:
-        gc.freeze()

@@ -25,7 +25,7 @@ from junctor.api.connector_map import (
 )
 from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
-from junctor.reconcile.long_work import MANY, in_thread, settle
+from junctor.reconcile.long_work import MANY, in_thread
 from junctor.reconcile.map_parts import MapParts
 from junctor.reconcile.map_state import MapState
 from junctor.reconcile.ports import Conflict, MapObjects, PortError, StoredObject
@@ -123,7 +123,7 @@ class MapPublisher:
         head, shards, credentials = await asyncio.gather(
             self._objects.read_head(), self._objects.list_shards(), self._objects.list_credentials()
         )
-        self._reload, before = False, self._map
+        self._reload = False
         if head is not None and self._is_ours(head):
             # In a thread: a large map takes seconds, in which single changes of other maps go on.
             if self.head is None:
@@ -133,7 +133,6 @@ class MapPublisher:
         self._stored.shards, self._stored.broken = await in_thread(partial(sorted_out, shards))
         self._stored.head, self._stored.credentials = head, {item.number: item for item in credentials}
         self.loaded = True
-        settle(self._map.connectors if self._map is not before else 0)
 
     def _remember(self, stored: StoredObject, shards: Sequence[StoredObject]) -> None:
         """Take the stored map as the one published before this process began: as much of it as can be read."""
@@ -255,7 +254,6 @@ class MapPublisher:
                 self.removed[origin.uid] = sequence
         self.head, self._sound, self.forgotten = head, True, False
         self._take_over(plan, state)
-        settle(len(changes))
         return True
 
     def _take_over(self, plan: GatewayPlan, state: MapState) -> None:
