@@ -95,7 +95,9 @@ def _target(value: Any, tools: Sequence[Declaration], place: str) -> Target:
 
 
 def check_names(choice: ToolChoice, registry: ToolRegistry) -> None:
-    """Refuse a choice of a tool that its server does not have, or that the request may not use."""
+    """Refuse a choice of a tool that its server does not have, or that the request may not use, and one among none."""
+    if choice.mode == "required" and not registry.tools and not registry.functions:
+        refuse("tool_choice 'required' needs a tool, and its servers have none for this request", "tool_choice")
     for target in (choice.forced, *(choice.allowed or ())):
         if isinstance(target, _Server) and not _chosen([target], registry):
             missing = f"no tool {target.name[:200]!r}" if target.name is not None else "no tools"

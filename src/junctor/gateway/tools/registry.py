@@ -9,7 +9,6 @@ from junctor.gateway.tools.handler import McpHandler, McpHandlerKind
 from junctor.gateway.tools.names import assign_names, visible_name
 from junctor.gateway.tools.policy import ToolPolicy
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolServer, ToolSpec
-from junctor.gateway.tools.schemas import model_schema
 from junctor.gateway.upstream.ports import FunctionTool
 
 _DESCRIPTION_LENGTH: Final = 500
@@ -59,7 +58,7 @@ class ToolRegistry:
         for (label, _), spec in permitted.items():
             server = by_label[label]
             visible = names[label, spec.name]
-            function = FunctionTool(visible, _description(spec, server), model_schema(spec.input_schema, visible))
+            function = FunctionTool(visible, _description(spec, server), spec.input_schema)
             handler = McpHandler(McpHandlerKind.TOOL_CALL, spec.name, server.server)
             tools[visible] = ServerTool(visible, label, spec, server.policy.needs_approval(spec), handler, function)
         return cls(tools, by_name)

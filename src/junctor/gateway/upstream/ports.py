@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class FunctionTool:
-    """A function that the model may call. name: at most 64 of [A-Za-z0-9_-]."""
+    """A function that the model may call. name: at most 64 of [A-Za-z0-9_-]. parameters: a JSON schema, as its author wrote it."""
 
     name: str
     description: str

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import openai
 import pytest
 
 from junctor.gateway.responses.loop import LoopLimits
@@ -177,6 +178,17 @@ async def test_a_choice_is_forced_in_the_first_round_only(choice: Any, first: An
     fields = {} if choice is None else {"tool_choice": choice}
     await respond(Gateway(upstream, {GMAIL: FakeServer(tool("read"), tool("write"))}), tools=BOTH, **fields)
     assert offered(upstream) == [first, later]
+
+
+@pytest.mark.parametrize(
+    "choice", ["required", {"type": "mcp", "server_label": "git"}, {"type": "mcp", "server_label": "git", "name": "gone"}]
+)
+async def test_a_choice_that_leaves_nothing_to_choose_is_refused(choice: Any) -> None:
+    upstream = FakeUpstream()
+    with pytest.raises(openai.BadRequestError, match="tool_choice") as refused:
+        await respond(Gateway(upstream, {GMAIL: FakeServer(tool("read"))}), tools=[mcp(allowed_tools=["other"])], tool_choice=choice)
+    assert refused.value.param == "tool_choice"
+    assert not upstream.requests
 
 
 async def test_no_tools_when_the_choice_is_none() -> None:

@@ -101,7 +101,7 @@ def test_what_the_model_is_offered() -> None:
     server = FakeServer(replace(tool("plain"), input_schema={}), tool("full", x="string"))
     policy = ToolPolicy(approval=RequestedApproval(None, never=ToolFilter(frozenset({"full"}))))
     plain, full = registry(listed("git", server, policy, "Our forge. ")).tools
-    assert plain.function.parameters == {"type": "object", "properties": {}}
+    assert plain.function.parameters == {}
     assert full.function.parameters == {"type": "object", "properties": {"x": {"type": "string"}}}
     assert plain.function.description == "Does plain.\n\nServer git: Our forge."
     assert (plain.needs_approval, full.needs_approval) == (True, False)
