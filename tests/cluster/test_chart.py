@@ -351,11 +351,11 @@ def with_upstream(**fields: Any) -> Any:
         ({"gateways": [{"name": "a", "defaultConnectorID": "{namespace}"}]}, "at '/gateways/0/defaultConnectorID'"),
         (
             {**EVERYBODY, "networkPolicies": {"limitEgress": True}},
-            "operator.egress is empty, so the operator could reach neither the API server",
+            "operator.egress is empty, so these pods could reach nothing, not even the API server",
         ),
         (
             {**EVERYBODY, "networkPolicies": {"limitEgress": True}, "operator": {"egress": [{"ports": [{"port": 443}]}]}},
-            'egress of the gateway "default" is empty, so it could reach neither the API server nor an MCP server',
+            'egress of the gateway "default" is empty, so these pods could reach nothing',
         ),
         ({"networkPolicies": {"egress": True}}, "at '/networkPolicies': additional properties 'egress' not allowed"),
         ({"gatewayDefaults": {"allowedFrom": [{"namespace": "a"}]}}, "at '/gatewayDefaults/allowedFrom/0'"),
