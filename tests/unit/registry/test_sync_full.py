@@ -71,6 +71,21 @@ async def test_the_newest_version_wins_wherever_the_pages_end() -> None:
             assert result.counts.skipped == {}
 
 
+@pytest.mark.parametrize("deleted", ["1.0.0", "2.0.0", "3.0.0"])
+async def test_a_deleted_version_gives_way_to_the_newest_that_is_left(deleted: str) -> None:
+    versions = ("1.0.0", "2.0.0", "3.0.0")
+    rows = [
+        record(
+            "io.acme/weather", version, remotes=[remote("https://x.example.com/mcp")], status="deleted" if version == deleted else "active"
+        )
+        for version in versions
+    ]
+    with Syncing(rows) as registry:
+        registry.manner.latest = registry.manner.include_deleted = False
+        assert (await registry.full()).counts.skipped == {}
+        assert registry.content("io.acme/weather")["version"] == ("2.0.0" if deleted == "3.0.0" else "3.0.0")
+
+
 async def test_of_two_records_of_the_same_version_the_first_is_used_and_the_other_counted() -> None:
     twins = [record("io.acme/twin", remotes=[remote(f"https://{host}.example.com/mcp")]) for host in ("first", "second")]
     with Syncing([*named("io.acme/a"), *twins]) as registry:

@@ -128,8 +128,6 @@ async def test_the_digest_confirms_it_at_once() -> None:
         await registry.full()
         registry.rows = ALL[:10]
         confirmed = digest(await registry.full())
-        registry.sync.accept_shrink = "0" * 12
-        assert is_held(await registry.full())
         registry.sync.accept_shrink = confirmed
         assert (await registry.full()).finding.reason == Reason.SYNCED
         assert registry.names == NAMES[:10]
@@ -171,15 +169,18 @@ async def test_servers_that_cannot_be_called_do_not_make_a_loss_smaller() -> Non
         registry.rows = moved
         assert is_held(await registry.full())
         assert len(registry.names) == 40
+        registry.rows = ALL[:40]
+        assert (await registry.full()).finding.reason == Reason.SYNCED
+        assert len(registry.entries) == 40
 
 
 async def test_other_rules_are_believed_at_once() -> None:
     with Syncing(ALL) as registry:
         known = (await registry.full()).discovered
-        registry.new_sync(known, filter={"include": ["*-1*"]})
+        registry.new_sync(known, filter={"include": ["*-19*"]})
         result = await registry.full()
         assert result.finding.reason == Reason.SYNCED
-        assert registry.names == [name for name in NAMES if "-1" in name]
+        assert registry.names == [name for name in NAMES if "-19" in name]
 
 
 async def test_servers_beyond_the_limit_are_not_lost() -> None:

@@ -1,0 +1,173 @@
+"""Whatever happens to a registry and on the way to it: in the end exactly its servers are published, and no failure takes one."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from junctor.api.discovered import Discovered
+from junctor.registry import sync as engine
+from junctor.registry.client import RegistryClient
+from junctor.registry.versions import order_key
+from tests.support.fake_registry import Asked, Cursor, Cut, Fault, Status
+from tests.support.registry_data import Row, record, remote
+from tests.unit.registry.building import credentials, secret
+from tests.unit.registry.syncing import Syncing
+
+NAMES: Final = tuple(f"io.acme/{letter}" for letter in "abcdefg")
+VERSIONS: Final = ("0.9.0", "1.0.0", "1.1.0-rc.1", "1.1.0")
+FAULTS: Final[Mapping[str, Fault]] = {
+    "refused": Status(400),
+    "down": Status(503),
+    "garbage": Status(200, b'{"servers":['),
+    "cut": Cut(20),
+    "loop": Cursor(f"{NAMES[0]}:0.0.0"),
+    "end": Status(200, b'{"servers":[{"name":"no slash"}],"metadata":{}}'),
+}
+KINDS: Final[Mapping[str, Any]] = {
+    "usable": [remote("https://a.acme.com/mcp")],
+    "elsewhere": [remote("https://b.acme.com/mcp")],
+    "moved": [remote("https://evil.org/mcp")],
+    "without": None,
+}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """status "": as it was."""
+
+    name: str
+    version: str
+    kind: str = "usable"
+    status: str = "active"
+
+
+@dataclass(frozen=True)
+class Sync:
+    """fault: of the request of that number. edit: while the sync runs, at the request of that number."""
+
+    full: bool
+    at: int = 1
+    fault: str = ""
+    edit: Edit | None = None
+
+
+@dataclass(frozen=True)
+class Restart:
+    """The operator starts again: what is published is its memory."""
+
+
+@dataclass
+class Registry:
+    """versions: kind, status and time of change, by name and version. behind: what was read may be older than the registry."""
+
+    syncing: Syncing
+    behind: bool = False
+    versions: dict[tuple[str, str], tuple[str, str, float]] = field(default_factory=dict)
+
+    def edit(self, edit: Edit) -> None:
+        self.versions[edit.name, edit.version] = edit.kind, edit.status, self.syncing.now.timestamp()
+        self.syncing.rows = [self._row(name, version) for name, version in self.versions]
+
+    def _row(self, name: str, version: str) -> Row:
+        kind, status, updated = self.versions[name, version]
+        others = [known for of, known in self.versions if of == name]
+        # As the official registry: the newest that is not deleted is the latest.
+        left = [known for known in others if self.versions[name, known][1] != "deleted"] or others
+        latest = version == max(left, key=lambda known: order_key(known, 0.0))
+        return record(name, version, remotes=KINDS[kind], status=status, updated=updated, latest=latest)
+
+
+edits = st.builds(
+    Edit,
+    st.sampled_from(NAMES),
+    st.sampled_from(VERSIONS),
+    st.sampled_from(tuple(KINDS)),
+    st.sampled_from(("active", "active", "deprecated", "deleted")),
+)
+syncs = st.builds(Sync, st.booleans(), st.integers(1, 5), st.sampled_from(("", "", *FAULTS)), st.none() | edits)
+steps = st.lists(st.one_of(edits, edits, syncs, syncs, st.integers(1, 40), st.just(Restart())), min_size=3, max_size=25)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    steps=steps,
+    latest=st.booleans(),
+    updated_since=st.sampled_from(("honoured", "honoured", "ignored", "refused")),
+    most=st.sampled_from((3, 100)),
+)
+def test_the_end_is_what_a_new_walk_finds_and_no_failure_takes_a_server(
+    steps: list[Any], latest: bool, updated_since: str, most: int
+) -> None:
+    spec: dict[str, Any] = {
+        "filter": {"maxConnectors": most},
+        "credentials": [credentials(secret("token"), servers=["*/a", "*/b"], hosts=["*.acme.com"])],
+    }
+    # Few servers are many here.
+    with patch.object(engine, "SHRINK_AT_LEAST", 3), Syncing(page_size=2, **spec) as syncing:
+        syncing.manner.latest = latest
+        syncing.manner.updated_since = updated_since
+        asyncio.run(_run(Registry(syncing), steps, spec))
+
+
+async def _run(registry: Registry, steps: list[Any], spec: dict[str, Any]) -> None:
+    syncing = registry.syncing
+    for name in NAMES:
+        registry.edit(Edit(name, "1.0.0"))
+    async with RegistryClient(syncing.url, page_size=2, retries=0) as client:
+        for step in steps:
+            match step:
+                case Edit():
+                    registry.edit(step)
+                case int(minutes):
+                    syncing.later(minutes=minutes)
+                case Restart() if syncing.sync.memory:
+                    memory = syncing.sync.memory
+                    head = {"id": "internal", "watermark": memory.watermark, "filterDigest": memory.digest}
+                    syncing.new_sync(Discovered.recalled(head, memory.entries), **spec)
+                case Sync():
+                    await _sync(registry, client, step, spec)
+        for _ in range(engine.SHRINK_WALKS + 1):  # the first one may go on with a part
+            result = await syncing.sync.full(client)
+        assert result.finding.status == "True"
+        assert _callable(syncing.sync) == await _wanted(syncing, client, spec)
+
+
+async def _sync(registry: Registry, client: RegistryClient, step: Sync, spec: dict[str, Any]) -> None:
+    syncing, first = registry.syncing, len(registry.syncing.requests)
+
+    def disturbed(asked: Asked) -> Fault | None:
+        if asked.number != first + step.at:
+            return None
+        if step.edit:
+            registry.edit(step.edit)
+        return FAULTS.get(step.fault)
+
+    syncing.fault = disturbed
+    before = set(syncing.entries)
+    result = await (syncing.sync.full(client) if step.full else syncing.sync.incremental(client))
+    syncing.fault = lambda _: None
+    assert result.discovered is syncing.sync.memory
+    if result.finding.status == "False":
+        assert before <= set(syncing.entries)
+    elif not (result.walk_again or registry.behind or step.edit or step.fault):
+        assert _callable(syncing.sync) == await _wanted(syncing, client, spec)
+    # A walk that goes on does not look back; the sync after it does.
+    registry.behind = not result.complete or bool(step.edit or step.fault)
+
+
+async def _wanted(syncing: Syncing, client: RegistryClient, spec: dict[str, Any]) -> Mapping[str, Any]:
+    """What a sync without a past finds."""
+    used, fresh = syncing.sync, syncing.new_sync(**spec)
+    syncing.sync = used
+    assert (await fresh.full(client)).complete
+    return _callable(fresh)
+
+
+def _callable(sync: engine.RegistrySync) -> Mapping[str, Any]:
+    entries = sync.memory.entries if sync.memory else {}
+    return {key: entry.content for key, entry in entries.items() if entry.content["available"]}
