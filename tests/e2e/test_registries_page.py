@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
 
+from junctor.api.configuration import API_VERSION as CONFIGURATION_API_VERSION
 from junctor.api.names import SYNC_REQUESTED_ANNOTATION
 from tests.cluster.api import wait_for
 from tests.e2e.test_docs import ROOT, blocks, commands, run
@@ -153,6 +155,18 @@ def test_registry_within_the_cluster(running: Running) -> None:
         running.until(lambda: not any(item["available"] for item in running.catalog().values()))
         reasons = sorted(item["reason"] for item in running.catalog().values())
     assert reasons == ["InsecureURL", "InsecureURL", "PrivateAddress"]
+
+
+def test_platform_teams_can_reserve_registries(tmp_path: Path) -> None:
+    (policy,) = [yaml.safe_load(found) for found in re.findall(r"`(\{pattern: .*\})`", (ROOT / "docs" / "registries.md").read_text())]
+    gateway = {"name": "default", "namespace": "junctor", "idPolicies": [policy]}
+    config = tmp_path / "operator.yaml"
+    config.write_text(json.dumps({"apiVersion": CONFIGURATION_API_VERSION, "kind": "OperatorConfiguration", "gateways": [gateway]}))
+    (namespace,) = policy["namespaces"]
+    allowed = MANIFESTS["internal"].replace("  name: internal\n", f"  name: internal\n  namespace: {namespace}\n")
+
+    assert "IDNotPermitted" in run("validate", "-", "--config", str(config), text=MANIFESTS["internal"]).stdout
+    assert run("validate", "-", "--config", str(config), text=allowed).returncode == 0
 
 
 def test_every_manifest_and_command_is_run() -> None:
