@@ -6,6 +6,7 @@ import pytest
 
 from junctor.api.conditions import SkipReason
 from junctor.api.connector_map import Entry
+from junctor.registry.mapping import unavailable
 from junctor.registry.narrowing import narrowed
 from tests.support.fake_registry import Status
 from tests.support.registry_data import Row, record, remote
@@ -128,6 +129,14 @@ def test_a_lower_limit_takes_the_last_names_off() -> None:
         assert isinstance(entry, Entry)
         entries[entry.id] = entry
     assert sorted(narrowed(entries, rules(filter={"maxConnectors": 2}))) == [f"{ID}io.acme/a", f"{ID}io.acme/b"]
+
+
+def test_a_server_that_cannot_be_called_leaves_with_its_name() -> None:
+    published = mapped(raw())
+    assert isinstance(published, Entry)
+    listed = unavailable(published, SkipReason.HOST_NOT_ALLOWED)
+    assert left(listed, filter={"exclude": ["*/weather"]}) == "gone"
+    assert left(listed, filter={"exclude": ["*/other"]}) == "same"
 
 
 # --- with syncs

@@ -246,6 +246,18 @@ async def test_a_registry_that_cannot_list_the_versions_of_a_server_is_walked_ov
         assert NAME in registry.names
 
 
+async def test_where_many_newest_versions_are_deleted_a_walk_finds_the_others_in_fewer_requests() -> None:
+    rows = usable(200)
+    with Syncing(rows) as registry:
+        await registry.full()
+        registry.later(minutes=10)
+        for row in rows[:25]:
+            registry.set_status(row.name, "deleted", updated=registry.now.timestamp())
+        assert (await registry.incremental()).full
+        assert len(registry.requests) == 3
+        assert registry.names == [row.name for row in rows[25:]]
+
+
 async def test_what_cannot_be_read_changes_nothing_and_is_asked_for_again() -> None:
     with Syncing(usable(5)) as registry:
         before = (await registry.full()).discovered
