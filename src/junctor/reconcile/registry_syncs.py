@@ -100,7 +100,8 @@ class _Syncing:
         self._rules = _rules(wanted.resource)
         self.report = remembered(wanted, memory, self._rules)
         self._sync = self._new_sync()
-        self._accepted = _annotation(wanted.resource, ACCEPT_SHRINK_ANNOTATION)
+        #: What the annotations said when the last sync began.
+        self._asked, self._accepted = "", _annotation(wanted.resource, ACCEPT_SHRINK_ANNOTATION)
         self._full_due = full_walk_due(self.report.last_full_sync, self._settings.full_interval_seconds or FULL_INTERVAL_SECONDS)
         if not was_synced(wanted.status):
             self._full_due = 0.0  # what was held back or partial is looked at as a whole
@@ -179,20 +180,11 @@ class _Syncing:
             logger.exception("registry %s: a sync failed unexpectedly", self._resource)
             message = f"internal error: {type(error).__name__}; see the operator's log"
             result = SyncResult.failed(sync, Finding("False", Reason.REGISTRY_ERROR, message))
-        self._accepted = accepted
-        if result.complete and full:
-            self.report = replace(self.report, handled=asked or self.report.handled)
+        self._asked, self._accepted = asked, accepted
         level = logging.INFO if result.complete else logging.WARNING
-        logger.log(
-            level,
-            "registry %s: %s sync in %.1f s: %s of %s servers published; %s",
-            self._resource,
-            "full" if result.full else "incremental",
-            time.monotonic() - began,
-            result.counts.published,
-            result.counts.found,
-            result.finding.message or result.finding.reason,
-        )
+        kind = "full" if result.full else "incremental"
+        told = result.finding.message or result.finding.reason
+        logger.log(level, "registry %s: %s sync in %.1f s: %s", self._resource, kind, time.monotonic() - began, told)
         return result
 
     async def _narrow(self, sync: RegistrySync) -> None:
@@ -215,6 +207,7 @@ class _Syncing:
             skipped={reason: Skipped(count, examples) for reason, (count, examples) in result.counts.skipped.items()},
             last_sync=now if result.complete else self.report.last_sync,
             last_full_sync=now if whole else self.report.last_full_sync,
+            handled=(self._asked if whole else "") or self.report.handled,
         )
         self.report = replace(self.report, current=self._is_current())
         interval = self._settings.interval_seconds or INTERVAL_SECONDS
