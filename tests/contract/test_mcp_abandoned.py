@@ -1,7 +1,7 @@
 """Calls of MCP tools that nobody waits for any more: they end, the server is told, and nothing of them stays."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from junctor.gateway.mcp import Limits, McpClient, McpClientPool
 from tests.support.mcp_servers import ScriptedServer, serving, text_result
+from tests.support.waiting import until
 
 QUICK = Limits(call_timeout=0.3)
 EVENTS = "text/event-stream"
@@ -26,12 +27,6 @@ async def talking(app: Any, limits: Limits | None = None) -> AsyncIterator[McpCl
             yield pool.from_params(f"{url}/mcp", limits=limits)
     finally:
         await pool.close()
-
-
-async def until(fact: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
-        while not fact():  # noqa: ASYNC110  # the server's doing
-            await asyncio.sleep(0.01)
 
 
 class Hanging:

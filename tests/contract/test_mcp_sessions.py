@@ -1,7 +1,7 @@
 """Sessions and tool lists over real servers: eras, transports, restarts, changes, sharing and bounds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ from tests.support.mcp_servers import (
     serving,
     text_result,
 )
+from tests.support.waiting import until
 from tests.unit.gateway.maps import bearer, content
 
 KEY = "3f7a000000000000.1b2c000000000000"
@@ -69,12 +70,6 @@ def entry(url: str, connector_id: str = "a", **fields: Any) -> Entry:
 
 async def said(client: McpClient, message: str = "hi") -> str | None:
     return (await client.call_tool("echo", {"message": message})).output
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110  # what it waits for is another party's doing
-            await asyncio.sleep(0.01)
 
 
 class Counting:

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from tests.support.mcp_servers import LegacyOnly, ScriptedServer, sdk_server, serving
 from tests.support.model_server import Call, Round
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond
+from tests.support.waiting import until
 
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 
@@ -100,12 +101,7 @@ async def test_a_server_that_ignores_the_cancellation_loses_the_connection_of_th
 async def test_the_generation_of_a_client_that_is_gone_is_ended(shared_gateway: RunningGateway, client: AsyncOpenAI, stream: bool) -> None:
     model = shared_gateway.plays(Round(text="I think, and I think, and I think", hang=3))
 
-    async def asked() -> None:
-        async with asyncio.timeout(20):
-            while not shared_gateway.asked(model):  # noqa: ASYNC110  # the model server is a thread
-                await asyncio.sleep(0.01)
-
-    await go_away(client, asked, stream=stream, model=model, input="think")
+    await go_away(client, lambda: until(lambda: shared_gateway.asked(model)), stream=stream, model=model, input="think")
     [request] = [request for request in shared_gateway.model.requests if request.body.get("model") == model]
     assert await asyncio.to_thread(request.ended.wait, 20)
     assert request.cut

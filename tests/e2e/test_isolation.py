@@ -6,7 +6,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,10 @@ from tests.cluster.processes import gateway
 from tests.support.mcp_servers import ScriptedServer, serving
 from tests.support.model_server import ModelServer, Round
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond
+from tests.support.waiting import until
 
 SLOW = 12
 QUICK = 50
-
-
-async def until(fact: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
-        while not fact():  # noqa: ASYNC110  # servers and threads tell nobody
-            await asyncio.sleep(0.01)
 
 
 async def ask(client: AsyncOpenAI, model: str, connector: str, number: int = 0) -> Response:

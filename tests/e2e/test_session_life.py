@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,7 @@ from junctor.standalone.app import StandaloneSettings, serve_standalone
 from tests.support.mcp_servers import ScriptedServer, serving
 from tests.support.model_server import ModelServer
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond
-
-
-async def until(fact: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
-        while not fact():  # noqa: ASYNC110  # servers tell nobody
-            await asyncio.sleep(0.01)
+from tests.support.waiting import until
 
 
 async def say(client: AsyncOpenAI, model: str, connector: str) -> str | None:
