@@ -14,6 +14,8 @@ EXAMPLES: Final = 5
 #: A page without any server that was not seen before is normal where a registry lists every version; so many in a row are a loop.
 _MAX_IDLE_PAGES: Final = 200
 MAX_PAGES: Final = 20_000
+#: More than twice as many as can be published; a registry that never ends must not fill the memory.
+MAX_SERVERS: Final = 250_000
 
 
 class WalkLoops(Exception):
@@ -48,6 +50,8 @@ class Walk:
         before = len(self.seen)
         for raw in records:
             self._take(raw)
+            if len(self.seen) > MAX_SERVERS:
+                raise WalkLoops(f"more than {MAX_SERVERS} servers are not read")
         self.pages += 1
         self._idle = 0 if len(self.seen) > before else self._idle + 1
         self.cursor = next_cursor

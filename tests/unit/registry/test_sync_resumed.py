@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason, SkipReason
+from junctor.registry import walk
 from tests.support.fake_registry import Asked, Cursor, Cut, Fault, Slow, Status
 from tests.support.registry_data import record, remote
 from tests.unit.registry.building import credentials, secret
@@ -167,6 +168,17 @@ async def test_new_cursors_to_the_same_page_end_the_walk() -> None:
         result = await registry.full()
         assert (result.complete, result.finding.reason) == (False, Reason.PARTIAL_SYNC)
         assert len(registry.requests) < 250
+
+
+@pytest.mark.parametrize(("what", "most"), [("MAX_SERVERS", 25), ("MAX_PAGES", 3)])
+async def test_a_registry_without_an_end_is_left(what: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, what, most)
+    with Syncing(usable(100), page_size=10) as registry:
+        result = await registry.full()
+        assert (result.complete, result.finding.reason) == (False, Reason.PARTIAL_SYNC)
+        assert f"more than {most} " in result.finding.message
+        assert 20 < len(registry.names) <= 30
+        assert len(registry.requests) <= 4
 
 
 async def test_a_part_of_the_versions_takes_no_newer_one_back() -> None:
