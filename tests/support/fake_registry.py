@@ -188,9 +188,16 @@ class FakeRegistry:
         async with await asyncio.start_server(self._connected, sock=self._socket, ssl=self._tls):
             self._started.set()
             await self._stop.wait()
+            self._loop.remove_reader(self._socket)  # closing the server at once would lose connections that were just accepted
+            await self._turns()
             for task in self._connections:
                 task.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)
+            await self._turns()  # aborted ones are closed
+
+    async def _turns(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
