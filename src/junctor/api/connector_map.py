@@ -103,7 +103,7 @@ class Entry:
 
     @classmethod
     def of(cls, content: Mapping[str, Any], since: int = 0) -> Self:
-        """Make an entry of its content (design.md section 4, without `since`)."""
+        """Make an entry of its content (as the map has it, without `since`)."""
         before = canonical({key: value for key, value in content.items() if key < "since"})
         after = canonical({key: value for key, value in content.items() if key > "since"})
         body = before[:-1] + ("," if len(before) > 2 < len(after) else "") + after[1:]

@@ -29,7 +29,7 @@ TOKEN, OTHER_TOKEN = "ya29.users-own-token", "ya29.token-of-another"
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway that logs all it can and lets one caller in."""
-    directory = tmp_path_factory.mktemp("seed")
+    directory = tmp_path_factory.mktemp("examples")
     (directory / "keys.yaml").write_text(entry_of(API_KEY, "application", ()))
     with running_gateway(directory, "--callers", f"apikeys:{directory}/keys.yaml", "--log-level", "debug", api_key=API_KEY) as gateway:
         yield gateway
