@@ -207,7 +207,7 @@ async def test_a_wrong_count_of_a_shard_is_refused() -> None:
 
 
 def test_an_id_that_stands_twice_in_a_shard_is_refused() -> None:
-    lines = [Entry.of(content("a", title=title), 1).line for title in ("one", "two")]
+    lines = [Entry.of(content("a", title=title), 1).line.decode() for title in ("one", "two")]
     text = "[\n" + ",\n".join(lines) + "\n]"
     with pytest.raises(MapUnreadable, match="1 entries where the head names 2"):
         parse_shard(ShardRef("s", sha256(text), 2), text)

@@ -224,7 +224,7 @@ def test_credentials_are_named_by_reference_and_version_and_never_by_value() -> 
     plan = Story().plan(resource, secrets=secret(value=b"s3cret"))
     (credential,) = credentials_of(plan.entries["x"].content)
     assert plan.credentials == {credential}
-    assert "s3cret" not in plan.entries["x"].line
+    assert b"s3cret" not in plan.entries["x"].line
 
 
 def test_rotated_secret_is_a_new_entry() -> None:

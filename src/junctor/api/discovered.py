@@ -14,8 +14,9 @@ from junctor.api.conditions import Reason
 from junctor.api.connector_map import Entry, sha256
 
 #: Canonical JSON has it wherever an entry names a credential; nothing else looks so, because quotes within strings are escaped.
-_MARK: Final = '"credential":'
-_NAMED: Final = re.compile(f'{_MARK}"([^"]*)"')
+_MARK: Final = b'"credential":'
+_NAMED: Final = re.compile(_MARK + b'"([^"]*)"')
+_UNRESOLVED: Final = f'"reason":"{Reason.UNRESOLVED_REFS}"'.encode()
 #: What remains of an entry whose credentials are missing.
 _WITHOUT_CREDENTIALS = frozenset({"id", "url", "transport", "title", "description", "version", "deprecated", "requires"})
 
@@ -47,7 +48,7 @@ class Discovered:
             if _MARK in entry.body:
                 entries[connector_id] = _rewritten(entry, lambda credential: credential.split(".")[0])
                 credentialed.add(connector_id)
-            elif f'"reason":"{Reason.UNRESOLVED_REFS}"' in entry.body:
+            elif _UNRESOLVED in entry.body:
                 lost = True
         watermark = "" if lost else str(record.get("watermark") or "")
         return cls(str(record["id"]), str(record.get("filterDigest") or ""), watermark, entries, frozenset(credentialed))
@@ -69,12 +70,12 @@ def bound(entry: Entry, credentials: Mapping[str, str]) -> Entry:
 
 def references_of(entry: Entry) -> list[str]:
     """The credentials that an entry names, with or without their versions; a credential that stands in two places twice."""
-    return _NAMED.findall(entry.body)
+    return [found.decode() for found in _NAMED.findall(entry.body)]
 
 
 def _rewritten(entry: Entry, rename: Callable[[str], str]) -> Entry:
     """The entry with other names of its credentials. On the text, because a rotated Secret can touch a hundred thousand entries."""
     # What names credentials, `auth` and `headers`, comes before `since`.
-    before = _NAMED.sub(lambda found: f'{_MARK}"{rename(found[1])}"', entry.body[: entry.place])
+    before = _NAMED.sub(lambda found: b'%b"%b"' % (_MARK, rename(found[1].decode()).encode()), entry.body[: entry.place])
     body = before + entry.body[entry.place :]
     return Entry(entry.id, sha256(body), 0, body, len(before))

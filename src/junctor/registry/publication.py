@@ -40,7 +40,7 @@ def is_certain(seen: Seen, published: Entry) -> bool:
 
 def is_available(entry: Entry) -> bool:
     """Whether a server may be called. Quotes within strings are escaped, so nothing else looks so."""
-    return '"available":true' in entry.body
+    return b'"available":true' in entry.body
 
 
 def available(entries: Mapping[str, Entry]) -> list[str]:

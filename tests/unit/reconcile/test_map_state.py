@@ -35,7 +35,7 @@ def planned(story: Story, registries: Mapping[str, Servers], connectors: Servers
 
 def text_of(state: MapState) -> dict[str, str]:
     """All entries without their dates."""
-    return {key: entry.body for key, entry in state.layout.entries().items()}
+    return {key: entry.body.decode() for key, entry in state.layout.entries().items()}
 
 
 @given(history=st.lists(worlds, min_size=1, max_size=6))
@@ -49,7 +49,7 @@ def test_any_history_ends_in_the_same_map_as_building_it_at_once(history: list[t
         state, changes = before.successor(plan, sequence)
         # Every date is that of the last change of the content.
         for key, entry in state.layout.entries().items():
-            if text_of(before).get(key) != entry.body:
+            if text_of(before).get(key) != entry.body.decode():
                 changed_in[key] = sequence
             assert entry.since == changed_in[key]
         assert set(changes) == {key for key in text_of(before) | text_of(state) if text_of(before).get(key) != text_of(state).get(key)}

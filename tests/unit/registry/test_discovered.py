@@ -62,10 +62,10 @@ def test_references_are_those_of_headers_and_auth() -> None:
 def test_binding_puts_the_versions_in_and_changes_nothing_else() -> None:
     found = bound(ENTRIES[0], VERSIONS)
     assert sorted(credentials_of(found.content)) == sorted([VERSIONS[hashed("token")], VERSIONS[hashed("own")], VERSIONS[hashed("token")]])
-    restored = found.body
+    restored = found.body.decode()
     for reference, version in VERSIONS.items():
         restored = restored.replace(version, reference)
-    assert restored == ENTRIES[0].body
+    assert restored == ENTRIES[0].body.decode()
 
 
 def test_a_rotated_secret_changes_the_digest() -> None:
@@ -79,8 +79,8 @@ def test_an_entry_whose_secret_is_missing_is_unavailable_and_names_none(missing:
     assert not found.content["available"]
     assert found.content["reason"] == "UnresolvedRefs"
     assert set(found.content) == {"id", "available", "reason", "url", "transport", "description", "version", "requires", "since"}
-    assert hashed("token") not in found.line
-    assert hashed("own") not in found.line
+    assert hashed("token") not in found.line.decode()
+    assert hashed("own") not in found.line.decode()
 
 
 def test_an_entry_that_was_published_without_its_secret_asks_for_a_full_walk() -> None:

@@ -78,7 +78,7 @@ def judged(record: Any, chosen: MappingRules) -> Entry | Skipped | InvalidRecord
     elif isinstance(found, Entry):
         assert Entry.parse(found.line).digest == found.digest
         assert found.content["id"].startswith("mcp::internal::")
-        found.line.encode()
+        found.line.decode()
     else:
         assert len(found.detail) <= 1000
         assert found.detail.isprintable()
