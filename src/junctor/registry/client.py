@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Final, Protocol, Self
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from junctor.registry.bodies import STRING, read_json
+from junctor.registry.bodies import STRING, read_json, with_short_strings
 from junctor.registry.errors import NotARegistry, QueryRefused, RegistryError, RegistryRateLimited, RegistryUnauthorized
 from junctor.registry.fetch import Answer, Fetcher
 
@@ -23,6 +23,8 @@ _LONGEST_PAUSE: Final = 60.0
 _LONGEST_RETRY_AFTER: Final = 3600.0
 _LONGEST_BACKOFF: Final = 30.0
 _MAX_CURSOR: Final = 4096
+#: Bytes. A page of a real registry has 200,000.
+_LARGE: Final = 1024 * 1024
 #: Characters; the official registry refuses a shorter text.
 _SHORTEST_SEARCH: Final = 3
 #: Values in one answer: what a few MiB of `{},{},...` become in memory is bounded by it. A page of a real registry has 30,000.
@@ -135,7 +137,7 @@ class RegistryClient:
         for attempt in count():
             try:
                 answer = await self._fetcher.get(url)
-                value = self._value(answer, unknown=unknown)
+                value = await self._value(answer, unknown=unknown)
                 self._answered = True
                 return answer, value, attempt + 1
             except RegistryError as error:
@@ -146,13 +148,13 @@ class RegistryClient:
                 await self._sleep(max(backoff, error.retry_after or 0.0))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _value(self, answer: Answer, *, unknown: bool) -> Any:
+    async def _value(self, answer: Answer, *, unknown: bool) -> Any:
         status, where = answer.status, f"{answer.url} answers HTTP {answer.status}"
         retry_after = _seconds(answer.headers.get("retry-after"), self._now())
         said = f"{where} ({answer.kind or 'no content type'}): {answer.excerpt}" if answer.excerpt else f"{where} without a body"
         match status:
             case HTTPStatus.OK:
-                return _parsed(answer)
+                return _parsed(answer) if len(answer.body) < _LARGE else await asyncio.to_thread(_parsed, answer)
             case HTTPStatus.NOT_FOUND if unknown and "json" in answer.kind:
                 return None
             case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
@@ -182,10 +184,11 @@ def _servers_url(base_url: str) -> str:
 
 
 def _parsed(answer: Answer) -> Any:
-    if _too_many_values(answer.body):
+    body = answer.body if len(answer.body) < _LARGE else with_short_strings(answer.body)
+    if _too_many_values(body):
         raise RegistryError(f"{answer.url} has more than {_MAX_VALUES} values in one answer; lower spec.sync.pageSize")
     try:
-        return read_json(answer.body)
+        return read_json(body)
     except ValueError:
         # What calls itself JSON was cut or garbled on its way; the rest is a web page, which stays one.
         said = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON: {answer.excerpt}"

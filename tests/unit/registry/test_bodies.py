@@ -1,8 +1,10 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from junctor.registry.bodies import STRING, read_json
+from junctor.registry.bodies import STRING, read_json, with_short_strings
 from junctor.registry.client import RegistryClient
 from tests.support.fake_registry import FakeRegistry, Status
 
@@ -53,3 +55,25 @@ async def test_a_deep_record_does_not_lose_the_others_of_its_page() -> None:
         async with RegistryClient(registry.url) as client:
             page = await client.page()
     assert [record["name"] for record in page.records] == ["a/first", "a/deep", "a/last"]
+
+
+LONG = 100_000
+
+
+@pytest.mark.parametrize("long", ["y" * LONG, "\\" * LONG, '\\"' * LONG, "\\\\" * LONG + '\\"'])
+def test_long_strings_become_shorter_and_stay_too_long(long: str) -> None:
+    body = f'{{"a": "b", "long": "{long}", "c\\"d": ["e\\\\", "f"]}}'.encode()
+    before, after = json.loads(body), json.loads(with_short_strings(body))
+    assert len(after["long"]) == 65536
+    assert {**after, "long": ""} == {**before, "long": ""}
+
+
+@given(value=st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_short_strings_stay(value: object) -> None:
+    body = json.dumps(value).encode()
+    assert with_short_strings(body) == body
+
+
+@pytest.mark.parametrize("body", [b'"abc', b'["a", "b', b'"\\"', b"", b"[1]"])
+def test_what_has_no_end_stays(body: bytes) -> None:
+    assert with_short_strings(body) == body
