@@ -73,9 +73,15 @@ class RegistrySyncs:
     async def _keep_read(self, uid: str, wanted: Wanted) -> None:
         # In a thread: the map may hold a hundred thousand servers of it.
         memory = await in_thread(partial(Discovered.recalled, wanted.record, wanted.published)) if wanted.record else None
-        syncing = self._syncing[uid] = _Syncing(wanted, memory, self._wake, self._secret_value)
-        self._wake()  # what is remembered counts at once
-        await syncing.run()
+        while True:
+            syncing = self._syncing[uid] = _Syncing(wanted, memory, self._wake, self._secret_value)
+            self._wake()  # what is remembered counts at once
+            try:
+                await syncing.run()
+            except Exception:
+                logger.exception("registry %s: its syncs broke off, and begin anew", wanted.resource)
+                wanted, memory = replace(wanted, resource=syncing.resource), syncing.report.discovered
+                await asyncio.sleep(_FIRST_RETRY)
 
     def reports(self, resources: Mapping[str, RegistryResource]) -> dict[str, SyncReport]:
         """How far each one is with its resource as it is now; one that is only about to begin is not among them."""
@@ -96,7 +102,7 @@ class _Syncing:
     def __init__(self, wanted: Wanted, memory: Discovered | None, wake: Callable[[], None], secret_value: SecretValue) -> None:
         self._wake = wake
         self._secret_value = secret_value
-        self._resource = wanted.resource
+        self.resource = wanted.resource
         self._rules = _rules(wanted.resource)
         self.report = remembered(wanted, memory, self._rules)
         self._sync = self._new_sync()
@@ -113,7 +119,7 @@ class _Syncing:
 
     def update(self, resource: RegistryResource) -> None:
         """The resource as it is now; called before every plan, so that the plan knows."""
-        before, self._resource = self._resource, resource
+        before, self.resource = self.resource, resource
         if self._failures and self._headers() != self._sent:
             self._start_now()  # a Secret was corrected
         if resource is before:
@@ -143,7 +149,7 @@ class _Syncing:
                     break
             self._due = float("inf")  # unless somebody asks meanwhile
             sync = self._sync
-            self._walk = asyncio.create_task(self._once(), name=f"walk {self._resource}")
+            self._walk = asyncio.create_task(self._once(), name=f"walk {self.resource}")
             try:
                 await asyncio.wait((self._walk,))
             except asyncio.CancelledError:
@@ -164,7 +170,7 @@ class _Syncing:
             self._walk.cancel()
 
     async def _once(self) -> SyncResult:
-        sync, resource = self._sync, self._resource
+        sync, resource = self._sync, self.resource
         asked, accepted = _annotation(resource, SYNC_REQUESTED_ANNOTATION), _annotation(resource, ACCEPT_SHRINK_ANNOTATION)
         full = self._is_asked() or time.time() >= self._full_due or not sync.can_be_incremental
         sync.accept_shrink = accepted
@@ -177,14 +183,14 @@ class _Syncing:
         except _Lacking as error:
             result = SyncResult.failed(sync, Finding("False", Reason.UNRESOLVED_REFS, str(error)))
         except Exception as error:
-            logger.exception("registry %s: a sync failed unexpectedly", self._resource)
+            logger.exception("registry %s: a sync failed unexpectedly", self.resource)
             message = f"internal error: {type(error).__name__}; see the operator's log"
             result = SyncResult.failed(sync, Finding("False", Reason.REGISTRY_ERROR, message))
         self._asked, self._accepted = asked, accepted
         level = logging.INFO if result.complete else logging.WARNING
         kind = "full" if result.full else "incremental"
         told = result.finding.message or result.finding.reason
-        logger.log(level, "registry %s: %s sync in %.1f s: %s", self._resource, kind, time.monotonic() - began, told)
+        logger.log(level, "registry %s: %s sync in %.1f s: %s", self.resource, kind, time.monotonic() - began, told)
         return result
 
     async def _narrow(self, sync: RegistrySync) -> None:
@@ -226,7 +232,7 @@ class _Syncing:
 
     @property
     def _settings(self) -> Sync:
-        return (_spec(self._resource).sync if self._resource.spec else None) or Sync()
+        return (_spec(self.resource).sync if self.resource.spec else None) or Sync()
 
     def _new_sync(self) -> RegistrySync:
         counts = SyncCounts(
@@ -241,24 +247,24 @@ class _Syncing:
 
     def _is_asked(self) -> bool:
         """Whether an annotation asks for a full walk."""
-        asked, accepted = _annotation(self._resource, SYNC_REQUESTED_ANNOTATION), _annotation(self._resource, ACCEPT_SHRINK_ANNOTATION)
+        asked, accepted = _annotation(self.resource, SYNC_REQUESTED_ANNOTATION), _annotation(self.resource, ACCEPT_SHRINK_ANNOTATION)
         return asked not in ("", self.report.handled) or accepted not in ("", self._accepted)
 
     def _headers(self) -> Mapping[str, str] | None:
         """What the registry is asked with at present; None while a Secret is missing."""
         try:
-            return request_headers(_spec(self._resource), self._secret)
+            return request_headers(_spec(self.resource), self._secret)
         except _Lacking:
             return None
 
     def _secret(self, ref: SecretKeyRef) -> str:
-        value = self._secret_value(self._resource.namespace, ref)
+        value = self._secret_value(self.resource.namespace, ref)
         if value is None:
-            raise _Lacking(f"key {ref.key!r} of Secret {self._resource.namespace}/{ref.name} is missing; see ResolvedRefs")
+            raise _Lacking(f"key {ref.key!r} of Secret {self.resource.namespace}/{ref.name} is missing; see ResolvedRefs")
         return value.decode("ascii")
 
     def _client(self) -> RegistryClient:
-        return open_registry(_spec(self._resource), self._secret)
+        return open_registry(_spec(self.resource), self._secret)
 
 
 def _spec(resource: RegistryResource) -> MCPRegistrySpec:

@@ -356,3 +356,24 @@ async def test_crash_within_a_sync_is_told_and_the_next_one_comes(
         crashes.clear()
         await until(item.is_synced)
     assert "a sync failed unexpectedly" in caplog.text
+
+
+async def test_syncs_that_break_off_begin_anew_with_what_is_known(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_RETRY", 0.01)
+    take, breaks = module._Syncing._take, [True]
+
+    def breaking(self: Any, result: Any) -> None:
+        take(self, result)
+        if breaks:
+            breaks.clear()
+            raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(module._Syncing, "_take", breaking)
+    async with reading() as item:
+        item.want()
+        await until(lambda: "begin anew" in caplog.text)
+        item.server.fault = lambda _: Status(500)
+        await until(lambda: item.begun() and not breaks and item.report.synced.status != "True")
+        assert item.names() == ["a", "b", "c"]
