@@ -10,9 +10,9 @@ from typing import Final
 
 _LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".svc", ".cluster.local")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-#: Not of the public Internet either, whatever this version of Python thinks: IETF protocol assignments, where clouds serve metadata;
-#: the old IPv6 site-local and the new documentation addresses.
-_SPECIAL: Final = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("3fff::/20"))
+#: Not of the public Internet either, whatever this version of Python thinks: IETF protocol assignments, where clouds serve metadata; the
+#: address with which Azure serves its virtual machines; the old IPv6 site-local and the new documentation addresses.
+_SPECIAL: Final = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "168.63.129.16/32", "fec0::/10", "3fff::/20")))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
