@@ -37,7 +37,7 @@ def remembered(wanted: Wanted, memory: Discovered | None, rules: MappingRules) -
         generation=wanted.resource.generation,
         synced=_last_finding(status, wanted.resource.generation),
         discovered=memory,
-        current=memory is not None and memory.digest == rules.digest,
+        current=is_current(memory, rules, str(status.get("lastFullSyncTime") or "")),
         found=int(status.get("discovered") or 0),
         published=int(status.get("published") or 0),
         skipped=skipped,
@@ -45,6 +45,11 @@ def remembered(wanted: Wanted, memory: Discovered | None, rules: MappingRules) -
         last_full_sync=str(status.get("lastFullSyncTime") or ""),
         handled=str(status.get("lastHandledSyncRequest") or ""),
     )
+
+
+def is_current(memory: Discovered | None, rules: MappingRules, last_full_sync: str) -> bool:
+    """Whether a registry was read to its end by these rules. What a first walk that broke has found was not."""
+    return memory is not None and memory.digest == rules.digest and bool(memory.watermark or last_full_sync)
 
 
 def _last_finding(status: Mapping[str, Any], generation: int) -> Finding:

@@ -22,7 +22,7 @@ from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import Skipped, SyncReport
 from junctor.reconcile.long_work import in_thread
-from junctor.reconcile.registry_memory import BEING_READ, Wanted, full_walk_due, remembered, was_synced
+from junctor.reconcile.registry_memory import BEING_READ, Wanted, full_walk_due, is_current, remembered, was_synced
 from junctor.registry.client import RegistryClient
 from junctor.registry.mapping import MappingRules
 from junctor.registry.opening import open_registry, request_headers
@@ -243,7 +243,7 @@ class _Syncing:
         return RegistrySync(self._rules, self.report.discovered, counts, wall_clock=lambda: datetime.now(UTC))
 
     def _is_current(self) -> bool:
-        return self.report.discovered is not None and self.report.discovered.digest == self._rules.digest
+        return is_current(self.report.discovered, self._rules, self.report.last_full_sync)
 
     def _is_asked(self) -> bool:
         """Whether an annotation asks for a full walk."""

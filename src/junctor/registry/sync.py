@@ -158,7 +158,7 @@ class RegistrySync:
                     found[entry.id] = entry
         entries = self._beside(found)
         if entries:
-            self._remember(entries, self.memory.watermark if self.memory else "", self.memory.digest if self.memory else "")
+            self._remember(entries, self.memory.watermark if self.memory else "", self.memory.digest if self.memory else None)
         self.counts = replace(self.counts, found=max(self.counts.found, len(walk.seen)), published=len(available(entries)))
         return SyncResult(self.memory, Finding("False", Reason.PARTIAL_SYNC, message), False, True, self.counts, retry_after)
 
@@ -220,7 +220,8 @@ class RegistrySync:
         if not _is_much(len(lost), memory.entries):
             self._shrink = ("", 0)
             return None
-        digest = sha256(canonical(sorted(entries))).removeprefix("sha256:")[:12]
+        # Of what goes as well: a confirmation that nobody removed must not confirm another loss.
+        digest = sha256(canonical([sorted(entries), sorted(lost)])).removeprefix("sha256:")[:12]
         walks = self._shrink[1] + 1 if self._shrink[0] == digest else 1
         self._shrink = (digest, walks)
         if walks >= SHRINK_WALKS or self.accept_shrink == digest:

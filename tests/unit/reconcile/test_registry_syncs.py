@@ -185,6 +185,22 @@ async def test_new_process_that_lost_something_walks_over_all(lost: dict[str, An
         await until(lambda: item.walks() == 1)
 
 
+async def test_part_of_a_registry_is_not_current_now_and_after_a_restart() -> None:
+    async with reading(sync={"pageSize": 1}) as item:
+        item.server.fault = lambda asked: Status(404) if "cursor" in asked.query else None
+        item.want()
+        await until(lambda: item.reason() == "PartialSync")
+        assert (item.names(), item.report.current) == (["a"], False)
+        found = item.report.discovered
+        assert found is not None
+        item.syncs.want({})
+        record = {"id": "internal", "uid": item.resource.uid, "filterDigest": found.digest, "connectors": 1}
+        item.server.fault = lambda _: Stall()
+        item.want(record=record, published=found.entries)
+        await until(item.begun)
+        assert (item.names(), item.report.current) == (["a"], False)
+
+
 async def test_condition_of_another_generation_is_not_remembered() -> None:
     async with reading() as item:
         remembered = await memory_of(item)

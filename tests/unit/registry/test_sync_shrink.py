@@ -10,6 +10,7 @@ import pytest
 from junctor.api.conditions import Reason, SkipReason
 from junctor.api.discovered import Discovered
 from junctor.registry.sync import SyncResult
+from tests.support.fake_registry import Status
 from tests.support.registry_data import Row, record, remote
 from tests.unit.registry.building import credentials, secret
 from tests.unit.registry.syncing import NOW, Syncing, named, usable
@@ -200,6 +201,30 @@ async def test_the_loss_is_held_back_after_a_restart_too() -> None:
         registry.rows = []
         assert is_held(await registry.full())
         assert registry.names == NAMES
+
+
+async def test_what_a_first_walk_that_broke_has_published_is_held_back_too() -> None:
+    with Syncing(ALL, page_size=50) as registry:
+        registry.fault = lambda asked: Status(500) if asked.number == 4 else None
+        known = (await registry.full()).discovered
+        assert registry.names == NAMES[:150]
+        registry.new_sync(known)
+        registry.rows = []
+        assert is_held(await registry.full())
+        assert registry.names == NAMES[:150]
+
+
+async def test_a_confirmation_that_stays_confirms_no_later_loss() -> None:
+    with Syncing(ALL) as registry:
+        await registry.full()
+        registry.rows = ALL[:10]
+        registry.sync.accept_shrink = digest(await registry.full())
+        await registry.full()
+        registry.rows = ALL[:100]
+        await registry.full()
+        registry.rows = ALL[:10]
+        assert is_held(await registry.full())
+        assert registry.names == NAMES[:100]
 
 
 async def test_many_deletions_at_once_are_held_back_until_walks_say_the_same() -> None:
