@@ -1,9 +1,10 @@
 """What has changed in a registry since the last sync, and what that means for each server that it concerns."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from junctor.api.conditions import SkipReason
 from junctor.api.connector_map import Entry
@@ -28,16 +29,19 @@ class CannotTell(Exception):
 
 @dataclass(slots=True)
 class _Changed:
-    """The rows about one server. best: the newest version that is not deleted."""
+    """The rows about one server. best: the newest version that is not deleted; is_latest: whether the registry calls it so."""
 
-    best: ServerRecord | None = None
+    best: Seen | None = None
+    is_latest: bool = False
     deleted: set[str] = field(default_factory=set)
 
-    def add(self, record: ServerRecord) -> None:
+    def add(self, record: ServerRecord, rules: MappingRules) -> None:
         if record.status == "deleted":
             self.deleted.add(record.version)
         elif self.best is None or is_newer(record.version, record.published_at, self.best.version, self.best.published_at):
-            self.best = record
+            # Mapped at once, so that no record is kept.
+            self.best = Seen(record.version, record.published_at, map_server(record, rules))
+            self.is_latest = record.is_latest is True
 
 
 async def outcomes_since(
@@ -53,15 +57,15 @@ async def outcomes_since(
     for name, rows in changed.items():
         entry = published.get(rules.id_of(name))
         current = None if entry is None else str(entry.content["version"])
-        if rows.best is not None and _decides(rows.best, current):
-            outcomes[name] = Seen(rows.best.version, rows.best.published_at, map_server(rows.best, rules))
+        if rows.best is not None and _decides(rows.best, rows.is_latest, current):
+            outcomes[name] = rows.best
         elif current in rows.deleted or (rows.best is not None and not _is_older(rows.best, current)):
             doubts.append(name)
     if len(doubts) > _MAX_DOUBTS:
         raise CannotTell(f"the current versions of {len(doubts)} servers are not known")
     for name in doubts:
         walk = Walk(rules, published)
-        walk.take(await client.versions(name), None)
+        await asyncio.to_thread(walk.take, await client.versions(name), None)
         if name not in walk.seen and changed[name].best is not None:
             raise CannotTell(f"{name} has changed, but its versions are not told")
         outcomes[name] = walk.seen.get(name, Seen("", 0.0, Skipped(SkipReason.DELETED)))
@@ -75,13 +79,7 @@ async def _rows(client: RegistryClient, since: str, rules: MappingRules) -> tupl
     page = await client.page(None, updated_since=since, search=rules.filter.search, latest=False)
     date = page.date
     while True:
-        for raw in page.records:
-            try:
-                record = ServerRecord.parse(raw)
-            except InvalidRecord:
-                continue  # the next whole walk counts it
-            _check_time(record, since)
-            changed.setdefault(record.name, _Changed()).add(record)
+        await asyncio.to_thread(_take, page.records, since, rules, changed)
         if page.next_cursor is None:
             return changed, date
         if page.next_cursor in cursors:
@@ -90,6 +88,17 @@ async def _rows(client: RegistryClient, since: str, rules: MappingRules) -> tupl
         if len(cursors) > _MAX_PAGES:
             raise CannotTell(f"more than {_MAX_PAGES} pages have changed")
         page = await client.page(page.next_cursor, updated_since=since, search=rules.filter.search, latest=False)
+
+
+def _take(records: Iterable[Any], since: str, rules: MappingRules, changed: dict[str, _Changed]) -> None:
+    """Add the rows of a page. For a thread: a page may be large."""
+    for raw in records:
+        try:
+            record = ServerRecord.parse(raw)
+        except InvalidRecord:
+            continue  # the next whole walk counts it
+        _check_time(record, since)
+        changed.setdefault(record.name, _Changed()).add(record, rules)
 
 
 def _check_time(record: ServerRecord, since: str) -> None:
@@ -103,13 +112,13 @@ def _check_time(record: ServerRecord, since: str) -> None:
     raise CannotTell(f"{record.name} is among the changes since {since} and was not updated since, or does not say when")
 
 
-def _decides(best: ServerRecord, current: str | None) -> bool:
-    """Whether a changed version is the one to publish, for all that is known."""
+def _decides(best: Seen, is_latest: bool, current: str | None) -> bool:
+    """Whether a changed version is the one to publish, for all that is known. is_latest: whether the registry calls it so."""
     if current is None or not can_tell(best.version, current):
-        return best.is_latest is True
+        return is_latest
     return best.version == current or is_newer(best.version, 0.0, current, 0.0)
 
 
-def _is_older(best: ServerRecord, current: str | None) -> bool:
+def _is_older(best: Seen, current: str | None) -> bool:
     """Whether a changed version certainly does not matter, because a newer one is published."""
     return current is not None and can_tell(best.version, current)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final, Self
 
 from junctor.api.conditions import Finding, Reason, SkipReason
-from junctor.api.connector_map import Entry, canonical, sha256
+from junctor.api.connector_map import Entry
 from junctor.api.discovered import Discovered, names_credential
 from junctor.registry.changes import CannotTell, Outcomes, outcomes_since
 from junctor.registry.client import Pages, RegistryClient
@@ -19,14 +19,11 @@ from junctor.registry.errors import QueryRefused, RegistryError
 from junctor.registry.mapping import MappingRules, Skipped
 from junctor.registry.narrowing import narrowed
 from junctor.registry.publication import Tally, available, is_certain, is_lost, settled
-from junctor.registry.walk import Walk, WalkLoops, example
+from junctor.registry.shrink import Shrink, is_much
+from junctor.registry.walk import Walk, WalkLoops, example, is_too_much
 
 logger = logging.getLogger(__name__)
 
-#: Losing so many servers at once, and more than half, is not believed at first.
-SHRINK_AT_LEAST: Final = 20
-#: Equal walks in a row after which it is.
-SHRINK_WALKS: Final = 3
 #: The clocks of a registry's servers differ, and a transaction can end after a later one was seen.
 _OVERLAP: Final = timedelta(minutes=5)
 #: How long the pages of a broken walk are worth something.
@@ -77,7 +74,7 @@ class RegistrySync:
         self._wall_clock = wall_clock
         self._narrowed = False
         self._broken: tuple[Walk, datetime] | None = None
-        self._shrink = ("", 0)
+        self._shrink = Shrink()
 
     @property
     def _entries(self) -> Mapping[str, Entry]:
@@ -166,7 +163,13 @@ class RegistrySync:
         """What is published, with what was found; new servers as far as there is room, the first by name."""
         entries = {**self._entries, **{key: found[key] for key in found if key in self._entries}}
         new = sorted(key for key in found if key not in entries)
-        return entries | {key: found[key] for key in new[: max(0, self.rules.max_connectors - len(available(entries)))]}
+        size = _size(entries)
+        for key in new[: max(0, self.rules.max_connectors - len(available(entries)))]:
+            size += found[key].size
+            if is_too_much(size):
+                break
+            entries[key] = found[key]
+        return entries
 
     def _whole(self, walk: Walk) -> SyncResult:
         """Publish exactly what was found, unless suspiciously much is gone."""
@@ -217,23 +220,12 @@ class RegistrySync:
             return None
         prefix = len(self.rules.id_of(""))
         lost = {key for key, entry in memory.entries.items() if is_lost(walk.seen.get(key[prefix:]), entry)}
-        if not _is_much(len(lost), memory.entries):
-            self._shrink = ("", 0)
-            return None
-        # Of what goes as well: a confirmation that nobody removed must not confirm another loss.
-        digest = sha256(canonical([sorted(entries), sorted(lost)])).removeprefix("sha256:")[:12]
-        walks = self._shrink[1] + 1 if self._shrink[0] == digest else 1
-        self._shrink = (digest, walks)
-        if walks >= SHRINK_WALKS or self.accept_shrink == digest:
-            logger.warning("%d servers of registry %s are removed: %s", len(lost), self.rules.registry_id, digest)
-            self._shrink = ("", 0)
-            return None
-        message = (
-            f"{len(lost)} of {len(available(memory.entries))} published servers are gone from the registry; they stay published until "
-            f"{SHRINK_WALKS} equal walks in a row say so (this was number {walks}), or the annotation junctor.dev/accept-shrink: {digest} "
-            "confirms it"
-        )
-        return Finding("False", Reason.SUSPICIOUS_SHRINK, message), lost
+        finding = self._shrink.judge(lost, entries, memory.entries, self.accept_shrink)
+        if finding is not None:
+            return finding, lost
+        if is_much(len(lost), memory.entries):
+            logger.warning("%d servers of registry %s are removed, as was confirmed", len(lost), self.rules.registry_id)
+        return None
 
     # --- what has changed -------------------------------------------------------------------------------------------------------------
 
@@ -253,8 +245,9 @@ class RegistrySync:
         except RegistryError as error:
             return SyncResult(memory, Finding("False", error.reason, str(error)), False, False, self.counts, error.retry_after)
         published = ((memory.entries.get(self.rules.id_of(name)), seen) for name, seen in outcomes.items())
+        changed = {name: seen.outcome for name, seen in outcomes.items() if isinstance(seen.outcome, Entry)}
         lost = sum(entry is not None and is_lost(seen, entry) for entry, seen in published)
-        if _is_much(lost, memory.entries):
+        if is_much(lost, memory.entries) or is_too_much(_size(memory.entries) + _size(changed)):
             return await self.full(client)
         return await asyncio.to_thread(self._apply, memory, outcomes, _watermark(date, asked))
 
@@ -299,5 +292,5 @@ def _watermark(date: datetime | None, asked: datetime) -> str:
     return (told - _OVERLAP).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _is_much(lost: int, published: Mapping[str, Entry]) -> bool:
-    return lost >= SHRINK_AT_LEAST and 2 * lost > len(available(published))
+def _size(entries: Mapping[str, Entry]) -> int:
+    return sum(entry.size for entry in entries.values())

@@ -16,10 +16,12 @@ _MAX_IDLE_PAGES: Final = 200
 MAX_PAGES: Final = 20_000
 #: More than twice as many as can be published; a registry that never ends must not fill the memory.
 MAX_SERVERS: Final = 250_000
+#: Bytes of entries; 100,000 usual ones have 90 MB. A publisher may make each of his as large as an entry may be, and have thousands.
+MAX_BYTES: Final = 128 * 1024**2
 
 
 class WalkLoops(Exception):
-    """The registry leads the walk in a circle, or on without an end."""
+    """The registry leads the walk in a circle, on without an end, or to more than can be kept."""
 
 
 class Seen(NamedTuple):
@@ -44,6 +46,7 @@ class Walk:
     _cursors: set[str] = field(default_factory=set, repr=False)
     _idle: int = 0
     _unnamed: int = 0
+    _bytes: int = 0
 
     def take(self, records: Iterable[Any], next_cursor: str | None) -> None:
         """Take a page, each record by itself. Raises WalkLoops."""
@@ -52,6 +55,8 @@ class Walk:
             self._take(raw)
             if len(self.seen) > MAX_SERVERS:
                 raise WalkLoops(f"more than {MAX_SERVERS} servers are not read")
+            if is_too_much(self._bytes):
+                raise WalkLoops(f"servers that take more than {MAX_BYTES} bytes in the map are not read; narrow spec.filter")
         self.pages += 1
         self._idle = 0 if len(self.seen) > before else self._idle + 1
         self.cursor = next_cursor
@@ -81,7 +86,8 @@ class Walk:
                 return
             if not _beats(record, held):
                 return
-        self.seen[record.name] = Seen(record.version, record.published_at, self._mapped(record))
+        seen = self.seen[record.name] = Seen(record.version, record.published_at, self._mapped(record))
+        self._bytes += _size(seen) - (_size(held) if held is not None else 0)
 
     def _take_twice(self, record: ServerRecord, held: Seen) -> None:
         """The same version again: a page that moved while others were published there, or two records of one name."""
@@ -105,6 +111,15 @@ class Walk:
             outcome = self.seen[name].outcome
             if isinstance(outcome, Entry):
                 yield name, outcome
+
+
+def is_too_much(size: int) -> bool:
+    """Whether so many bytes of entries are more than a registry may have."""
+    return size > MAX_BYTES
+
+
+def _size(seen: Seen) -> int:
+    return seen.outcome.size if isinstance(seen.outcome, Entry) else 0
 
 
 def _beats(record: ServerRecord, held: Seen) -> bool:

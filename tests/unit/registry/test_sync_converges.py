@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from junctor.api.discovered import Discovered
+from junctor.registry import shrink
 from junctor.registry import sync as engine
 from junctor.registry.client import RegistryClient
 from junctor.registry.versions import order_key
@@ -108,7 +109,7 @@ def test_the_end_is_what_a_new_walk_finds_and_no_failure_takes_a_server(
         "credentials": [credentials(secret("token"), servers=["*/a", "*/b"], hosts=["*.acme.com"])],
     }
     # Few servers are many here.
-    with patch.object(engine, "SHRINK_AT_LEAST", 3), Syncing(page_size=2, **spec) as syncing:
+    with patch.object(shrink, "AT_LEAST", 3), Syncing(page_size=2, **spec) as syncing:
         syncing.manner.latest = latest
         syncing.manner.updated_since = updated_since
         asyncio.run(_run(Registry(syncing), steps, spec))
@@ -131,7 +132,7 @@ async def _run(registry: Registry, steps: list[Any], spec: dict[str, Any]) -> No
                     syncing.new_sync(Discovered.recalled(head, memory.entries), **spec)
                 case Sync():
                     await _sync(registry, client, step, spec)
-        for _ in range(engine.SHRINK_WALKS + 1):  # the first one may go on with a part
+        for _ in range(shrink.WALKS + 1):  # the first one may go on with a part
             result = await syncing.sync.full(client)
         assert result.finding.status == "True"
         assert _callable(syncing.sync) == await _wanted(syncing, client, spec)

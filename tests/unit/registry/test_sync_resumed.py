@@ -170,7 +170,7 @@ async def test_new_cursors_to_the_same_page_end_the_walk() -> None:
         assert len(registry.requests) < 250
 
 
-@pytest.mark.parametrize(("what", "most"), [("MAX_SERVERS", 25), ("MAX_PAGES", 3)])
+@pytest.mark.parametrize(("what", "most"), [("MAX_SERVERS", 25), ("MAX_PAGES", 3), ("MAX_BYTES", 7500)])
 async def test_a_registry_without_an_end_is_left(what: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, what, most)
     with Syncing(usable(100), page_size=10) as registry:
@@ -179,6 +179,19 @@ async def test_a_registry_without_an_end_is_left(what: str, most: int, monkeypat
         assert f"more than {most} " in result.finding.message
         assert 20 < len(registry.names) <= 30
         assert len(registry.requests) <= 4
+
+
+async def test_servers_that_take_too_much_are_not_published_by_changes_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "MAX_BYTES", 7500)
+    with Syncing(usable(20)) as registry:
+        await registry.full()
+        registry.later(minutes=10)
+        for number in range(5):
+            registry.change(f"com.evil/{number}", description="x" * 1000)
+        result = await registry.incremental()
+        assert (result.full, result.finding.reason) == (True, Reason.PARTIAL_SYNC)
+        assert {row.name for row in usable(20)} < set(registry.names)
+        assert sum(entry.size for entry in registry.entries.values()) <= 7500
 
 
 async def test_a_part_of_the_versions_takes_no_newer_one_back() -> None:
