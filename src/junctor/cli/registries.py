@@ -218,4 +218,5 @@ def _write(value: Any, output: str) -> None:
         return
     import yaml
 
-    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    # In ASCII, as JSON is: it may go to a terminal.
+    click.echo(yaml.safe_dump(value, sort_keys=False), nl=False)

@@ -121,6 +121,7 @@ def test_text_of_publishers_cannot_control_the_terminal() -> None:
     rows = [record("com.acme/x", "1.0\x1b[2J\u202e", remotes=[remote(URL)], description="a\x1b]0;b\x07")]
     with FakeRegistry(rows) as registry:
         shown = run("registries", "list", registry.url).stdout + run("registries", "show", registry.url, "com.acme/x").stdout
+        shown += "".join(run("registries", "show", registry.url, "com.acme/x", "-o", form).stdout for form in ("json", "yaml"))
     assert "com.acme/x" in shown
     assert not {"\x1b", "\x07", "\u202e"} & set(shown)
 
