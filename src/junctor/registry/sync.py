@@ -244,12 +244,16 @@ class RegistrySync:
             return SyncResult(memory, Finding("False", Reason.PARTIAL_SYNC, str(error)), False, False, self.counts, walk_again=True)
         except RegistryError as error:
             return SyncResult(memory, Finding("False", error.reason, str(error)), False, False, self.counts, error.retry_after)
-        published = ((memory.entries.get(self.rules.id_of(name)), seen) for name, seen in outcomes.items())
-        changed = {name: seen.outcome for name, seen in outcomes.items() if isinstance(seen.outcome, Entry)}
-        lost = sum(entry is not None and is_lost(seen, entry) for entry, seen in published)
-        if is_much(lost, memory.entries) or is_too_much(_size(memory.entries) + _size(changed)):
+        if await asyncio.to_thread(self._is_doubtful, memory, outcomes):
             return await self.full(client)
         return await asyncio.to_thread(self._apply, memory, outcomes, _watermark(date, asked))
+
+    def _is_doubtful(self, memory: Discovered, outcomes: Outcomes) -> bool:
+        """Whether changes take so much away, or bring so much, that a whole walk has to look at it."""
+        published = ((memory.entries.get(self.rules.id_of(name)), seen) for name, seen in outcomes.items())
+        lost = sum(entry is not None and is_lost(seen, entry) for entry, seen in published)
+        changed = {name: seen.outcome for name, seen in outcomes.items() if isinstance(seen.outcome, Entry)}
+        return is_much(lost, memory.entries) or is_too_much(_size(memory.entries) + _size(changed))
 
     def _apply(self, memory: Discovered, outcomes: Outcomes, watermark: str) -> SyncResult:
         self._broken = None  # what it saw may be older
