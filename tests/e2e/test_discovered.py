@@ -1,5 +1,6 @@
 """Servers of a registry, called through a real gateway process whose map a test writes by hand."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -15,9 +16,10 @@ from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, credential_object, cr
 from tests.cluster.controlplane import free_port
 from tests.cluster.processes import gateway
 from tests.support.mcp_servers import sdk_server, self_signed, serving
-from tests.support.model_server import ModelServer
+from tests.support.model_server import Call, ModelServer, Round
 from tests.support.recording import Recording
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond
+from tests.support.waiting import until
 from tests.unit.gateway.maps import MAP, bearer, discovered, head_of, layout_of, registry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text("utf-8")
@@ -152,6 +154,30 @@ async def test_a_changed_registry_counts_for_its_servers_from_the_next_request_o
     await shared.serve(trusting | {"tls": {}}, discovered(url=server[0]))
     with pytest.raises(openai.APIStatusError, match="certificate is not valid"):
         await client.responses.create(model=shared.plays(ECHO, ANSWER), tools=[mcp_tool(WEATHER)], input="hi")
+
+
+async def test_a_call_that_runs_while_its_registry_goes_comes_to_its_end(
+    shared: Gateway, client: AsyncOpenAI, certificate: tuple[Path, Path], trusting: dict[str, Any]
+) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    server = sdk_server()
+
+    @server.tool()
+    async def wait() -> str:
+        """End when told."""
+        begun.set()
+        await may_end.wait()
+        return "done"
+
+    async with serving(server.streamable_http_app(), tls=certificate) as url:
+        await shared.serve(trusting, discovered(url=f"{url}/mcp"))
+        model = shared.plays(Round(calls=[Call("mcp__demo__wait", {})]), ANSWER)
+        running = asyncio.create_task(client.responses.create(model=model, tools=[mcp_tool(WEATHER)], input="hi"))
+        await until(begun.is_set)
+        await shared.serve()
+        assert (await shared.get("connectors"))["data"] == (await shared.get("registries"))["data"] == []
+        may_end.set()
+        assert [(call.output, call.error) for call in calls_of(await running)] == [("done", None)]
 
 
 @pytest.mark.parametrize(
