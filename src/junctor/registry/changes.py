@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from junctor.api.conditions import SkipReason
@@ -18,6 +18,9 @@ from junctor.registry.walk import Seen, Walk, WalkLoops
 _MAX_DOUBTS: Final = 20
 #: As many changes are read again by a walk, which keeps less of each.
 _MAX_PAGES: Final = 100
+
+#: The clocks of a registry's servers differ, and a transaction can end after a later one was seen.
+_OVERLAP: Final = timedelta(minutes=5)
 
 #: What became of each server that changed, by name.
 Outcomes = Mapping[str, Seen]
@@ -88,6 +91,12 @@ async def _rows(client: RegistryClient, since: str, rules: MappingRules) -> tupl
         if len(cursors) > _MAX_PAGES:
             raise CannotTell(f"more than {_MAX_PAGES} pages have changed")
         page = await client.page(page.next_cursor, updated_since=since, search=rules.filter.search, latest=False)
+
+
+def watermark_of(date: datetime | None, asked: datetime) -> str:
+    """Where the next incremental sync begins: by the registry's clock, unless that is far from ours. asked: when this one began."""
+    told = date if date is not None and abs(date - asked) < timedelta(days=1) else asked
+    return (told - _OVERLAP).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _take(records: Iterable[Any], since: str, rules: MappingRules, changed: dict[str, _Changed]) -> None:

@@ -43,7 +43,7 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MappingRules:
-    """What of an MCPRegistry decides which servers are published and how. digest: of all that."""
+    """What of an MCPRegistry decides which servers are published and how. digest: of all that, that of the registry's address first."""
 
     registry_id: str
     digest: str
@@ -74,7 +74,7 @@ class MappingRules:
         }
         return cls(
             registry_id,
-            sha256(canonical(decisive)),
+            f"{sha256(canonical(spec.url))[:23]}-{sha256(canonical(decisive))}",
             chosen,
             bool(spec.allow_insecure_urls),
             bool(spec.allow_private_addresses),
@@ -83,6 +83,10 @@ class MappingRules:
             Globs(chosen.exclude or ()),
             tuple(Grant.of(entry, namespace) for entry in spec.credentials or ()),
         )
+
+    def are_for_registry_of(self, digest: str) -> bool:
+        """Whether other rules, of this digest, are for the same registry."""
+        return address_of(digest) == address_of(self.digest)
 
     @property
     def max_connectors(self) -> int:
@@ -109,6 +113,11 @@ class MappingRules:
         """What the owner lets servers be called by, the best first: the map's word by the registry's."""
         wanted = self.filter.transports
         return {kind: named for kind, named in _TRANSPORTS.items() if not wanted or kind in wanted}
+
+
+def address_of(digest: str) -> str:
+    """The part of a digest of rules that stands for the registry's address."""
+    return digest.partition("-")[0]
 
 
 def map_server(record: ServerRecord, rules: MappingRules) -> Entry | Skipped:

@@ -6,7 +6,8 @@ from typing import Final
 from junctor.api.conditions import Finding, Reason
 from junctor.api.connector_map import Entry, canonical, sha256
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION
-from junctor.registry.publication import available
+from junctor.registry.publication import available, is_lost
+from junctor.registry.walk import Walk
 
 #: Losing so many servers at once, and more than half, is not believed at first.
 AT_LEAST: Final = 20
@@ -17,6 +18,21 @@ WALKS: Final = 3
 def is_much(lost: int, published: Mapping[str, Entry]) -> bool:
     """Whether it is suspicious to lose so many of what is published."""
     return lost >= AT_LEAST and 2 * lost > len(available(published))
+
+
+def lost_to(walk: Walk, published: Mapping[str, Entry], *, other_rules: bool) -> Collection[str]:
+    """The published connectors that a whole walk takes away, the forbidden ones aside.
+
+    other_rules: than the walk's made what is published. What they let through and the walk's do not is believed to be gone; what the
+    registry does not list is not, because no rule does that.
+    """
+    prefix, lost = len(walk.rules.id_of("")), set()
+    for connector_id, entry in published.items():
+        name = connector_id[prefix:]
+        seen = walk.seen.get(name)
+        if is_lost(seen, entry) and (not other_rules or (seen is None and walk.rules.selects_name(name))):
+            lost.add(connector_id)
+    return lost
 
 
 class Shrink:

@@ -13,19 +13,17 @@ from typing import Final, Self
 from junctor.api.conditions import Finding, Reason, SkipReason
 from junctor.api.connector_map import Entry
 from junctor.api.discovered import Discovered, names_credential
-from junctor.registry.changes import CannotTell, Outcomes, outcomes_since
+from junctor.registry.changes import CannotTell, Outcomes, outcomes_since, watermark_of
 from junctor.registry.client import Pages, RegistryClient
 from junctor.registry.errors import QueryRefused, RegistryError
-from junctor.registry.mapping import MappingRules, Skipped
+from junctor.registry.mapping import MappingRules, Skipped, address_of
 from junctor.registry.narrowing import narrowed
 from junctor.registry.publication import Tally, available, is_certain, is_lost, settled
-from junctor.registry.shrink import Shrink, is_much
+from junctor.registry.shrink import Shrink, is_much, lost_to
 from junctor.registry.walk import Walk, WalkLoops, example, is_too_much
 
 logger = logging.getLogger(__name__)
 
-#: The clocks of a registry's servers differ, and a transaction can end after a later one was seen.
-_OVERLAP: Final = timedelta(minutes=5)
 #: How long the pages of a broken walk are worth something.
 _RESUME: Final = timedelta(minutes=15)
 
@@ -83,8 +81,12 @@ class RegistrySync:
     @property
     def can_be_incremental(self) -> bool:
         """Whether what has changed is enough to know."""
-        memory = self.memory
-        return memory is not None and bool(memory.watermark) and memory.digest == self.rules.digest
+        return self.memory is not None and bool(self.memory.watermark) and self._is_by_these_rules
+
+    @property
+    def _is_by_these_rules(self) -> bool:
+        """Whether what is published was made by the rules of now."""
+        return self.memory is not None and self.memory.digest == self.rules.digest
 
     def narrow(self) -> None:
         """Take away at once what the rules forbid of what other rules had published. For a thread: 80,000 servers take a second."""
@@ -95,7 +97,7 @@ class RegistrySync:
         entries = narrowed(memory.entries, self.rules)
         if entries is not memory.entries:
             # As no rules would have it, so that a walk is due even if the rules change back.
-            self._remember(entries, "", "")
+            self._remember(entries, "", f"{address_of(memory.digest)}-")
             self.counts = replace(self.counts, published=len(available(entries)))
 
     # --- whole walks ------------------------------------------------------------------------------------------------------------------
@@ -130,7 +132,7 @@ class RegistrySync:
         asked = self._wall_clock()
         page = await client.page(walk.cursor, search=search)
         if not walk.began:
-            walk.began = _watermark(page.date, asked)
+            walk.began = watermark_of(page.date, asked)
         while True:
             # The next page comes while this one is read.
             ahead = asyncio.ensure_future(client.page(page.next_cursor, search=search)) if page.next_cursor else None
@@ -153,15 +155,15 @@ class RegistrySync:
                 entry = settled(seen, published)
                 if entry is not None:
                     found[entry.id] = entry
-        entries = self._beside(found)
+        entries = self._beside(found, self._entries)
         if entries:
             self._remember(entries, self.memory.watermark if self.memory else "", self.memory.digest if self.memory else None)
         self.counts = replace(self.counts, found=max(self.counts.found, len(walk.seen)), published=len(available(entries)))
         return SyncResult(self.memory, Finding("False", Reason.PARTIAL_SYNC, message), False, True, self.counts, retry_after)
 
-    def _beside(self, found: Mapping[str, Entry]) -> Mapping[str, Entry]:
+    def _beside(self, found: Mapping[str, Entry], published: Mapping[str, Entry]) -> Mapping[str, Entry]:
         """What is published, with what was found; new servers as far as there is room, the first by name."""
-        entries = {**self._entries, **{key: found[key] for key in found if key in self._entries}}
+        entries = {**published, **{key: found[key] for key in found if key in published}}
         new = sorted(key for key in found if key not in entries)
         size = _size(entries)
         for key in new[: max(0, self.rules.max_connectors - len(available(entries)))]:
@@ -194,7 +196,9 @@ class RegistrySync:
             self._remember(entries, walk.began)
         else:
             finding, lost = held
-            kept = self._beside({key: entry for key, entry in entries.items() if key not in lost})
+            found = {key: entry for key, entry in entries.items() if key not in lost}
+            # Other rules took the rest away.
+            kept = self._beside(found, self._entries if self._is_by_these_rules else {key: self._entries[key] for key in lost})
             self._remember(kept, self.memory.watermark if self.memory else "")
         self.counts = SyncCounts(len(walk.seen), len(available(self._entries)), skipped.counts())
         if held is not None:
@@ -216,10 +220,9 @@ class RegistrySync:
     def _held(self, walk: Walk, entries: Mapping[str, Entry]) -> tuple[Finding, Collection[str]] | None:
         """The finding that holds removals back, and which ones; None when there is nothing to hold."""
         memory = self.memory
-        if memory is None or memory.digest != self.rules.digest:
+        if memory is None or not self.rules.are_for_registry_of(memory.digest):
             return None
-        prefix = len(self.rules.id_of(""))
-        lost = {key for key, entry in memory.entries.items() if is_lost(walk.seen.get(key[prefix:]), entry)}
+        lost = lost_to(walk, memory.entries, other_rules=not self._is_by_these_rules)
         finding = self._shrink.judge(lost, entries, memory.entries, self.accept_shrink)
         if finding is not None:
             return finding, lost
@@ -246,7 +249,7 @@ class RegistrySync:
             return SyncResult(memory, Finding("False", error.reason, str(error)), False, False, self.counts, error.retry_after)
         if await asyncio.to_thread(self._is_doubtful, memory, outcomes):
             return await self.full(client)
-        return await asyncio.to_thread(self._apply, memory, outcomes, _watermark(date, asked))
+        return await asyncio.to_thread(self._apply, memory, outcomes, watermark_of(date, asked))
 
     def _is_doubtful(self, memory: Discovered, outcomes: Outcomes) -> bool:
         """Whether changes take so much away, or bring so much, that a whole walk has to look at it."""
@@ -288,12 +291,6 @@ class RegistrySync:
             return
         credentialed = frozenset(key for key, entry in entries.items() if names_credential(entry))
         self.memory = Discovered(self.rules.registry_id, told, watermark, entries, credentialed)
-
-
-def _watermark(date: datetime | None, asked: datetime) -> str:
-    """Where the next incremental sync begins: by the registry's clock, unless that is far from ours. asked: when this one began."""
-    told = date if date is not None and abs(date - asked) < timedelta(days=1) else asked
-    return (told - _OVERLAP).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _size(entries: Mapping[str, Entry]) -> int:

@@ -184,6 +184,34 @@ async def test_other_rules_are_believed_at_once() -> None:
         assert registry.names == [name for name in NAMES if "-19" in name]
 
 
+@pytest.mark.parametrize("narrowed", [True, False])
+@pytest.mark.parametrize("changed", [{"allowInsecureURLs": True}, {"filter": {"include": ["*-1*"]}}], ids=["another field", "the filter"])
+async def test_what_the_registry_does_not_list_any_more_is_not_what_other_rules_took_away(changed: dict[str, Any], narrowed: bool) -> None:
+    with Syncing(ALL) as registry:
+        known = (await registry.full()).discovered
+        sync = registry.new_sync(known, **changed)
+        chosen = [name for name in NAMES if sync.rules.selects_name(name)]
+        if narrowed:
+            sync.narrow()
+        registry.rows = []
+        for number in (1, 2):
+            result = await registry.full()
+            assert result.finding.message.startswith(f"{len(chosen)} of ")
+            assert f"(this was number {number})" in result.finding.message
+            assert registry.names == chosen
+        assert not is_held(await registry.full())
+        assert registry.names == []
+
+
+async def test_another_registry_is_believed_at_once() -> None:
+    with Syncing(ALL) as registry:
+        known = (await registry.full()).discovered
+        registry.new_sync(known, url="https://other.example.com")
+        registry.rows = []
+        assert not is_held(await registry.full())
+        assert registry.names == []
+
+
 async def test_servers_beyond_the_limit_are_not_lost() -> None:
     with Syncing(ALL[100:150], filter={"maxConnectors": 50}) as registry:
         await registry.full()
