@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 from tests.support.fake_registry import Asked, FakeRegistry, Stall
@@ -59,7 +60,9 @@ def test_ctrl_c_ends_a_walk_and_leaves_no_half_snapshot(tmp_path: Path) -> None:
     with FakeRegistry(servers(1000)) as registry:
         registry.fault = fault
         command = [*LIST, registry.url, "--save", str(tmp_path / "snapshot.json.gz")]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A suite that runs in the background of a shell is deaf to SIGINT, and so would its children be.
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
         assert reached.wait(DEADLINE)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=DEADLINE)
