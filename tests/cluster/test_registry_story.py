@@ -32,9 +32,11 @@ REGISTRY_ID = "internal"
 #: Names of servers and hosts that are this session's only: others publish in the same registry.
 WORD = uuid4().hex[:8]
 WEATHER, NEWS, VAULT = (f"{ANONYMOUS}/{WORD}-{name}" for name in ("weather", "news", "vault"))
-OLD_HOST, NEW_HOST, NEWS_HOST, VAULT_HOST = (f"{name}.{WORD}.test" for name in ("old", "new", "news", "vault"))
+HOSTS = [f"{name}.{WORD}.test" for name in ("old", "new", "news", "vault", "evil")]
+OLD_HOST, NEW_HOST, NEWS_HOST, VAULT_HOST, EVIL_HOST = HOSTS
 KEY_HEADER = {"name": "X-Api-Key", "description": "Key of the vault", "isRequired": True, "isSecret": True}
 KEY = "s3cret-of-the-vault"
+MOVES = (("2.0.0", EVIL_HOST), ("3.0.0", VAULT_HOST))
 MODEL = "scripted-to-echo"
 #: The hosts are on the loopback.
 TRUSTED: dict[str, Any] = {"allowPrivateAddresses": True}
@@ -128,6 +130,10 @@ class Platform:
         items = [gateway.connectors()[id_of(name)] for gateway in self.system.gateways]
         return [(item["version"], item["server_url"].split("/")[2].partition(":")[0]) for item in items]
 
+    def reasons(self, name: str) -> set[str | None]:
+        """Why gateways say that a server cannot be called; None where it can."""
+        return {gateway.connectors()[id_of(name)].get("reason") for gateway in self.system.gateways}
+
     def everything_written(self) -> str:
         """Where secrets must not be: logs, the map, the resource."""
         logs = [process.log() for process in (self.system.operator, *(gateway.process for gateway in self.system.gateways))]
@@ -156,7 +162,7 @@ class Platform:
 
 @pytest.fixture
 async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
-    certificate = self_signed(tmp_path, OLD_HOST, NEW_HOST, NEWS_HOST, VAULT_HOST)
+    certificate = self_signed(tmp_path, *HOSTS)
     seen = Recording(sdk_server().streamable_http_app(host=OLD_HOST))  # one for the loopback refuses other names
     async with serving(seen, tls=certificate) as url:
         yield Servers(url, certificate[0], seen)
@@ -176,6 +182,7 @@ async def test_servers_of_the_official_registry_are_connectors_as_long_as_its_re
     await platform.call(WEATHER, host=OLD_HOST)
     await what_is_published_arrives(platform)
     await a_server_gets_the_key_that_it_needs(platform)
+    await a_server_that_moves_gets_no_key(platform)
     await everything_works_without_the_registry(platform)
     await delete_it(platform)
 
@@ -230,6 +237,25 @@ async def a_server_gets_the_key_that_it_needs(platform: Platform) -> None:
     await platform.call(VAULT, host=VAULT_HOST, key=KEY)
     await platform.call(NEWS, host=NEWS_HOST)
     assert KEY not in platform.everything_written()
+
+
+async def a_server_that_moves_gets_no_key(platform: Platform) -> None:
+    """Its publisher points it to a host that the key's owner did not list, and back."""
+    moved, back = (server(VAULT, version, remotes=[platform.servers.remote(host, headers=[KEY_HEADER])]) for version, host in MOVES)
+    platform.registry.publish(moved)
+    platform.ask_for_sync()
+    wait_for(lambda: platform.reasons(VAULT) == {"HostNotAllowed"}, describe=platform.system.operator.tail)
+    for gateway, stream in zip(platform.system.gateways, (False, True), strict=True):
+        with pytest.raises(openai.APIStatusError, match="HostNotAllowed"):
+            await platform.ask(gateway, id_of(VAULT), stream=stream)
+    hosts = {kept.headers["host"].partition(":")[0]: KEY in kept.text for kept in platform.servers.seen.requests}
+    assert hosts[VAULT_HOST]
+    assert EVIL_HOST not in hosts
+
+    platform.registry.publish(back)
+    platform.ask_for_sync()
+    wait_for(lambda: platform.shown(VAULT) == [("3.0.0", VAULT_HOST)] * 2, describe=platform.system.operator.tail)
+    await platform.call(VAULT, host=VAULT_HOST, key=KEY)
 
 
 async def everything_works_without_the_registry(platform: Platform) -> None:
