@@ -60,6 +60,8 @@ async def serving(app: ASGIApp, port: int = 0, *, tls: tuple[Path, Path] | None 
         for left in list(server.server_state.tasks):
             left.cancel()
         await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+        # A forced exit leaves it out; the task would be destroyed at any time later, in the middle of another test.
+        await server.lifespan.shutdown()
         listener.close()
 
 
