@@ -26,7 +26,7 @@ lint: $(VENV)/.dev ## Format, lint, types, import rules, drift of generated file
 	@echo "lint: ruff" && $(BIN)/ruff check && $(BIN)/ruff format --check
 	@echo "lint: mypy" && $(BIN)/mypy
 	@echo "lint: import-linter" && $(BIN)/lint-imports
-	@echo "lint: generated files" && $(BIN)/python -m junctor.api.generate --check
+	@echo "lint: generated files" && $(BIN)/python -m tools.generate --check
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and fix what can be fixed
@@ -56,7 +56,7 @@ registry: $(VENV)/.dev
 
 .PHONY: crds
 crds: $(VENV)/.runtime ## Generate crds/ and the reference pages from src/junctor/api
-	@$(BIN)/python -m junctor.api.generate
+	@$(BIN)/python -m tools.generate
 
 # --- the virtual environment
 

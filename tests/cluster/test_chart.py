@@ -12,8 +12,8 @@ from junctor.api.configuration import OperatorConfiguration, parse_configuration
 from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL, REGISTRY_CRD
 from junctor.cli.gateway import gateway as gateway_command
 from junctor.cli.operator import operator as operator_command
-from junctor.gateway.configuration import RESERVED_HEADERS, GatewayConfiguration
-from junctor.gateway.configuration import parse_configuration as parse_gateway_configuration
+from junctor.gateway.config import RESERVED_HEADERS, GatewayConfiguration
+from junctor.gateway.config import parse_configuration as parse_gateway_configuration
 from tests.cluster.api import Api, Object, wait_for
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.processes import operator

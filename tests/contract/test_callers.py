@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from junctor.gateway.callers import open_callers
-from junctor.gateway.callers.key_file import entry_of
+from junctor.gateway.auth import open_callers
+from junctor.gateway.auth.key_file import entry_of
 from tests.cluster.api import Api
 from tests.cluster.controlplane import ControlPlane, free_port
 from tests.cluster.processes import Process, ProcessFailed, gateway, junctor

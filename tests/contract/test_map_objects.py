@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, credential_version, reference_hash
+from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_version, reference_hash
 from junctor.reconcile.ports import Conflict, MapObjects, StoredObject
 from tests.contract.factories import FACTORIES, Factory
 

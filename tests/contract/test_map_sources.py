@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
-from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, MapUnreadable, credential_object
-from junctor.gateway.file_source import FileSource
-from junctor.gateway.map_loader import MapLoader, NotAccepted, NotReadable
-from junctor.gateway.sources import BadSource, MapSource, SourceUnavailable, open_source
+from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, MapUnreadable, credential_object
+from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, NotReadable
+from junctor.gateway.serving.sources.file import FileSource
+from junctor.gateway.serving.sources.opening import open_source
+from junctor.gateway.serving.sources.source import BadSource, MapSource, SourceUnavailable
 from tests.cluster.api import Api
 from tests.cluster.controlplane import ControlPlane, free_port
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from junctor.api.connector_map import Entry
+from junctor.connectormap.connector_map import Entry
 from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.tools.ports import ListingFailed
 from tests.support.faults import SAYS, faults

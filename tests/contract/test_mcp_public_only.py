@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from junctor.api.connector_map import Entry
+from junctor.connectormap.connector_map import Entry
 from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.tools.ports import ListingFailed

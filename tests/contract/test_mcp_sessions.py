@@ -15,12 +15,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from junctor.api.connector_map import ConnectorMap, Entry
+from junctor.connectormap.connector_map import ConnectorMap, Entry
 from junctor.gateway.mcp import EntryUnusable, Limits, McpClient, McpClientPool
 from junctor.gateway.mcp.connections import KEEPALIVE_SECONDS
 from junctor.gateway.mcp.target import target_of_params
 from junctor.gateway.mcp.transport import HttpPools
-from junctor.gateway.served_map import Connector, PreparedMap, ServedMap
+from junctor.gateway.serving.served_map import Connector, PreparedMap, ServedMap
 from junctor.gateway.tools.ports import ListingFailed, ToolFailure
 from tests.support.mcp_servers import (
     ECHO_TOOL,

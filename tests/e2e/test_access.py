@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from junctor.gateway.callers.key_file import entry_of
+from junctor.gateway.auth.key_file import entry_of
 from tests.support.mcp_servers import sdk_server, serving
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond, running_gateway
 

@@ -12,7 +12,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, credential_object, credential_object_name
+from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_object, credential_object_name
 from tests.cluster.controlplane import free_port
 from tests.cluster.processes import gateway
 from tests.support.mcp_servers import sdk_server, self_signed, serving

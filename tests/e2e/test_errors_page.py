@@ -14,7 +14,7 @@ import pytest_asyncio
 from openai import AsyncOpenAI
 from starlette.responses import Response
 
-from junctor.gateway.callers.key_file import entry_of
+from junctor.gateway.auth.key_file import entry_of
 from tests.cluster.controlplane import free_port
 from tests.cluster.processes import gateway
 from tests.support.examples import examples, run

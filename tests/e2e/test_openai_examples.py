@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from openai import AsyncOpenAI
 
-from junctor.gateway.callers.key_file import entry_of
+from junctor.gateway.auth.key_file import entry_of
 from tests.support.mcp_servers import LegacyOnly, everything, sdk_server, serving
 from tests.support.model_server import Call, Round
 from tests.support.recording import Recording, forwarding

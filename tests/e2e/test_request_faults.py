@@ -7,7 +7,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, Omit
 
-from junctor.gateway.callers.key_file import entry_of
+from junctor.gateway.auth.key_file import entry_of
 from tests.support.mcp_servers import ScriptedServer, serving
 from tests.support.model_server import Round
 from tests.support.running_gateway import RunningGateway, mcp_tool, respond, running_gateway

@@ -12,9 +12,9 @@ import pytest
 from openai import AsyncOpenAI
 from starlette.responses import Response
 
-from junctor.gateway.configuration import only_upstream
+from junctor.gateway.app import Listening
+from junctor.gateway.config import only_upstream
 from junctor.gateway.mcp import McpClientPool
-from junctor.gateway.server import Listening
 from junctor.standalone.app import StandaloneSettings, serve_standalone
 from tests.support.mcp_servers import ScriptedServer, serving
 from tests.support.model_server import ModelServer
@@ -33,7 +33,7 @@ async def bounded_gateway(
     servers: Sequence[ScriptedServer], manifests: Path, monkeypatch: pytest.MonkeyPatch, **bounds: Any
 ) -> AsyncIterator[AsyncOpenAI]:
     """A gateway with the connectors `server-0`, ...; in this process, because the bounds of its sessions are no options."""
-    monkeypatch.setattr("junctor.gateway.responding.McpClientPool", partial(McpClientPool, **bounds))
+    monkeypatch.setattr("junctor.gateway.responses.service.McpClientPool", partial(McpClientPool, **bounds))
     async with AsyncExitStack() as stack:
         for number, server in enumerate(servers):
             url = await stack.enter_async_context(serving(server.app()))

@@ -19,8 +19,8 @@ def apikey(name: str, groups: tuple[str, ...]) -> None:
     The entry for the file goes to standard output; it holds only the key's hash. The key goes to standard error, once: give it to the
     caller, nothing can show it again. Several entries may have one name, so a key can be replaced while the old one still works.
     """
-    from junctor.gateway.callers import CallersError
-    from junctor.gateway.callers.key_file import entry_of, new_key
+    from junctor.gateway.auth import CallersError
+    from junctor.gateway.auth.key_file import entry_of, new_key
 
     key = new_key()
     try:

@@ -90,8 +90,8 @@ def gateway(
 
     import uvloop
 
-    from junctor.gateway.server import GatewayError, GatewaySettings, Listening, serve
-    from junctor.gateway.sources import SourceError
+    from junctor.gateway.app import GatewayError, GatewaySettings, Listening, serve
+    from junctor.gateway.serving.sources.source import SourceError
 
     settings = GatewaySettings(
         map=map_,

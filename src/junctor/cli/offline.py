@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 import click
 
 from junctor.api.configuration import ConfigurationError, GatewayConfiguration, OperatorConfiguration, parse_configuration
-from junctor.api.manifests import parse_manifests
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
+from junctor.offline.manifests import parse_manifests
 from junctor.planning.inputs import Inputs, Published, SecretVersions, SyncReport
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.snapshot import Snapshot

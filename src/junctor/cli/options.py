@@ -9,7 +9,7 @@ import click
 from junctor.logs import configure_logging
 
 if TYPE_CHECKING:
-    from junctor.gateway.configuration import UpstreamConfiguration
+    from junctor.gateway.config import UpstreamConfiguration
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -106,7 +106,7 @@ def upstreams_of(config: Path | None, upstream: str | None) -> "tuple[UpstreamCo
         return ()
     # Imported late: a gateway without model servers does without.
     from junctor.api.configuration import ConfigurationError
-    from junctor.gateway.configuration import only_upstream, read_configuration
+    from junctor.gateway.config import only_upstream, read_configuration
 
     try:
         named = read_configuration(config).upstreams if config is not None else ()

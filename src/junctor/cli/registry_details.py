@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import click
 
 from junctor.api.conditions import SKIP_REASONS, SkipReason
-from junctor.api.connector_map import Entry
 from junctor.api.names import CREDENTIALS_LABEL
 from junctor.api.registry import MCPRegistrySpec
 from junctor.cli.registry_credentials import Need, credentials_for, needs_of
 from junctor.cli.registry_source import Source
 from junctor.cli.status import table
 from junctor.cli.terminal import printable
+from junctor.connectormap.connector_map import Entry
 from junctor.registry.client import RegistryClient
 from junctor.registry.errors import NotARegistry
 from junctor.registry.mapping import MappingRules, Skipped, map_server

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import click
 
 from junctor.api.conditions import SkipReason
-from junctor.api.connector_map import Entry
 from junctor.cli.registry_source import Source
+from junctor.connectormap.connector_map import Entry
 from junctor.registry.client import Page, RegistryClient
 from junctor.registry.mapping import MappingRules, Skipped
 from junctor.registry.records import InvalidRecord, ServerRecord

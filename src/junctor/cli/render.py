@@ -9,14 +9,6 @@ from typing import Any, Final
 import click
 
 from junctor.api.configuration import GatewayConfiguration
-from junctor.api.connector_map import (
-    HEAD_KEY,
-    SHARD_KEY,
-    Head,
-    Layout,
-    credential_object,
-    credential_object_name,
-)
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL, REGISTRY_ID_PREFIX, REGISTRY_KIND
 from junctor.api.resources import RegistryResource, Resource
 from junctor.cli.offline import (
@@ -31,6 +23,14 @@ from junctor.cli.offline import (
     snapshot_of,
 )
 from junctor.cli.registry_snapshots import Given, snapshots_option, syncs_of
+from junctor.connectormap.connector_map import (
+    HEAD_KEY,
+    SHARD_KEY,
+    Head,
+    Layout,
+    credential_object,
+    credential_object_name,
+)
 from junctor.planning.inputs import CredentialVersion, SecretVersions, SyncReport
 from junctor.planning.plan import GatewayPlan
 from junctor.reconcile.map_state import MapState

@@ -51,7 +51,7 @@ def standalone(
 
     import uvloop
 
-    from junctor.gateway.server import GatewayError, Listening
+    from junctor.gateway.app import GatewayError, Listening
     from junctor.standalone.app import StandaloneSettings, serve_standalone
 
     settings = StandaloneSettings(manifests, host, port, management_port, callers, upstreams_of(None, upstream))

@@ -11,8 +11,8 @@ import click
 def version(output: str) -> None:
     """Print the version of Junctor, of the resources and the map format that it knows, and of Python."""
     from junctor import __version__
-    from junctor.api.connector_map import SCHEMA
     from junctor.api.names import API_VERSION
+    from junctor.connectormap.connector_map import SCHEMA
 
     known = {"junctor": __version__, "resources": API_VERSION, "connectorMap": SCHEMA, "python": platform.python_version()}
     if output == "json":

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from junctor.api.conditions import Reason
-from junctor.api.connector_map import CREDENTIAL_OBJECTS, CREDENTIALS_LIMIT, credential_object, reference_hash
+from junctor.connectormap.connector_map import CREDENTIAL_OBJECTS, CREDENTIALS_LIMIT, credential_object, reference_hash
 from junctor.planning.inputs import Inputs, Published
 from junctor.planning.verdicts import Verdict
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from junctor.api.conditions import Finding, SkipReason
-from junctor.api.connector_map import Entry
-from junctor.api.discovered import Discovered
 from junctor.api.resources import ConnectorResource, RegistryResource
+from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.discovered import Discovered
 
 
 class CredentialVersion(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewayConfiguration
-from junctor.api.connector_map import ENTRY_LIMIT, Entry, credentials_of
 from junctor.api.resources import RegistryResource, Resource
+from junctor.connectormap.connector_map import ENTRY_LIMIT, Entry, credentials_of
 from junctor.planning.acceptance import id_on, judge, refused
 from junctor.planning.credential_limits import beyond_limits
 from junctor.planning.entries import entry_of, registry_entry_of

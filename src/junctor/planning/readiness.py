@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.connector_map import Entry, registry_entry_id
 from junctor.api.resources import RegistryResource
+from junctor.connectormap.connector_map import Entry, registry_entry_id
 from junctor.planning.inputs import origin_of
 from junctor.planning.verdicts import Verdict
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.connector_map import reference_hash
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import CREDENTIALS_LABEL
 from junctor.api.resources import Resource
+from junctor.connectormap.connector_map import reference_hash
 from junctor.planning.inputs import SecretVersions
 
 #: Seconds for which the last credentials serve after a reference vanished (design: a Secret that is replaced by delete and create

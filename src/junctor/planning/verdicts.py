@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.connector_map import Entry
 from junctor.api.resources import Resource
+from junctor.connectormap.connector_map import Entry
 from junctor.planning.acceptance import refused
 from junctor.planning.inputs import SyncReport
 

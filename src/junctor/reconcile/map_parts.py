@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from junctor.api.connector_map import Layout, Shard, credential_object
+from junctor.connectormap.connector_map import Layout, Shard, credential_object
 from junctor.reconcile.ports import MapObjects, PortError
 from junctor.reconcile.stored import Stored, light
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewayConfiguration
-from junctor.api.connector_map import (
+from junctor.connectormap.connector_map import (
     HEAD_KEY,
     SHARD_KEY,
     ConnectorMapError,

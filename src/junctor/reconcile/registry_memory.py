@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
-from junctor.api.connector_map import Entry
-from junctor.api.discovered import Discovered
 from junctor.api.resources import RegistryResource
+from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.discovered import Discovered
 from junctor.planning.inputs import Skipped, SyncReport
 from junctor.registry.mapping import MappingRules
 

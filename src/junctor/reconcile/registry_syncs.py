@@ -15,11 +15,11 @@ from functools import partial
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.discovered import Discovered
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
+from junctor.connectormap.discovered import Discovered
 from junctor.planning.inputs import Skipped, SyncReport
 from junctor.reconcile.long_work import in_thread
 from junctor.reconcile.registry_memory import BEING_READ, Wanted, full_walk_due, is_current, remembered, was_synced

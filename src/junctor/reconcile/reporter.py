@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from junctor.api.conditions import ConditionType, Finding
-from junctor.api.connector_map import Entry
 from junctor.api.resources import RegistryResource, Resource
+from junctor.connectormap.connector_map import Entry
 from junctor.planning.plan import GatewayPlan
 from junctor.planning.readiness import PodProgress, Progress
 from junctor.planning.statuses import GatewayFindings, findings_of, status_of

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from junctor.api.configuration import OperatorConfiguration
-from junctor.api.connector_map import credential_version, reference_hash
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import CONNECTOR_KIND, CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL, REGISTRY_KIND
 from junctor.api.resources import ConnectorResource, RegistryResource
+from junctor.connectormap.connector_map import credential_version, reference_hash
 from junctor.planning.inputs import CredentialVersion, Inputs, SyncReport
 from junctor.reconcile.ports import Pod
 

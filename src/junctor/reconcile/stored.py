@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from junctor.api.connector_map import SHARD_KEY, sha256
+from junctor.connectormap.connector_map import SHARD_KEY, sha256
 from junctor.reconcile.ports import StoredCredentials, StoredObject
 
 

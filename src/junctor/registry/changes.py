@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from junctor.api.conditions import SkipReason
-from junctor.api.connector_map import Entry
+from junctor.connectormap.connector_map import Entry
 from junctor.registry.client import RegistryClient
 from junctor.registry.mapping import MappingRules, Skipped, map_server
 from junctor.registry.records import InvalidRecord, ServerRecord

@@ -17,7 +17,7 @@ import anyio  # noqa: F401 - httpx would import it at the first request, and the
 import httpx
 
 from junctor import __version__
-from junctor.api.tls import ssl_context
+from junctor.net.tls import ssl_context
 from junctor.registry.errors import NotARegistry, RegistryError, RegistryTLSFailed, RegistryUnreachable, SyncTimeout
 
 #: Bytes of one answer, decompressed.

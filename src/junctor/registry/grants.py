@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from junctor.api.connector_map import reference_hash
 from junctor.api.credentials import Credentials, Variable
 from junctor.api.endpoint import Header
-from junctor.api.globs import Globs
+from junctor.connectormap.connector_map import reference_hash
+from junctor.net.globs import Globs
 from junctor.registry.templates import Parts, Secret
 
 

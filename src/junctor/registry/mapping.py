@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
-from junctor.api.addresses import private_host
 from junctor.api.conditions import SkipReason
-from junctor.api.connector_map import ENTRY_LIMIT, REGISTRY_FEATURE, Entry, canonical, sha256
 from junctor.api.endpoint import RESERVED_HEADERS
-from junctor.api.globs import Globs
 from junctor.api.registry import Filter, MCPRegistrySpec, discovered_id
+from junctor.connectormap.connector_map import ENTRY_LIMIT, REGISTRY_FEATURE, Entry, canonical, sha256
+from junctor.net.addresses import private_host
+from junctor.net.globs import Globs
 from junctor.registry.grants import Grant
 from junctor.registry.records import Remote, ServerRecord
 from junctor.registry.templates import Parts, Secret, Unusable, filled_header, filled_url

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from junctor.api.addresses import private_host
 from junctor.api.conditions import SkipReason
-from junctor.api.connector_map import Entry, credentials_of
+from junctor.connectormap.connector_map import Entry, credentials_of
+from junctor.net.addresses import private_host
 from junctor.registry.mapping import MappingRules, unavailable
 from junctor.registry.publication import available, is_available
 

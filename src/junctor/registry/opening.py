@@ -5,7 +5,7 @@ from typing import Final
 
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.registry import MCPRegistrySpec, Sync
-from junctor.api.tls import ssl_context
+from junctor.net.tls import ssl_context
 from junctor.registry.client import RegistryClient
 
 TIMEOUT_SECONDS: Final = 30

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from junctor.api.conditions import SkipReason
-from junctor.api.connector_map import Entry
+from junctor.connectormap.connector_map import Entry
 from junctor.registry.mapping import Skipped, unavailable
 from junctor.registry.versions import can_tell, is_newer
 from junctor.registry.walk import EXAMPLES, Seen

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.connector_map import Entry, canonical, sha256
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION
+from junctor.connectormap.connector_map import Entry, canonical, sha256
 from junctor.registry.publication import available, is_lost
 from junctor.registry.walk import Walk
 

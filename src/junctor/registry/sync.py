@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final, Self
 
 from junctor.api.conditions import Finding, Reason, SkipReason
-from junctor.api.connector_map import Entry
-from junctor.api.discovered import Discovered, names_credential
+from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.discovered import Discovered, names_credential
 from junctor.registry.changes import CannotTell, Outcomes, outcomes_since, watermark_of
 from junctor.registry.client import Pages, RegistryClient
 from junctor.registry.errors import QueryRefused, RegistryError

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from junctor.api.conditions import SkipReason
-from junctor.api.connector_map import Entry
+from junctor.connectormap.connector_map import Entry
 from junctor.registry.mapping import MappingRules, Skipped, map_server
 from junctor.registry.records import InvalidRecord, ServerRecord
 from junctor.registry.versions import is_newer

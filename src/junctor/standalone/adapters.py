@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, credential_version
-from junctor.gateway.map_loader import MapLoader, NotAccepted, ReloadError
+from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_version
+from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, ReloadError
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import Acknowledgement, Conflict, MapRejected, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.reconciler import Reconciler

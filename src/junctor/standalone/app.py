@@ -13,8 +13,8 @@ from starlette.types import ASGIApp
 
 from junctor.api.configuration import GatewayConfiguration, OperatorConfiguration
 from junctor.api.names import GATEWAY_LABEL
-from junctor.gateway.map_loader import MapLoader, ReloadError
-from junctor.gateway.server import GatewaySettings, Listening, serve, stop_on_signals
+from junctor.gateway.app import GatewaySettings, Listening, serve, stop_on_signals
+from junctor.gateway.serving.map_loader import MapLoader, ReloadError
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
 from junctor.standalone.adapters import InProcessSignal, MemoryMapObjects, MemoryStatusSink, StoreCluster, StoreObserver
@@ -23,7 +23,7 @@ from junctor.standalone.objects import Key, ObjectStore
 from junctor.standalone.resources import resources_app
 
 if TYPE_CHECKING:
-    from junctor.gateway.configuration import UpstreamConfiguration
+    from junctor.gateway.config import UpstreamConfiguration
 
 logger = logging.getLogger(__name__)
 

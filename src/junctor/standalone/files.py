@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from junctor.api.manifests import Manifest, parse_manifests
+from junctor.offline.manifests import Manifest, parse_manifests
 from junctor.standalone.objects import Body, Key
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from junctor.api.connector_map import Entry, Head, Layout, credential_object, credentials_of, revision_of
-from junctor.gateway.sources import SourceUnavailable
+from junctor.connectormap.connector_map import Entry, Head, Layout, credential_object, credentials_of, revision_of
+from junctor.gateway.serving.sources.source import SourceUnavailable
 
 MAP = "junctor-connectors"
 INSTALLATION = "5f0c7a52-0000-4000-8000-000000000001"

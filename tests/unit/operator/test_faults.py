@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from junctor.api.connector_map import HEAD_KEY
 from junctor.api.names import CONNECTOR_PLURAL, REGISTRY_PLURAL
+from junctor.connectormap.connector_map import HEAD_KEY
 from junctor.kube.client import Conflict as ServerConflict
 from junctor.kube.client import KubernetesError, NotFound, Refused
 from junctor.kube.client import Unavailable as ServerUnavailable
@@ -16,7 +16,7 @@ from junctor.operator.status_sink import KubernetesStatusSink
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import Conflict, StoredObject, Unavailable
 from junctor.reconcile.snapshot import Snapshot
-from tests.unit.planning import KEY, connector
+from tests.unit.planning.building import KEY, connector
 from tests.unit.reconcile.bodies import configuration, connector_body
 
 

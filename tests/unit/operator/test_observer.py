@@ -9,7 +9,7 @@ from junctor.api.names import CREDENTIALS_LABEL, MAP_LABEL
 from junctor.operator.observer import Observer
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.stored import ObjectEvent
-from tests.unit.planning import KEY
+from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, secret_body
 
 

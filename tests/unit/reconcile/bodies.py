@@ -5,7 +5,7 @@ from typing import Any
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL, GATEWAY_LABEL
-from tests.unit.planning import URL
+from tests.unit.planning.building import URL
 
 
 def configuration(*gateways: dict[str, Any]) -> OperatorConfiguration:

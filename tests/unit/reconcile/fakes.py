@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from junctor.api.connector_map import (
+from junctor.connectormap.connector_map import (
     HEAD_KEY,
     SHARD_KEY,
     ConnectorMap,
@@ -19,7 +19,7 @@ from junctor.api.connector_map import (
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import Acknowledgement, Conflict, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.stored import ObjectEvent
-from tests.unit.planning import KEY
+from tests.unit.planning.building import KEY
 
 MAP = "junctor-connectors"
 INSTALLATION = "installation-1"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from junctor.api.connector_map import Entry, Layout, revision_of
+from junctor.connectormap.connector_map import Entry, Layout, revision_of
 from junctor.planning.plan import GatewayPlan
 from junctor.reconcile.map_state import MapState
-from tests.unit.planning import Story, connector, discovered, registry, server, synced
+from tests.unit.planning.building import Story, connector, discovered, registry, server, synced
 
 Servers = Mapping[str, str]
 #: Registries by id with the descriptions of their servers, and connectors with theirs.

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from junctor.api.connector_map import HEAD_KEY, SHARD_KEY, Head, credential_object, credential_version, reference_hash
+from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, Head, credential_object, credential_version, reference_hash
 from junctor.planning.inputs import Inputs, Published
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.ports import Conflict, PortError, Unavailable
 from junctor.reconcile.publisher import ForeignMap, MapPublisher, Superseded
 from junctor.reconcile.stored import ObjectEvent
-from tests.unit.planning import KEY, bearer, connector, gateway, secret
+from tests.unit.planning.building import KEY, bearer, connector, gateway, secret
 from tests.unit.reconcile.fakes import INSTALLATION, MAP, Objects, Reader, head_of
 
 STEPS = ["credentials", "shards", "head", "after-head", "clean-up", "clean-up-credentials"]

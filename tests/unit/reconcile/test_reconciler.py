@@ -8,10 +8,10 @@ import pytest
 
 import junctor.planning.losses as losses
 import junctor.reconcile.reconciler as module
-from junctor.api.connector_map import HEAD_KEY, Head
+from junctor.connectormap.connector_map import HEAD_KEY, Head
 from junctor.reconcile.ports import Acknowledgement, Unavailable
 from junctor.reconcile.publisher import Superseded
-from tests.unit.planning import bearer
+from tests.unit.planning.building import bearer
 from tests.unit.reconcile.fakes import head_of, until
 from tests.unit.reconcile.world import World
 

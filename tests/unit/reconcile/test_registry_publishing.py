@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from junctor.api.connector_map import HEAD_KEY, Entry, Head
-from junctor.api.discovered import Discovered
 from junctor.api.resources import RegistryResource
+from junctor.connectormap.connector_map import HEAD_KEY, Entry, Head
+from junctor.connectormap.discovered import Discovered
 from junctor.planning.inputs import CredentialVersion, Inputs
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.publisher import MapPublisher, Superseded
-from tests.unit.planning import bearer, discovered, gateway, registry, secret, server, synced
+from tests.unit.planning.building import bearer, discovered, gateway, registry, secret, server, synced
 from tests.unit.reconcile.fakes import MAP, Objects, Reader, head_of
 
 ID = "mcp::internal"

@@ -8,10 +8,10 @@ import pytest
 
 import junctor.reconcile.reconciler as module
 import junctor.reconcile.registry_syncs as registry_syncs
-from junctor.api.connector_map import SHARD_KEY
+from junctor.connectormap.connector_map import SHARD_KEY
 from tests.support.fake_registry import FakeRegistry, Stall, Status
 from tests.support.registry_data import record, remote
-from tests.unit.planning import bearer
+from tests.unit.planning.building import bearer
 from tests.unit.reconcile.fakes import Objects, head_of, until
 from tests.unit.reconcile.world import World
 

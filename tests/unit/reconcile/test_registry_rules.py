@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Finding, Reason, SkipReason
-from junctor.api.connector_map import reference_hash
 from junctor.api.resources import RegistryResource
+from junctor.connectormap.connector_map import reference_hash
 from junctor.planning.inputs import SyncReport
 from junctor.reconcile.registry_memory import Wanted
 from junctor.reconcile.registry_syncs import RegistrySyncs

@@ -10,16 +10,16 @@ import pytest
 
 import junctor.reconcile.registry_syncs as module
 from junctor.api.conditions import Finding, Reason, SkipReason
-from junctor.api.connector_map import Entry
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from junctor.api.resources import RegistryResource
+from junctor.connectormap.connector_map import Entry
 from junctor.planning.inputs import SyncReport
 from junctor.reconcile.registry_memory import Wanted
 from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.registry.sync import RegistrySync
 from tests.support.fake_registry import FakeRegistry, Stall, Status
 from tests.support.registry_data import record, remote
-from tests.unit.planning import bearer, registry
+from tests.unit.planning.building import bearer, registry
 from tests.unit.reconcile.fakes import until
 
 ROWS = [record(f"io.acme/{name}", remotes=[remote(f"https://{name}.example.com/mcp")]) for name in "abc"]

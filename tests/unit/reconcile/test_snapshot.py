@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from junctor.api.connector_map import credential_version, reference_hash
+from junctor.connectormap.connector_map import credential_version, reference_hash
 from junctor.reconcile.snapshot import Collection, Snapshot
-from tests.unit.planning import KEY
+from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, secret_body
 
 

@@ -12,7 +12,7 @@ from junctor.api.conditions import Finding, Reason
 from junctor.planning.statuses import StatusUpdate, Transition
 from junctor.reconcile.ports import Unavailable
 from junctor.reconcile.status_queue import StatusQueue
-from tests.unit.planning import connector
+from tests.unit.planning.building import connector
 from tests.unit.reconcile.fakes import Sink, until
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from junctor.api.connector_map import MapUnreadable
+from junctor.connectormap.connector_map import MapUnreadable
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
-from tests.unit.planning import KEY
+from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, registry_body, secret_body
 from tests.unit.reconcile.fakes import Objects, Pods, Sink, head_of
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from junctor.api.connector_map import Entry, reference_hash
 from junctor.api.registry import MCPRegistrySpec
+from junctor.connectormap.connector_map import Entry, reference_hash
 from junctor.registry.mapping import MappingRules, Skipped, map_server
 from junctor.registry.records import OFFICIAL_META, ServerRecord
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from junctor import __version__
-from junctor.api.tls import ssl_context
+from junctor.net.tls import ssl_context
 from junctor.registry.client import Page, RegistryClient
 from junctor.registry.errors import (
     NotARegistry,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from junctor.api.addresses import private_host
-from junctor.api.connector_map import Entry
+from junctor.connectormap.connector_map import Entry
+from junctor.net.addresses import private_host
 from junctor.registry.mapping import MappingRules, Skipped, map_server
 from junctor.registry.records import OFFICIAL_META, InvalidRecord, ServerRecord
 from tests.support.registry_data import DIRTY, Row, servers

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import SkipReason
-from junctor.api.connector_map import Entry, credentials_of
+from junctor.connectormap.connector_map import Entry, credentials_of
 from junctor.registry.mapping import map_server, unavailable
 from junctor.registry.records import ServerRecord
 from tests.unit.registry.building import NAME, URL, credentials, hashed, mapped, plain, published, raw, ref, remote, rules, secret, skipped

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import SkipReason
-from junctor.api.connector_map import Entry
+from junctor.connectormap.connector_map import Entry
 from junctor.registry.mapping import unavailable
 from junctor.registry.narrowing import narrowed
 from tests.support.fake_registry import Status

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from junctor.api.discovered import Discovered
+from junctor.connectormap.discovered import Discovered
 from junctor.registry import shrink
 from junctor.registry import sync as engine
 from junctor.registry.client import RegistryClient

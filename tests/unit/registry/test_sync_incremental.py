@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason, SkipReason
-from junctor.api.discovered import Discovered
+from junctor.connectormap.discovered import Discovered
 from tests.support.fake_registry import Cursor, Status
 from tests.support.registry_data import Row, record, remote, servers
 from tests.unit.registry.syncing import ID, Syncing, named, usable

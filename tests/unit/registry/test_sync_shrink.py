@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason, SkipReason
-from junctor.api.discovered import Discovered
+from junctor.connectormap.discovered import Discovered
 from junctor.registry.sync import SyncResult
 from tests.support.fake_registry import Status
 from tests.support.registry_data import Row, record, remote

@@ -10,8 +10,8 @@ import pytest
 
 from junctor.api.configuration import GatewayConfiguration, OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL
-from junctor.gateway.management import management_app
-from junctor.gateway.map_loader import MapLoader, NotAccepted, NotReadable, ReloadError, TooManyReloads
+from junctor.gateway.serving.management import management_app
+from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, NotReadable, ReloadError, TooManyReloads
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable
 from junctor.reconcile.snapshot import Snapshot
@@ -19,7 +19,7 @@ from junctor.standalone.adapters import KEPT_EVENTS, InProcessSignal, MemoryMapO
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.objects import Key, ObjectStore
 from junctor.standalone.resources import resources_app
-from tests.unit.planning import connector
+from tests.unit.planning.building import connector
 
 POD = Pod("uid", "default", "127.0.0.1", "1")
 KEY = Key("MCPConnector", "team-a", "x")
@@ -68,7 +68,7 @@ async def test_signal_before_the_gateway_is_there_is_tried_again() -> None:
 
 async def test_signal_answers_what_is_served() -> None:
     objects = MemoryMapObjects("m")
-    from junctor.api.connector_map import Head, revision_of
+    from junctor.connectormap.connector_map import Head, revision_of
 
     await objects.write_head(Head("i", 1, 7, revision_of(()), 0, ()).to_text(), None)
     way = InProcessSignal()

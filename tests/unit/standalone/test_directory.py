@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from junctor.api.manifests import Manifest, ManifestProblem, parse_manifests
+from junctor.offline.manifests import Manifest, ManifestProblem, parse_manifests
 from junctor.standalone import files
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.files import SETTLE_SECONDS

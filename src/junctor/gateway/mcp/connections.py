@@ -7,8 +7,8 @@ from typing import Final
 import httpcore2
 import httpx2
 
-from junctor.api.tls import ssl_context
-from junctor.gateway.idle import IdleStack
+from junctor.net.lifo import IdleStack
+from junctor.net.tls import ssl_context
 
 #: The library's 5 s would connect anew for most calls.
 KEEPALIVE_SECONDS: Final = 60.0

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from junctor.api.tls import ssl_context
 from junctor.gateway.mcp.client import LISTING_USABLE, McpClient
 from junctor.gateway.mcp.errors import EntryUnusable
 from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.mcp.target import Limits, Target, target_of_entry, target_of_params
 from junctor.gateway.mcp.transport import HttpPools
-from junctor.gateway.served_map import ServedMap
+from junctor.gateway.serving.served_map import ServedMap
+from junctor.net.tls import ssl_context
 
 _log = logging.getLogger(__name__)
 

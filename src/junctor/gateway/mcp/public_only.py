@@ -12,7 +12,7 @@ from typing import Final
 
 import httpcore2
 
-from junctor.api.addresses import is_public
+from junctor.net.addresses import is_public
 
 #: Addresses of a name that are tried, one after the other.
 _MOST_TRIED: Final = 8

@@ -18,7 +18,7 @@ from junctor.gateway.mcp.errors import (
     EntryUnusable,
     HeaderRefused,
 )
-from junctor.gateway.registries import is_host_allowed
+from junctor.gateway.serving.registry_defaults import is_host_allowed
 
 Transport = Literal["Auto", "StreamableHTTP", "SSE"]
 

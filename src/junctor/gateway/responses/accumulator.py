@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from junctor.gateway.errors import ApiError
+from junctor.gateway.models.ports import ModelCall, RoundUsage
 from junctor.gateway.responses import events
 from junctor.gateway.responses.events import Event, Item
 from junctor.gateway.tools.ports import ToolOutcome
-from junctor.gateway.upstream.ports import ModelCall, RoundUsage
+from junctor.gateway.web.errors import ApiError
 
 NewId = Callable[[str], str]
 

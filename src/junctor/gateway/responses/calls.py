@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from junctor.gateway.models.ports import FunctionTool, ModelCall
 from junctor.gateway.responses.choice import Offer
 from junctor.gateway.tools.ports import ToolOutcome
 from junctor.gateway.tools.registry import ServerTool, ToolRegistry, parse_arguments
-from junctor.gateway.upstream.ports import FunctionTool, ModelCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.responses.declarations import Declaration, FunctionDeclaration, McpDeclaration
 from junctor.gateway.responses.refusals import Strict, checked, refuse
 from junctor.gateway.tools.registry import ServerTool, ToolRegistry
-from junctor.gateway.upstream.ports import FunctionTool
 
 _MODES: Final = ("none", "auto", "required")
 

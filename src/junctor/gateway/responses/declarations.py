@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from junctor.gateway.catalog.shown_url import shown_url
+from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.responses.refusals import Strict, checked, refuse
-from junctor.gateway.shown_url import shown_url
 from junctor.gateway.tools.policy import RequestedApproval, ToolFilter
-from junctor.gateway.upstream.ports import FunctionTool
 
 _MOST_TOOLS: Final = 128
 #: The only values of connector_id that the types of OpenAI's clients take in a response.

@@ -8,11 +8,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from junctor.gateway.boundary import JSONResponse
-from junctor.gateway.errors import ApiError
 from junctor.gateway.responses.events import DONE, KEEP_ALIVE, Event, encode
 from junctor.gateway.responses.loop import Turn, execute_with_mcp
 from junctor.gateway.responses.refusals import NO_RETRY
+from junctor.gateway.web.errors import ApiError
+from junctor.gateway.web.middleware import JSONResponse
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 

@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from junctor.gateway.errors import BadRequest, NoSuchThing
 from junctor.gateway.responses.accumulator import ResponseAccumulator
 from junctor.gateway.responses.delivery import KEEP_ALIVE_SECONDS, Delivery
 from junctor.gateway.responses.loop import LoopLimits, Turn
 from junctor.gateway.responses.request import create_request
 from junctor.gateway.responses.resolve import ResponsesPorts, declared_servers, model_server
+from junctor.gateway.web.errors import BadRequest, NoSuchThing
 
 
 def responses_routes(ports: ResponsesPorts, *, limits: LoopLimits | None = None, keep_alive: float = KEEP_ALIVE_SECONDS) -> list[Route]:

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from junctor.gateway.errors import ApiError
 from junctor.gateway.tools.ports import ToolOutcome, ToolSpec
+from junctor.gateway.web.errors import ApiError
 
 Event = dict[str, Any]
 Item = dict[str, Any]

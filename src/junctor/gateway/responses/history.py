@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from junctor.gateway.models.ports import ChatMessage, ModelCall
 from junctor.gateway.responses.content import output_text, reasoning_text, tool_error_text, user_content
 from junctor.gateway.responses.refusals import Tolerant, checked, refuse
-from junctor.gateway.upstream.ports import ChatMessage, ModelCall
 
 _APPROVALS_LATER: Final = "is not supported yet: executing approved calls comes with the store of responses"
 

@@ -7,19 +7,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from junctor.gateway.errors import ApiError
-from junctor.gateway.request_ids import log_failure
-from junctor.gateway.responses.accumulator import ResponseAccumulator, new_id
-from junctor.gateway.responses.calls import Plan, PlannedCall, plan_calls
-from junctor.gateway.responses.choice import Offer, check_names, offer
-from junctor.gateway.responses.events import Event, listed_tool
-from junctor.gateway.responses.listing import DeclaredServer, list_servers
-from junctor.gateway.responses.refusals import NO_RETRY
-from junctor.gateway.responses.request import CreateRequest
-from junctor.gateway.tools.ports import ToolOutcome
-from junctor.gateway.tools.registry import ToolRegistry
-from junctor.gateway.upstream.failed import ModelFailed
-from junctor.gateway.upstream.ports import (
+from junctor.gateway.models.failed import ModelFailed
+from junctor.gateway.models.ports import (
     ChatMessage,
     ModelCall,
     ModelRequest,
@@ -30,6 +19,17 @@ from junctor.gateway.upstream.ports import (
     Upstream,
     UpstreamError,
 )
+from junctor.gateway.responses.accumulator import ResponseAccumulator, new_id
+from junctor.gateway.responses.calls import Plan, PlannedCall, plan_calls
+from junctor.gateway.responses.choice import Offer, check_names, offer
+from junctor.gateway.responses.events import Event, listed_tool
+from junctor.gateway.responses.listing import DeclaredServer, list_servers
+from junctor.gateway.responses.refusals import NO_RETRY
+from junctor.gateway.responses.request import CreateRequest
+from junctor.gateway.tools.ports import ToolOutcome
+from junctor.gateway.tools.registry import ToolRegistry
+from junctor.gateway.web.errors import ApiError
+from junctor.gateway.web.request_ids import log_failure
 
 _log = logging.getLogger(__name__)
 

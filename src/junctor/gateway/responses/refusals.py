@@ -12,8 +12,8 @@ from typing import Final, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from junctor.gateway.errors import ApiError, BadRequest
 from junctor.gateway.tools.ports import ListingFailed
+from junctor.gateway.web.errors import ApiError, BadRequest
 
 #: Tells OpenAI's clients, which repeat 408, 409, 429 and 5xx twice, that a repetition would run tools again.
 NO_RETRY: Final[Mapping[str, str]] = {"x-should-retry": "false"}

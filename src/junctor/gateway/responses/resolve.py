@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from junctor.gateway.callers import Caller
-from junctor.gateway.errors import ApiError, BadRequest
+from junctor.gateway.auth import Caller
+from junctor.gateway.models.ports import Upstream
 from junctor.gateway.responses.declarations import McpDeclaration
 from junctor.gateway.responses.listing import DeclaredServer
 from junctor.gateway.responses.refusals import ListingRefused, refuse
 from junctor.gateway.responses.request import CreateRequest
 from junctor.gateway.tools.policy import ConnectorPolicy, ToolPolicy
 from junctor.gateway.tools.ports import ListingFailed, ToolServer
-from junctor.gateway.upstream.ports import Upstream
+from junctor.gateway.web.errors import ApiError, BadRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.tools.handler import McpHandler, McpHandlerKind
 from junctor.gateway.tools.names import assign_names, visible_name
 from junctor.gateway.tools.policy import ToolPolicy
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolServer, ToolSpec
-from junctor.gateway.upstream.ports import FunctionTool
 
 _DESCRIPTION_LENGTH: Final = 500
 

@@ -9,14 +9,14 @@ from openai import AsyncOpenAI
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from junctor.gateway.boundary import Boundary
-from junctor.gateway.callers import Caller, CallersGate, Everybody
-from junctor.gateway.errors import BadRequest, openai_body
+from junctor.gateway.auth import Caller, CallersGate, Everybody
+from junctor.gateway.models.ports import ModelCall, ModelEvent, ModelRequest, RoundEnd, RoundUsage, TextDelta
 from junctor.gateway.responses.endpoint import responses_routes
 from junctor.gateway.responses.loop import LoopLimits
 from junctor.gateway.responses.resolve import ResponsesPorts
 from junctor.gateway.tools.ports import ToolServer
-from junctor.gateway.upstream.ports import ModelCall, ModelEvent, ModelRequest, RoundEnd, RoundUsage, TextDelta
+from junctor.gateway.web.errors import BadRequest, openai_body
+from junctor.gateway.web.middleware import Boundary
 from tests.unit.gateway.tools.servers import FakeServer
 
 #: One of the ids that OpenAI's types know.

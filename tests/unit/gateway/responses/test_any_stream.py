@@ -9,9 +9,9 @@ import openai
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from junctor.gateway.models.ports import ModelCall, ReasoningDelta, RoundEnd, RoundUsage, TextDelta, UpstreamError
 from junctor.gateway.responses.loop import LoopLimits
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome
-from junctor.gateway.upstream.ports import ModelCall, ReasoningDelta, RoundEnd, RoundUsage, TextDelta, UpstreamError
 from tests.unit.gateway.responses.fakes import GMAIL, FakeUpstream, Gateway, Step, function, mcp
 from tests.unit.gateway.tools.servers import FakeServer, tool
 

@@ -8,9 +8,9 @@ import httpx
 import openai
 import pytest
 
+from junctor.gateway.models.ports import RoundAccepted, TextDelta
 from junctor.gateway.responses.loop import LoopLimits
 from junctor.gateway.tools.ports import ToolOutcome
-from junctor.gateway.upstream.ports import RoundAccepted, TextDelta
 from tests.unit.gateway.responses.fakes import GMAIL, FakeUpstream, Gateway, RawExchange, Step, answer, call, calls, function, mcp
 from tests.unit.gateway.tools.servers import FakeServer, tool
 

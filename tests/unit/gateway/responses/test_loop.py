@@ -6,9 +6,9 @@ from typing import Any
 import openai
 import pytest
 
+from junctor.gateway.models.ports import ReasoningDelta, RoundEnd, RoundUsage, TextDelta
 from junctor.gateway.responses.loop import LoopLimits
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolSpec
-from junctor.gateway.upstream.ports import ReasoningDelta, RoundEnd, RoundUsage, TextDelta
 from tests.unit.gateway.responses.fakes import GMAIL, FakeUpstream, Gateway, answer, call, calls, function, mcp
 from tests.unit.gateway.tools.servers import FakeServer, fine, tool
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from junctor.gateway.errors import BadRequest
 from junctor.gateway.responses.request import CreateRequest, create_request
 from junctor.gateway.tools.policy import RequestedApproval, ToolFilter
+from junctor.gateway.web.errors import BadRequest
 
 MCP: dict[str, Any] = {"type": "mcp", "server_label": "git", "connector_id": "connector_git"}
 URL: dict[str, Any] = {"type": "mcp", "server_label": "web", "server_url": "https://user:pw@mcp.example:8443/x?key=hunter2#f"}

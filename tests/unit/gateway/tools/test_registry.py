@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.tools.names import assign_names
 from junctor.gateway.tools.policy import ConnectorPolicy, RequestedApproval, ToolFilter, ToolPolicy
 from junctor.gateway.tools.registry import ListedServer, ServerTool, ToolRegistry
-from junctor.gateway.upstream.ports import FunctionTool
 from tests.unit.gateway.tools.servers import FakeServer, tool
 
 names = st.text(min_size=1, max_size=80)

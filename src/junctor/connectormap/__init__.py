@@ -1,0 +1,1 @@
+"""The contract between operator and gateways: the connector map and its parts. No pydantic, no I/O."""

@@ -1,0 +1,145 @@
+"""The public port's app: what applications use. The catalog of connectors and registries is its own."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
+
+from junctor.gateway.auth import Caller, Callers, CallersGate, Everybody
+from junctor.gateway.catalog.connectors import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, is_possible_id, item, near_ids, page, split_path
+from junctor.gateway.catalog.registries import is_possible_registry_id, registry_item, registry_page
+from junctor.gateway.serving.caller_view import CallerView
+from junctor.gateway.serving.served_map import ServedMap
+from junctor.gateway.web.errors import BadRequest, NoSuchThing, NotServing, openai_body
+from junctor.gateway.web.middleware import Boundary, JSONResponse
+
+BODY_LIMIT: Final = 10 * 1024 * 1024
+
+Served = Callable[[], ServedMap | None]
+
+
+#: Lists the tools of a connector for a caller.
+Tools = Callable[[Caller, str], Awaitable[dict[str, object]]]
+
+
+def public_app(
+    served: Served,
+    *,
+    more: Sequence[Route] = (),
+    tools: Tools | None = None,
+    callers: Callers | None = None,
+    body_limit: int = BODY_LIMIT,
+) -> ASGIApp:
+    """GET /v1/connectors, /v1/connectors/{id}, its /tools where `tools` lists them; /v1/registries, /{id}; and `more`. Errors are OpenAI's.
+
+    served: gives the map of now; a request asks once. callers: who is let in, everybody unless given; asked before anything else.
+    """
+    handlers = _Handlers(served, tools)
+    routes = [
+        Route("/v1/connectors", handlers.list, methods=["GET"]),
+        Route("/v1/connectors/{rest:path}", handlers.connector, methods=["GET"]),
+        Route("/v1/registries", handlers.registries, methods=["GET"]),
+        Route("/v1/registries/{rest:path}", handlers.registry, methods=["GET"]),
+        *more,
+    ]
+    gate = CallersGate(Router(routes, redirect_slashes=False), callers or Everybody())
+    return Boundary(gate, body_limit=body_limit, render=openai_body)
+
+
+class _Handlers:
+    def __init__(self, served: Served, tools: Tools | None) -> None:
+        self._served = served
+        self._tools = tools
+
+    async def list(self, request: Request) -> Response:
+        """A page of connectors, or the one that `id` names."""
+        possible = ("id",) if "id" in request.query_params else ("after", "limit", "search", "registry_id")
+        parameters = _parameters(request, possible)
+        query = _query(parameters, is_possible_id)
+        view = self._view(request)
+        if "id" in parameters:
+            return JSONResponse(await _one(view, parameters["id"]))
+        return JSONResponse(await page(view, query))
+
+    async def connector(self, request: Request) -> Response:
+        """One connector, or its tools."""
+        _parameters(request, ())
+        connector_id, sub_resource = split_path(request.path_params["rest"])
+        view = self._view(request)
+        if not connector_id:
+            raise NoSuchThing("there is nothing at /v1/connectors/; use /v1/connectors or /v1/connectors/{id}", code="unknown_url")
+        shown = await _one(view, connector_id)
+        if sub_resource == "tools" and self._tools is not None:
+            return JSONResponse(await self._tools(request.state.caller, connector_id))
+        if sub_resource is not None:
+            raise NoSuchThing(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
+        return JSONResponse(shown)
+
+    async def registries(self, request: Request) -> Response:
+        """A page of registries."""
+        query = _query(_parameters(request, ("after", "limit", "search")), is_possible_registry_id)
+        return JSONResponse(registry_page(self._view(request), query))
+
+    async def registry(self, request: Request) -> Response:
+        """One registry."""
+        _parameters(request, ())
+        registry_id, _, sub_resource = request.path_params["rest"].partition("/")
+        view = self._view(request)
+        if not registry_id:
+            raise NoSuchThing("there is nothing at /v1/registries/; use /v1/registries or /v1/registries/{id}", code="unknown_url")
+        registry = view.registry(registry_id)
+        if registry is None:
+            told = f"there is no registry {registry_id[:200]!r}; GET /v1/registries lists those that there are"
+            raise NoSuchThing(told, param="id", code="registry_not_found")
+        if sub_resource:
+            told = f"registry {registry_id!r} has no sub-resource {sub_resource[:100]!r}; GET /v1/connectors?registry_id= lists its servers"
+            raise NoSuchThing(told, code="unknown_url")
+        return JSONResponse(registry_item(view, registry))
+
+    def _view(self, request: Request) -> CallerView:
+        served = self._served()
+        if served is None:
+            raise NotServing
+        return CallerView.of(served, request.state.caller)
+
+
+async def _one(view: CallerView, connector_id: str) -> dict[str, object]:
+    connector = view.get(connector_id)
+    if connector is None:
+        near = await near_ids(view, connector_id)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; GET /v1/connectors lists those that there are"
+        raise NoSuchThing(f"there is no connector {connector_id[:200]!r}{hint}", param="id", code="connector_not_found")
+    return item(view.served, connector)
+
+
+def _parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:
+    """The query parameters, each known and given once. An unknown one is refused: a filter that is ignored looks like one that works."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in allowed:
+            possible = f"possible here: {', '.join(allowed)}" if allowed else "there are none here"
+            raise BadRequest(f"unknown query parameter {name[:100]!r}; {possible}", param=name[:100], code="unknown_parameter")
+        if name in found:
+            raise BadRequest(f"query parameter {name!r} is given twice", param=name, code="invalid_value")
+        found[name] = value
+    return found
+
+
+def _query(parameters: dict[str, str], is_id: Callable[[str], bool]) -> Query:
+    limit = parameters.get("limit", str(DEFAULT_LIMIT))
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= MAX_LIMIT):
+        raise BadRequest(f"limit must be a whole number from 1 to {MAX_LIMIT}", param="limit", code="invalid_value")
+    after = parameters.get("after", "")
+    if "after" in parameters and not is_id(after):
+        raise BadRequest("after must be an id, such as last_id of the page before", param="after", code="invalid_value")
+    search = parameters.get("search", "")
+    if len(search) > MAX_SEARCH:
+        raise BadRequest(f"search must have at most {MAX_SEARCH} characters", param="search", code="invalid_value")
+    registry_id = parameters.get("registry_id", "")
+    if "registry_id" in parameters and not is_possible_registry_id(registry_id):
+        told = "registry_id must be the id of a registry; GET /v1/registries lists them"
+        raise BadRequest(told, param="registry_id", code="invalid_value")
+    return Query(int(limit), after, search, registry_id)

@@ -1,0 +1,132 @@
+"""GatewayConfiguration: what the file of `junctor gateway --config` says."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
+
+from junctor.api.base import problems_of
+from junctor.api.configuration import API_VERSION, ConfigurationError
+from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
+from junctor.gateway.models.clients import StreamingClient
+from junctor.gateway.models.endpoint import Timeouts, base_url
+from junctor.gateway.models.keys import KeyFile, no_key
+from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
+
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,4094}[\x21-\x7e])?")
+#: Headers that the gateway sets by itself, in lower case.
+RESERVED_HEADERS: Final = frozenset(
+    (
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class UpstreamConfiguration(_Model):
+    """One model server.
+
+    models: globs; the first upstream of the file with a matching one generates. url: of the server, or of its API when it has a path.
+    key_file: holds the gateway's API key for it; a relative path starts at the configuration file.
+    """
+
+    models: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(min_length=1, max_length=256)]
+    url: Annotated[str, Field(max_length=2048)]
+    api: Literal["chat_completions"] = "chat_completions"
+    key_file: Path | None = None
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+
+    @field_validator("url")
+    @classmethod
+    def _is_base_url(cls, value: str) -> str:
+        return base_url(value)
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name[:128]!r} is no header name")
+            if name.lower() == "authorization":
+                raise ValueError("Authorization comes from keyFile; put the key there")
+            if name.lower() in RESERVED_HEADERS:
+                raise ValueError(f"{name} is set by the gateway; remove it")
+            if not _HEADER_VALUE.fullmatch(text):
+                raise ValueError(f"the value of {name} must be 1 to 4096 printable ASCII characters without spaces around")
+        if len({name.lower() for name in value}) < len(value):
+            raise ValueError("a header is given twice; case does not count")
+        return value
+
+
+class GatewayConfiguration(_Model):
+    """The gateway's configuration file."""
+
+    api_version: Literal["config.junctor.dev/v1alpha1"]
+    kind: Literal["GatewayConfiguration"]
+    upstreams: Annotated[tuple[UpstreamConfiguration, ...], Field(max_length=64)] = ()
+
+
+def read_configuration(path: Path) -> GatewayConfiguration:
+    """Read a configuration file. Raises ConfigurationError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+    return parse_configuration(text, str(path), directory=path.parent)
+
+
+def parse_configuration(text: str, source: str, *, directory: Path = Path()) -> GatewayConfiguration:
+    """Read a configuration file's text. directory: where relative key files are. Raises ConfigurationError with one line for each fault."""
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{source}: not YAML: {error}") from error
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{source}: expected a GatewayConfiguration, apiVersion {API_VERSION}")
+    try:
+        configuration = GatewayConfiguration.model_validate(value)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(f"{source}: {line.removeprefix('.')}" for line in problems_of(error, ""))) from error
+    return configuration.model_copy(update={"upstreams": tuple(_resolved(upstream, directory) for upstream in configuration.upstreams)})
+
+
+def upstream_router(
+    upstreams: Sequence[UpstreamConfiguration], client: StreamingClient, *, timeouts: Timeouts | None = None
+) -> UpstreamRouter:
+    """The model servers of a configuration. client: shared by all, closed by its owner."""
+    return UpstreamRouter([UpstreamRoute(upstream.models, _upstream(upstream, client, timeouts)) for upstream in upstreams])
+
+
+def only_upstream(url: str) -> UpstreamConfiguration:
+    """What `--upstream URL` means: this one for every model. Raises ConfigurationError."""
+    try:
+        return UpstreamConfiguration(models=("*",), url=url)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(f"--upstream: {line.partition(': ')[2]}" for line in problems_of(error, ""))) from error
+
+
+def _upstream(upstream: UpstreamConfiguration, client: StreamingClient, timeouts: Timeouts | None) -> ChatCompletionsUpstream:
+    key = KeyFile(upstream.key_file) if upstream.key_file else no_key
+    return ChatCompletionsUpstream(upstream.url, client=client, key=key, headers=upstream.headers, timeouts=timeouts)
+
+
+def _resolved(upstream: UpstreamConfiguration, directory: Path) -> UpstreamConfiguration:
+    return upstream.model_copy(update={"key_file": directory / upstream.key_file}) if upstream.key_file else upstream

@@ -1,0 +1,89 @@
+"""A round as the body of POST /v1/chat/completions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from junctor.gateway.models.ports import ChatMessage, FunctionTool, ModelCall, ModelRequest
+from junctor.gateway.models.schemas import normalised
+
+#: Decided here alone.
+_OWN: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+
+
+def chat_body(request: ModelRequest) -> dict[str, Any]:
+    """The body, ready for JSON. What the request says of itself wins over its options."""
+    body: dict[str, Any] = {
+        **{name: value for name, value in request.options.items() if name not in _OWN},
+        "model": request.model,
+        "messages": [_message(message) for message in request.messages],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if request.max_output_tokens is not None:
+        body["max_completion_tokens"] = request.max_output_tokens
+    # An empty list is a 400, so is a choice without tools; and tools that must not be called would still be shown to the model.
+    if request.tools and request.tool_choice != "none":
+        body["tools"] = _tools(request.tools)
+        body["tool_choice"] = _choice(request.tool_choice)
+        if not request.parallel_tool_calls:
+            body["parallel_tool_calls"] = False
+    return body
+
+
+def _tools(tools: Sequence[FunctionTool]) -> list[dict[str, Any]]:
+    schemas = normalised((tool.name, tool.parameters) for tool in tools)
+    return [{"type": "function", "function": _function(tool, schema)} for tool, schema in zip(tools, schemas, strict=True)]
+
+
+def _function(tool: FunctionTool, schema: dict[str, Any]) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": schema}
+    return {**function, "strict": True} if tool.strict else function
+
+
+def _choice(choice: str) -> str | dict[str, Any]:
+    return choice if choice in ("auto", "required") else {"type": "function", "function": {"name": choice}}
+
+
+def _message(message: ChatMessage) -> dict[str, Any]:
+    role = "system" if message.role == "developer" else message.role
+    if role == "user":
+        return {"role": role, "content": _parts(message.content)}
+    sent: dict[str, Any] = {"role": role, "content": _flat(message.content)}
+    if role == "tool":
+        sent["tool_call_id"] = message.call_id
+    if role == "assistant":
+        if message.calls:
+            sent["tool_calls"] = [_call(call) for call in message.calls]
+            sent["content"] = sent["content"] or None
+        if message.reasoning:
+            sent["reasoning"] = message.reasoning
+    return sent
+
+
+def _parts(content: str | Sequence[Mapping[str, Any]] | None) -> str | list[dict[str, Any]]:
+    return content or "" if content is None or isinstance(content, str) else [dict(part) for part in content]
+
+
+def _flat(content: str | Sequence[Mapping[str, Any]] | None) -> str:
+    """The text alone: templates of many models take nothing else from any role but the user's."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "\n".join(_text(part) for part in content)
+
+
+def _text(part: Mapping[str, Any]) -> str:
+    text = part.get("text", part.get("refusal"))
+    return text if isinstance(text, str) else f"[{part.get('type', 'content')}: not shown]"
+
+
+def _call(call: ModelCall) -> dict[str, Any]:
+    return {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": _object(call.arguments)}}
+
+
+def _object(arguments: str) -> str:
+    """The arguments, or {} for what is no object: templates parse them, and older servers fail on what they cannot parse."""
+    try:
+        return arguments if isinstance(json.loads(arguments), dict) else "{}"
+    except (ValueError, RecursionError):
+        return "{}"

@@ -1,0 +1,109 @@
+"""What a model server's refusals mean to the caller: OpenAI's statuses and codes, no addresses, no keys."""
+
+import json
+import logging
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from junctor.gateway.models.ports import UpstreamError
+
+_log = logging.getLogger(__name__)
+
+_MAX_MESSAGE: Final = 2000
+#: Seconds. OpenAI's clients wait for no longer than that: a larger Retry-After makes them try again at once.
+_LONGEST_WAIT: Final = 60
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+#: Answers that speak of the gateway's own request, not of the caller's: credentials, address, method.
+_GATEWAYS_FAULT: Final = frozenset({401, 402, 403, 405, 407})
+_CODES: Final = {404: "model_not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}
+
+
+def refusal(status: int, body: bytes, *, retry_after: str | None = None, secrets: tuple[str, ...] = ()) -> UpstreamError:
+    """The error for an HTTP answer that is none of success. retry_after: that header. secrets: what must never be repeated."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    error = _error_object(document)
+    if status == 404 and error is None:
+        _log.error("the model server answered 404 without a reason: is the path of its URL right?")
+        return UpstreamError("the model server has no chat completions at the configured URL", code="server_error")
+    refused = _error(status, error or {}, secrets)
+    if refused.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        refused.retry_after = seconds_to_wait(retry_after, datetime.now(UTC))
+    return refused
+
+
+def seconds_to_wait(retry_after: str | None, now: datetime) -> int | None:
+    """What a Retry-After asks for, as seconds or as a date, in whole seconds from 1 to 60; None when it says nothing that can be read."""
+    value = (retry_after or "").strip()
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+    else:
+        try:
+            date = parsedate_to_datetime(value)
+        except (ValueError, OverflowError):
+            return None
+        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
+    return min(max(math.ceil(seconds), 1), _LONGEST_WAIT)
+
+
+def stream_error(document: Mapping[str, Any], *, secrets: tuple[str, ...] = ()) -> UpstreamError | None:
+    """The error that an event of a stream holds, whose HTTP status was 200; None when it holds none."""
+    error = _error_object(document)
+    if error is None:
+        return None
+    code = error.get("code")
+    if isinstance(code, str) and code.isascii() and code.isdigit():
+        code = int(code)
+    return _error(code if isinstance(code, int) and 400 <= code <= 599 else 500, error, secrets)
+
+
+def _error(status: int, error: Mapping[str, Any], secrets: tuple[str, ...]) -> UpstreamError:
+    said = error.get("message")
+    message = said[:_MAX_MESSAGE] if isinstance(said, str) else ""
+    for secret in secrets:
+        message = message.replace(secret, "***")
+    if status in (401, 403):
+        _log.error("the model server refused the gateway's key (%d)", status)
+        return UpstreamError("the model server refused the gateway's key; its configuration must be corrected", code="server_error")
+    if status in _GATEWAYS_FAULT or not 400 <= status <= 499:
+        # What a broken server says may name addresses: it is for the log.
+        _log.error("the model server failed with %d: %s", status, message or "it said nothing more")
+        text = "the model server is overloaded or not ready" if status == 503 else f"the model server failed ({status})"
+        return UpstreamError(text, status=503 if status == 503 else 502, code="server_error")
+    param = error.get("param")
+    return UpstreamError(
+        message or f"the model server refused the request ({status})",
+        status=status,
+        code=_code(status, error.get("code"), message),
+        param="model" if status == 404 else param if isinstance(param, str) else None,
+    )
+
+
+def _code(status: int, code: Any, message: str) -> str | None:
+    """OpenAI's code. vLLM's are numbers that repeat the status, which say nothing."""
+    if status == 404:
+        return "model_not_found"
+    if isinstance(code, str) and code and not code.isdigit():
+        return code[:100]
+    if status == 400 and "maximum context length" in message:
+        return "context_length_exceeded"
+    return _CODES.get(status)
+
+
+def _error_object(document: Any) -> Mapping[str, Any] | None:
+    """`{"error": {...}}`, `{"error": "text"}`, or the bare object with `object: error` of older servers."""
+    if not isinstance(document, Mapping):
+        return None
+    error = document.get("error")
+    if isinstance(error, str):
+        return {"message": error}
+    if isinstance(error, Mapping):
+        return error
+    return document if document.get("object") == "error" else None

@@ -1,0 +1,1 @@
+"""The connector map that a gateway serves: loading it, and what is served."""

@@ -1,0 +1,97 @@
+"""The management port's app: the operator's signal, what is served, and the probes. Never on the public port."""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
+
+from junctor.gateway.serving.map_loader import MapLoader, NotReadable, ReloadError, TooManyReloads
+from junctor.gateway.web.errors import ApiError, BadRequest
+from junctor.gateway.web.middleware import Boundary, JSONResponse
+
+BODY_LIMIT: Final = 64 * 1024
+#: Seconds for a signal's body to arrive.
+_BODY_DEADLINE: Final = 5.0
+_MAX_SEQUENCE: Final = 2**63
+
+
+def management_app(loader: MapLoader, *, stopping: Callable[[], bool] = lambda: False) -> ASGIApp:
+    """POST /-/reload; GET /-/revision, /-/livez, /-/readyz. stopping: turns /-/readyz to 503. Errors are `{"error": "..."}`."""
+    handlers = _Handlers(loader, stopping)
+    routes = [
+        Route("/-/reload", handlers.reload, methods=["POST"]),
+        Route("/-/revision", handlers.revision, methods=["GET"]),
+        Route("/-/livez", handlers.livez, methods=["GET"]),
+        Route("/-/readyz", handlers.readyz, methods=["GET"]),
+    ]
+    return Boundary(Router(routes, redirect_slashes=False), body_limit=BODY_LIMIT, render=lambda error: {"error": error.message})
+
+
+class _Handlers:
+    def __init__(self, loader: MapLoader, stopping: Callable[[], bool]) -> None:
+        self._loader = loader
+        self._stopping = stopping
+
+    async def reload(self, request: Request) -> Response:
+        """Wait until at least the signal's sequence is served: 200; 409 refused map, 503 unreadable source, 429 bucket empty."""
+        sequence = await _signal_of(request)
+        try:
+            served = await self._loader.reload(sequence)
+        except ReloadError as error:
+            status, headers = 409, {}
+            if isinstance(error, TooManyReloads):
+                status, headers = 429, {"Retry-After": str(math.ceil(error.retry_after))}
+            elif isinstance(error, NotReadable):
+                status, headers = 503, {"Retry-After": "1"}
+            return JSONResponse({"error": str(error), "serving": self._serving()}, status_code=status, headers=headers)
+        return JSONResponse(served.acknowledgement())
+
+    async def revision(self, _: Request) -> Response:
+        """What is served, and why the newest load failed when it did."""
+        served, error = self._loader.served(), self._loader.last_error
+        last_error = error.message if error else None
+        if served is None:
+            body = {"error": "no connector map is served yet", "serving": None, "lastError": last_error}
+            return JSONResponse(body, status_code=503, headers={"Retry-After": "1"})
+        return JSONResponse({**served.acknowledgement(), "lastError": last_error})
+
+    async def livez(self, _: Request) -> Response:
+        """The event loop turns."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _: Request) -> Response:
+        """Whether the pod should get requests."""
+        if self._stopping():
+            return PlainTextResponse("not ready: the gateway is stopping\n", status_code=503)
+        served, error = self._loader.served(), self._loader.last_error
+        if served is None:
+            why = error.message if error else "the connector map is being loaded"
+            return PlainTextResponse(f"not ready: {why}\n", status_code=503)
+        return PlainTextResponse(f"ready: sequence {served.sequence}\n")
+
+    def _serving(self) -> dict[str, object] | None:
+        served = self._loader.served()
+        return {"sequence": served.sequence, "revision": served.revision} if served else None
+
+
+async def _signal_of(request: Request) -> int:
+    try:
+        async with asyncio.timeout(_BODY_DEADLINE):
+            value: Any = json.loads(await request.body())
+    except TimeoutError as error:
+        raise ApiError("the request body did not arrive in time", status=408, headers={"Connection": "close"}) from error
+    except (ValueError, RecursionError) as error:
+        raise BadRequest('the body must be JSON, such as {"sequence": 41}') from error
+    sequence = value.get("sequence") if isinstance(value, dict) else None
+    if not isinstance(sequence, int) or isinstance(sequence, bool) or not 0 <= sequence < _MAX_SEQUENCE:
+        raise BadRequest("sequence must be a whole number, 0 or more")
+    peers = value.get("peers", [])
+    if not isinstance(peers, list) or not all(isinstance(peer, str) for peer in peers):
+        raise BadRequest("peers must be a list of names")
+    return sequence

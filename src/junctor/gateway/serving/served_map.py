@@ -1,0 +1,279 @@
+"""What a gateway pod serves: one verified connector map, prepared once for the catalog and for calls.
+
+Entries stay canonical text: 100,000 of them fit, models would not. What the catalog asks of every entry is taken out once for each new
+entry; a map and its successor share everything that did not change, so a changed connector costs its own shard. A changed registry costs
+the shards of its servers, because they inherit from it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, Self
+
+from junctor.connectormap.connector_map import ConnectorMap, Entry, credentials_of, registry_entry_id, unknown_features
+from junctor.gateway.auth.access import NOBODY, Subject, read_access
+from junctor.gateway.serving.registry_defaults import Registry, is_host_allowed, is_registry
+from junctor.gateway.serving.rejections import Rejection, bounded
+
+#: Ids that are sorted at one go, a few milliseconds.
+_SORT_STEP: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """An entry with what is asked of all entries at once.
+
+    haystack: what `search` looks in, case-folded. unavailable: the reason word, "" when it may be used.
+    rejected: why this pod in particular does not use it, "" when it does. credentials: the keys that it needs.
+    access: who may know of it and use it; None: everybody. registry: from which a discovered one inherits.
+    """
+
+    entry: Entry = field(repr=False)
+    haystack: str = field(repr=False)
+    unavailable: str = ""
+    rejected: str = ""
+    credentials: tuple[str, ...] = ()
+    access: frozenset[Subject] | None = None
+    registry: Registry | None = None
+
+    @classmethod
+    def of(cls, entry: Entry, registry: Registry | None = None) -> Self:
+        """Prepare an entry. One that is not understood is unavailable: it fails closed, by itself. So does one without its registry."""
+        content = _effective(entry, registry)
+        haystack = "\n".join(str(content.get(key) or "") for key in ("id", "title", "description")).casefold()
+        if registry is None and registry_entry_id(entry.id):
+            return cls(entry, haystack, "RegistryMissing", access=NOBODY)
+        access = read_access(content)
+        if registry is not None and registry.unavailable:
+            return cls(entry, haystack, registry.unavailable, access=access, registry=registry)
+        if unknown := unknown_features(content):
+            told = f"requires {', '.join(unknown)[:200]}, which this gateway does not know; upgrade it"
+            return cls(entry, haystack, "UnknownFeature", told, access=access, registry=registry)
+        unavailable = "" if content.get("available") is True else str(content.get("reason") or "Unavailable")
+        try:
+            credentials = _shared(tuple(map(str, credentials_of(content))))
+            if not unavailable and not is_host_allowed(content):
+                unavailable = "HostNotAllowed"
+        except (TypeError, AttributeError, KeyError, ValueError):
+            told = "its headers, auth, hosts or URL are not of the form that this gateway reads"
+            return cls(entry, haystack, "InvalidEntry", told, access=access, registry=registry)
+        return cls(entry, haystack, unavailable, "", credentials, access, registry)
+
+    @property
+    def id(self) -> str:
+        """The connector id."""
+        return self.entry.id
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the map says of it, with what it inherits; parsed anew at each use, since maps are held as text."""
+        return _effective(self.entry, self.registry)
+
+    @property
+    def digest(self) -> str:
+        """Another one when anything of the content changed."""
+        return self.entry.digest if self.registry is None else f"{self.entry.digest} {self.registry.entry.digest}"
+
+
+def _effective(entry: Entry, registry: Registry | None) -> dict[str, Any]:
+    return entry.content if registry is None else registry.inherited(entry.content)
+
+
+@lru_cache(maxsize=4096)
+def _shared(credentials: tuple[str, ...]) -> tuple[str, ...]:
+    """One object for equal ones: all servers of a registry may need the same credential."""
+    return credentials
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedShard:
+    """The connectors of one shard, and what of them concerns the whole map.
+
+    rejected: ids and reasons. registries: whose entries are in this shard. inherits: the registries, by the ids of their entries, from
+    which the connectors inherit; None for one that is missing. discovered: how many of a registry's servers are here, by `access` too.
+    """
+
+    connectors: Mapping[str, Connector] = field(repr=False)
+    credentials: frozenset[str] = field(repr=False)
+    rejected: tuple[tuple[str, str], ...] = ()
+    registries: Mapping[str, Registry] = field(default_factory=dict, repr=False)
+    inherits: Mapping[str, Registry | None] = field(default_factory=dict, repr=False)
+    discovered: Mapping[tuple[str, frozenset[Subject] | None], int] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry], known: Mapping[str, Connector], registries: Mapping[str, Registry]) -> Self:
+        """Prepare a shard. Connectors that `known` prepared already are taken from there. registries: all of the map, by entry id."""
+        connectors: dict[str, Connector] = {}
+        inherits: dict[str, Registry | None] = {}
+        discovered: Counter[tuple[str, frozenset[Subject] | None]] = Counter()
+        for entry in entries:
+            if is_registry(entry.id):
+                continue
+            shared = registry_entry_id(entry.id)
+            registry = registries.get(shared)
+            held = known.get(entry.id)
+            same = held is not None and held.entry is entry and held.registry is registry
+            connector = connectors[entry.id] = held if held is not None and same else Connector.of(entry, registry)
+            if shared:
+                inherits[shared] = registry
+                discovered[shared, connector.access] += 1
+        return cls(
+            connectors,
+            frozenset(key for connector in connectors.values() for key in connector.credentials),
+            tuple((key, connector.rejected) for key, connector in connectors.items() if connector.rejected),
+            {entry.id: registries[entry.id] for entry in entries if is_registry(entry.id)},
+            inherits,
+            discovered,
+        )
+
+    def is_current(self, registries: Mapping[str, Registry]) -> bool:
+        """Whether the connectors inherit from these registries."""
+        return all(registries.get(key) is registry for key, registry in self.inherits.items())
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedMap:
+    """A map with its connectors prepared, before its credentials are there. ids: in order, as are the registries.
+
+    discovered: how many servers there are of a registry, by the id of its entry and their `access`.
+    """
+
+    map: ConnectorMap = field(repr=False)
+    shards: Mapping[str, PreparedShard] = field(repr=False)
+    connectors: Mapping[str, Connector] = field(repr=False)
+    ids: tuple[str, ...] = field(repr=False)
+    needed: frozenset[str] = field(repr=False)
+    registries: Mapping[str, Registry] = field(default_factory=dict, repr=False)
+    discovered: Mapping[tuple[str, frozenset[Subject] | None], int] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    async def of(cls, connector_map: ConnectorMap, previous: "PreparedMap | None" = None) -> Self:
+        """Prepare a map, sharing with the one served before it whatever is the same; lets requests run between shards."""
+        known = previous.connectors if previous else {}
+        held = previous.shards if previous else {}
+        registries = _registries(connector_map, previous)
+        shards = {}
+        for digest, entries in connector_map.shards.items():
+            shard = held.get(digest)
+            if shard is None or not shard.is_current(registries):
+                shard = PreparedShard.of(entries.values(), known, registries)
+                await asyncio.sleep(0)
+            shards[digest] = shard
+        connectors = dict(known)
+        for digest, shard in held.items():
+            if shards.get(digest) is not shard:
+                for key in shard.connectors:
+                    connectors.pop(key, None)
+        for digest, shard in shards.items():
+            if held.get(digest) is not shard:
+                connectors.update(shard.connectors)
+        same_ids = len(connectors) == len(known) and connectors.keys() == known.keys()
+        ids = previous.ids if previous and same_ids else await _ordered(connectors, previous)
+        needed = frozenset().union(*(shard.credentials for shard in shards.values() if shard.credentials))
+        discovered: Counter[tuple[str, frozenset[Subject] | None]] = Counter()
+        for shard in shards.values():
+            discovered.update(shard.discovered)
+        return cls(connector_map, shards, connectors, ids, needed, registries, discovered)
+
+
+def _registries(connector_map: ConnectorMap, previous: PreparedMap | None) -> dict[str, Registry]:
+    """All registries by the ids of their entries, in order; those whose entry did not change are the same objects."""
+    known = previous.registries if previous else {}
+    held = previous.shards if previous else {}
+    found: dict[str, Registry] = {}
+    for digest, entries in connector_map.shards.items():
+        if digest in held:
+            found.update(held[digest].registries)
+            continue
+        for entry in entries.values():
+            if is_registry(entry.id):
+                before = known.get(entry.id)
+                found[entry.id] = before if before is not None and before.entry is entry else Registry.of(entry)
+    return dict(sorted(found.items()))
+
+
+async def _ordered(connectors: Mapping[str, Connector], previous: PreparedMap | None) -> tuple[str, ...]:
+    """The ids in order, made from those of the map before; lets requests run in between."""
+    known = previous.connectors if previous else {}
+    ordered = [key for key in previous.ids if key in connectors] if previous else []
+    new = [key for key in connectors if key not in known]
+    for begin in range(0, len(new), _SORT_STEP):
+        ordered += new[begin : begin + _SORT_STEP]
+        ordered.sort()  # quick, because all but the last step's are in order
+        await asyncio.sleep(0)
+    return tuple(ordered)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedMap:
+    """The map that requests use; a request keeps the one it began with. Immutable: the next map is another object.
+
+    applied_at: when it became the served one, UTC. missing: credential keys that no credential object held.
+    """
+
+    prepared: PreparedMap = field(repr=False)
+    credentials: Mapping[str, bytes] = field(repr=False)
+    applied_at: datetime
+    missing: frozenset[str] = field(repr=False)
+    rejected: tuple[Rejection, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, prepared: PreparedMap, credentials: Mapping[str, bytes], applied_at: datetime) -> Self:
+        """Put a prepared map and credential values together; values that it does not need are dropped."""
+        if credentials.keys() != prepared.needed:
+            credentials = {key: credentials[key] for key in prepared.needed if key in credentials}
+        missing = prepared.needed - credentials.keys()
+        rejected = [rejection for shard in prepared.shards.values() for rejection in shard.rejected]
+        for shard in prepared.shards.values():
+            if missing & shard.credentials:
+                rejected += [(key, _MISSING) for key, c in shard.connectors.items() if not missing.isdisjoint(c.credentials)]
+        # What keeps all servers of a registry from being used is told once.
+        rejected += [(key, registry.rejected) for key, registry in prepared.registries.items() if registry.rejected]
+        rejected += [(key, _NO_REGISTRY) for key in {key for key, _ in prepared.discovered} - prepared.registries.keys()]
+        return cls(prepared, credentials, applied_at, missing, bounded(rejected))
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the map."""
+        return self.prepared.map.head.sequence
+
+    @property
+    def revision(self) -> str:
+        """The revision of the map."""
+        return self.prepared.map.head.revision
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All ids, in order."""
+        return self.prepared.ids
+
+    @property
+    def registries(self) -> Mapping[str, Registry]:
+        """The registries by the ids of their entries, in order."""
+        return self.prepared.registries
+
+    def __len__(self) -> int:
+        return len(self.prepared.ids)
+
+    def get(self, connector_id: str) -> Connector | None:
+        """The connector of an id: a dictionary look-up."""
+        return self.prepared.connectors.get(connector_id)
+
+    def unavailable(self, connector: Connector) -> str:
+        """Why a connector cannot be used now, as one word; "" when it can."""
+        if not connector.unavailable and not self.missing.isdisjoint(connector.credentials):
+            return "CredentialMissing"
+        return connector.unavailable
+
+    def acknowledgement(self) -> dict[str, Any]:
+        """What the pod tells the operator: sequence, revision, appliedAt, rejected."""
+        applied_at = self.applied_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        rejected = [{"id": rejection.id, "reason": rejection.reason} for rejection in self.rejected]
+        return {"sequence": self.sequence, "revision": self.revision, "appliedAt": applied_at, "rejected": rejected}
+
+
+_MISSING = "its credential is not in the credential Secrets of the map; the operator publishes it anew"
+_NO_REGISTRY = "the entry from which the servers of this registry inherit is not in the map; the operator publishes it anew"

@@ -1,0 +1,1 @@
+"""Where a gateway reads its connector map from."""

@@ -1,0 +1,89 @@
+"""The connector map in its ConfigMaps and Secrets, read one by one by name.
+
+Needs `get` on ConfigMaps of the namespace (shard names are not known beforehand) and on the 16 credential Secrets; never list or watch.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, MapUnreadable, credential_object_name
+from junctor.gateway.serving.sources.source import BadSource, SourceUnavailable
+from junctor.kube.client import CredentialsError, KubernetesApi, KubernetesError, NotFound, load_configuration, object_path
+
+#: Seconds for one GET, connection included: a stuck API server delays a reload, the next poll tries again.
+DEADLINE: Final = 5.0
+#: Reads are sequential, apart from a poll that meets a signal.
+_CONNECTIONS: Final = 4
+
+
+class ConfigMapSource:
+    """`configmap:NAMESPACE/NAME`."""
+
+    def __init__(self, api: KubernetesApi, namespace: str, name: str) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._name = name
+
+    @classmethod
+    async def connect(cls, namespace: str, name: str, kubeconfig: Path | None = None) -> Self:
+        """Load credentials; no request is made yet. Raises BadSource without usable credentials."""
+        try:
+            configuration = await load_configuration(kubeconfig, pool_size=_CONNECTIONS)
+        except CredentialsError as error:
+            raise BadSource(str(error)) from error
+        return cls(KubernetesApi(configuration, timeout=DEADLINE), namespace, name)
+
+    @property
+    def head_name(self) -> str:
+        """The name of the head ConfigMap."""
+        return self._name
+
+    async def fetch_head(self) -> str | None:
+        """The head as the API server has it: a GET without resourceVersion is never stale."""
+        return await self._text(self._name, HEAD_KEY)
+
+    async def fetch_shard(self, name: str) -> str | None:
+        """A shard, None when it was replaced."""
+        return await self._text(name, SHARD_KEY)
+
+    async def fetch_credentials(self, number: int) -> Mapping[str, bytes]:
+        """Values of one Secret; none when it does not exist."""
+        name = credential_object_name(self._name, number)
+        secret = await self._get("secrets", name)
+        return {} if secret is None else decoded(secret.get("data") or {}, name)
+
+    async def close(self) -> None:
+        """Close the connections to the API server."""
+        await self._api.close()
+
+    async def _text(self, name: str, key: str) -> str | None:
+        config_map = await self._get("configmaps", name)
+        if config_map is None:
+            return None
+        text = (config_map.get("data") or {}).get(key)
+        if not isinstance(text, str):
+            raise MapUnreadable(f"ConfigMap {self._namespace}/{name}: has no {key}")
+        return text
+
+    async def _get(self, plural: str, name: str) -> dict[str, Any] | None:
+        try:
+            return await self._api.get(object_path(plural, self._namespace, name))
+        except NotFound:
+            return None
+        except KubernetesError as error:
+            hint = f"; give the gateway's service account `get` on {plural} {name}" if error.status == 403 else ""
+            raise SourceUnavailable(f"{plural} {self._namespace}/{name} cannot be read: {error}{hint}") from error
+
+
+def decoded(data: Mapping[str, Any], name: str) -> dict[str, bytes]:
+    """The data of a Secret, base64 undone. Raises MapUnreadable, which names the Secret and the key, never a value."""
+    values: dict[str, bytes] = {}
+    for key, value in data.items():
+        try:
+            values[str(key)] = base64.b64decode(value, validate=True)
+        except (TypeError, ValueError, binascii.Error) as error:
+            raise MapUnreadable(f"Secret {name}: the value of {key!r} is not base64") from error
+    return values

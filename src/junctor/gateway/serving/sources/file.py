@@ -1,0 +1,135 @@
+"""The connector map in YAML files, as `junctor render` prints it: for tests, air-gapped setups and looking at a map by hand."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+import yaml
+
+from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, MapUnreadable, credential_object_name
+from junctor.gateway.serving.sources.source import BadSource, SourceUnavailable
+
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+#: The safe loader, in C where there is one.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+#: What tells that a file is still the one that was read: path, modification time in ns, size, inode.
+_Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """The objects of all files as they were at one moment."""
+
+    config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict, repr=False)
+
+
+class FileSource:
+    """`file:PATH[#NAME]`: one file, or every .yaml, .yml and .json file of a directory; hidden files are left out.
+
+    The files are read anew when one of them changed, at each `fetch_head`; shards and credentials come from that same reading.
+    """
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self._path = path
+        self._wanted = name
+        self._name = name or path.name
+        self._stamp: _Stamp | None = None
+        self._objects = _Objects()
+
+    @classmethod
+    def named(cls, where: str) -> Self:
+        """Read `PATH[#NAME]`; a path that itself holds a # is taken as it is when it exists."""
+        path, mark, name = where.rpartition("#")
+        if not mark or Path(where).exists():
+            return cls(Path(where))
+        if not path or not name:
+            raise BadSource(f"file:{where}: write file:PATH#NAME, where NAME is the name of the head ConfigMap")
+        return cls(Path(path), name)
+
+    @property
+    def head_name(self) -> str:
+        """The name of the head ConfigMap; the file's name until it was read."""
+        return self._name
+
+    async def fetch_head(self) -> str | None:
+        """The head in the files as they are now; None when no file holds one."""
+        # In a thread: a map of 50,000 connectors is 40 MB of YAML.
+        self._stamp, self._objects = await asyncio.to_thread(_read, self._path, self._stamp, self._objects)
+        heads = [name for name, data in self._objects.config_maps.items() if HEAD_KEY in data]
+        if self._wanted is None and len(heads) > 1:
+            raise MapUnreadable(
+                f"{self._path}: holds {len(heads)} maps ({', '.join(sorted(heads)[:5])}); choose one with file:{self._path}#NAME"
+            )
+        name = self._wanted or (heads[0] if heads else None)
+        if name is None or name not in self._objects.config_maps:
+            return None
+        self._name = name
+        return self._text(name, HEAD_KEY)
+
+    async def fetch_shard(self, name: str) -> str | None:
+        """A shard of the last reading."""
+        return self._text(name, SHARD_KEY) if name in self._objects.config_maps else None
+
+    async def fetch_credentials(self, number: int) -> Mapping[str, bytes]:
+        """Values of one Secret of the last reading."""
+        return self._objects.secrets.get(credential_object_name(self._name, number), {})
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _text(self, name: str, key: str) -> str:
+        text = self._objects.config_maps[name].get(key)
+        if not isinstance(text, str):
+            raise MapUnreadable(f"{self._path}: ConfigMap {name} has no {key}")
+        return text
+
+
+def _read(path: Path, stamp: _Stamp | None, objects: _Objects) -> tuple[_Stamp, _Objects]:
+    try:
+        files = sorted(f for f in path.iterdir() if f.suffix in _SUFFIXES and not f.name.startswith(".")) if path.is_dir() else [path]
+        found = tuple((str(f), s.st_mtime_ns, s.st_size, s.st_ino) for f in files for s in [f.stat()])
+        if found == stamp:
+            return found, objects
+        texts = {file: file.read_text(encoding="utf-8") for file in files}
+    except FileNotFoundError as error:
+        raise SourceUnavailable(f"{error.filename}: does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceUnavailable(f"{path}: cannot be read ({error})") from error
+    config_maps: dict[str, Mapping[str, str]] = {}
+    secrets: dict[str, Mapping[str, bytes]] = {}
+    for file, text in texts.items():
+        for item in _objects_in(file, text):
+            name = str((item.get("metadata") or {}).get("name", ""))
+            if item.get("kind") == "ConfigMap":
+                config_maps[name] = item.get("data") or {}
+            elif item.get("kind") == "Secret":
+                secrets[name] = _secret_values(file, name, item)
+    return found, _Objects(config_maps, secrets)
+
+
+def _objects_in(file: Path, text: str) -> Iterable[Mapping[str, Any]]:
+    try:
+        for document in yaml.load_all(text, Loader=_Loader):
+            items = document.get("items") or [] if isinstance(document, dict) and document.get("kind") == "List" else [document]
+            yield from (item for item in items if isinstance(item, dict))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        # The error's own text repeats the line, which may be a credential.
+        raise MapUnreadable(f"{file}: is not YAML{line} ({getattr(error, 'problem', None) or 'cannot be parsed'})") from None
+
+
+def _secret_values(file: Path, name: str, item: Mapping[str, Any]) -> Mapping[str, bytes]:
+    values: dict[str, bytes] = {}
+    for key, value in (item.get("data") or {}).items():
+        try:
+            values[str(key)] = base64.b64decode(value, validate=True)
+        except (TypeError, ValueError, binascii.Error):
+            raise MapUnreadable(f"{file}: Secret {name}: the value of {key!r} is not base64") from None
+    return values | {str(key): str(value).encode() for key, value in (item.get("stringData") or {}).items()}

@@ -1,0 +1,1 @@
+"""What every HTTP application of a gateway shares: middleware, error bodies, request ids."""

@@ -1,0 +1,1 @@
+"""Primitives without a domain: addresses, TLS, globs, connection pools."""

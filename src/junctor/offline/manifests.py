@@ -1,0 +1,230 @@
+"""Manifests as files, read without a cluster and judged as `kubectl apply` would: for `validate`, `render` and the standalone server."""
+
+import base64
+import binascii
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from junctor.api import names
+from junctor.api.base import Fault, faults_of, path_text
+from junctor.api.crd import schema_of
+from junctor.api.kinds import BY_NAME, ResourceKind
+from junctor.offline.yaml_documents import Document, Path, YamlFault, documents
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN: Final = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
+_SECRET_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
+
+_TOP_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(BY_NAME, ("apiVersion", "kind", "metadata", "spec", "status")),
+    "Secret": ("apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"),
+    "Namespace": ("apiVersion", "kind", "metadata", "spec", "status"),
+}
+#: metadata of Kubernetes' objects; what the API server fills in is accepted, so that the output of `kubectl get -o yaml` is a manifest.
+_METADATA_FIELDS: Final = (
+    "name", "namespace", "labels", "annotations", "generateName", "uid", "resourceVersion", "generation", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences", "finalizers", "managedFields", "selfLink",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One good object. body: as the API server would store it: with a namespace, a Secret's stringData moved to data."""
+
+    source: str
+    line: int
+    body: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestProblem:
+    """Why an object, or a part of a file, was left out. Never holds the value of a field: it may be a secret."""
+
+    source: str
+    line: int
+    column: int | None
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.source}:{self.line}" + ("" if self.column is None else f":{self.column}")
+        return f"{where}: {self.message}"
+
+
+def parse_manifests(text: str, source: str) -> tuple[list[Manifest], list[ManifestProblem]]:
+    """The good objects of a YAML (or JSON) text in its order, and everything that is wrong with the others.
+
+    source: how messages name the text, normally the file. Known kinds are MCPConnector, MCPRegistry, Secret and Namespace, also
+    within `kind: List`; objects of other API groups are passed over. Never raises for what the text holds.
+    """
+    manifests: list[Manifest] = []
+    problems: list[ManifestProblem] = []
+    for document in documents(text):
+        if isinstance(document, YamlFault):
+            problems.append(ManifestProblem(source, document.position.line, document.position.column, str(document)))
+            continue
+        for key, position in document.duplicates:
+            problems.append(ManifestProblem(source, position.line, position.column, f"{key}: stands twice; remove one of them"))
+        for path, body in _objects(document.value, ()):
+            faults = [] if document.duplicates else list(_faults(body))
+            problems += (_located(fault, body, path, document, source) for fault in faults)
+            if not faults and not document.duplicates and _is_known(body):
+                manifests.append(Manifest(source, document.position(path).line, _as_stored(body)))
+    return manifests, problems
+
+
+def _objects(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """The objects of a document: itself, or the items of a List."""
+    if isinstance(value, dict) and value.get("kind") == "List" and value.get("apiVersion") == "v1":
+        items = value.get("items")
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            yield from _objects(item, (*path, "items", index))
+    else:
+        yield path, value
+
+
+def _located(fault: Fault, body: Any, path: Path, document: Document, source: str) -> ManifestProblem:
+    position = document.position((*path, *fault.path))
+    text = str(fault) if fault.path else fault.message
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    named = f"{body['kind']} {name}: " if isinstance(name, str) and isinstance(body.get("kind"), str) else ""
+    return ManifestProblem(source, position.line, position.column, named + text)
+
+
+def _is_known(body: Mapping[str, Any]) -> bool:
+    return body["apiVersion"] == (names.API_VERSION if body["kind"] in BY_NAME else "v1") and body["kind"] in _TOP_FIELDS
+
+
+def _faults(body: Any) -> Iterator[Fault]:
+    if not isinstance(body, dict):
+        yield Fault((), "a manifest is an object with apiVersion, kind and metadata")
+        return
+    untyped = [key for key in ("apiVersion", "kind") if not isinstance(body.get(key), str)]
+    if untyped:
+        yield from (Fault((key,), "is required, as a string") for key in untyped)
+        return
+    group, kind = body["apiVersion"].rpartition("/")[0], body["kind"]
+    if _is_known(body):
+        yield from _unknown(body, _TOP_FIELDS[kind], ())
+        yield from _metadata_faults(body)
+        if kind in BY_NAME:
+            yield from _resource_faults(BY_NAME[kind], body)
+        elif kind == "Secret":
+            yield from _secret_faults(body)
+    elif kind in BY_NAME:
+        yield Fault(("apiVersion",), f"{kind} is known as {names.API_VERSION}")
+    elif group == names.GROUP:
+        yield Fault(("kind",), f"this version of Junctor knows {' and '.join(BY_NAME)} ({names.API_VERSION}), not this kind")
+
+
+def _metadata_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict):
+        yield Fault(("metadata",), "is required, with a name")
+        return
+    yield from _unknown(metadata, _METADATA_FIELDS, ("metadata",))
+    name = metadata.get("name")
+    if name is None:
+        yield Fault(("metadata", "name"), "is required")
+    elif body["kind"] == "Namespace":
+        yield from _label_fault(name, "name")
+    elif not isinstance(name, str) or len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
+        yield Fault(("metadata", "name"), "must be lower-case letters, digits, '-' and '.', at most 253 of them; for example github")
+    if metadata.get("namespace") is not None:
+        yield from _label_fault(metadata["namespace"], "namespace")
+    for key in ("labels", "annotations"):
+        entries = metadata.get(key)
+        if entries is not None and not isinstance(entries, dict):
+            yield Fault(("metadata", key), "must be an object of strings")
+        for entry, value in entries.items() if isinstance(entries, dict) else ():
+            if not isinstance(value, str):
+                yield Fault(("metadata", key, entry), "must be a string; put quotes around it")
+
+
+def _label_fault(value: Any, key: str) -> Iterator[Fault]:
+    if not isinstance(value, str) or len(value) > 63 or not _LABEL.fullmatch(value):
+        yield Fault(("metadata", key), "must be lower-case letters, digits and '-', at most 63 of them; for example team-a")
+
+
+def _resource_faults(kind: ResourceKind, body: Mapping[str, Any]) -> Iterator[Fault]:
+    spec = body.get("spec")
+    if not isinstance(spec, dict):
+        yield Fault(("spec",), "is required, as an object with fields")
+        return
+    yield from _unknown_in(_spec_schema(kind), spec, ("spec",))
+    try:
+        kind.spec.model_validate(spec)
+    except ValidationError as error:
+        yield from faults_of(error, "spec")
+    if isinstance(body.get("metadata"), dict) and isinstance(body["metadata"].get("name"), str):
+        for rule in kind.rules:
+            if rule.check is not None and not rule.check(body):
+                yield Fault(tuple((rule.field or "").split(".")), rule.message)
+
+
+@cache
+def _spec_schema(kind: ResourceKind) -> dict[str, Any]:
+    schema: dict[str, Any] = schema_of(kind)["properties"]["spec"]
+    return schema
+
+
+def _unknown_in(schema: Mapping[str, Any], value: Any, path: Path) -> Iterator[Fault]:
+    """Fields that the schema does not have, at any depth."""
+    if "properties" in schema and isinstance(value, dict):
+        yield from _unknown(value, schema["properties"], path)
+        for name, child in schema["properties"].items():
+            yield from _unknown_in(child, value.get(name), (*path, name))
+    elif "items" in schema and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unknown_in(schema["items"], item, (*path, index))
+
+
+def _unknown(value: Mapping[str, Any], known: Iterable[str], path: Path) -> Iterator[Fault]:
+    known = list(known)
+    for name in value:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            yield Fault((*path, name), f"unknown field; {hint}{path_text(path) or 'the object'} has {', '.join(known)}")
+
+
+def _secret_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
+    for part in ("data", "stringData"):
+        entries = body.get(part)
+        if entries is not None and not isinstance(entries, dict):
+            yield Fault((part,), "must be an object of strings")
+        for key, value in entries.items() if isinstance(entries, dict) else ():
+            if len(key) > 253 or not _SECRET_KEY.fullmatch(key):
+                yield Fault((part, key), "a key may hold letters, digits, '-', '_' and '.' only")
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                yield Fault((part, key), "must be a string; put quotes around it")
+            elif part == "data" and not _is_base64(value):
+                yield Fault((part, key), "must be base64; write plain text into stringData instead")
+
+
+def _is_base64(value: str) -> bool:
+    try:
+        base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
+
+
+def _as_stored(body: Mapping[str, Any]) -> dict[str, Any]:
+    stored = dict(body)
+    if body["kind"] != "Namespace":
+        stored["metadata"] = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}
+    if body["kind"] == "Secret":
+        data = {key: "".join((value or "").split()) for key, value in (body.get("data") or {}).items()}
+        plain = {key: base64.b64encode((value or "").encode()).decode() for key, value in (body.get("stringData") or {}).items()}
+        stored["data"] = data | plain
+        stored.pop("stringData", None)
+    return stored

@@ -1,0 +1,221 @@
+"""The connector map: what a writer lays out is what a reader gets, whole or not at all."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from junctor.connectormap.connector_map import (
+    ENTRY_LIMIT,
+    READ_ATTEMPTS,
+    SHARD_LIMIT,
+    ConnectorMap,
+    Entry,
+    Layout,
+    MapMoved,
+    MapUnreadable,
+    ShardRef,
+    UnknownSchema,
+    bucket_of,
+    parse_shard,
+    read_layout,
+    read_map,
+    revision_of,
+    sha256,
+    unknown_features,
+)
+from tests.unit.gateway.maps import MAP, MemorySource, content, head_of, layout_of, publish, steps
+
+ids = st.from_regex(r"[A-Za-z0-9._-]{1,12}", fullmatch=True) | st.from_regex(r"mcp::[a-z]{1,4}::[a-z]{1,6}/[a-z]{1,4}", fullmatch=True)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+contents = st.builds(lambda key, title, description: content(key, title=title, description=description), ids, texts, texts)
+maps = st.lists(contents, max_size=30, unique_by=lambda item: str(item["id"]))
+
+BIG = layout_of(*(content(f"connector_{number}", description="x" * 600) for number in range(400)))
+
+
+async def read(source: MemorySource, current: ConnectorMap | None = None) -> ConnectorMap | None:
+    return await read_map(MAP, source.fetch_head, source.fetch_shard, current)
+
+
+async def read_whole(source: MemorySource, current: ConnectorMap | None = None) -> ConnectorMap:
+    found = await read(source, current)
+    assert found is not None
+    return found
+
+
+@given(items=maps, since=st.integers(1, 10**9))
+async def test_any_map_survives_the_round_trip(items: list[dict[str, Any]], since: int) -> None:
+    source = MemorySource()
+    layout = layout_of(*items, since=since)
+    for _ in steps(source, layout, since):
+        pass
+    found = await read_whole(source)
+    assert {key: entry.content for key, entry in found.entries.items()} == {item["id"]: item | {"since": since} for item in items}
+    assert found.entries == layout.entries()
+    assert read_layout(MAP, found.head.shards, source.config_maps).entries() == layout.entries()
+
+
+@given(items=maps, more=maps, gone=st.sets(st.integers(0, 29)))
+async def test_a_successor_read_in_part_equals_the_map_read_whole(items: list[Any], more: list[Any], gone: set[int]) -> None:
+    source = MemorySource()
+    first = publish(source, 1, *items)
+    current = await read_whole(source)
+    changes: dict[str, Entry | None] = {item["id"]: Entry.of(item, 2) for item in more}
+    changes |= {items[index]["id"]: None for index in gone if index < len(items)}
+    for _ in steps(source, first.replace(changes), 2):
+        pass
+    successor, whole = await read_whole(source, current), await read_whole(source)
+    assert (successor.entries, successor.digests, successor.shards) == (whole.entries, whole.digests, whole.shards)
+
+
+@given(number=st.integers(0, 399), title=texts)
+@settings(max_examples=30)
+async def test_a_changed_connector_touches_one_shard(number: int, title: str) -> None:
+    before = BIG
+    changed = content(f"connector_{number}", description="x" * 600, title=title)
+    after = before.replace({changed["id"]: Entry.of(changed, 2)})
+    differing = {bucket for bucket in before.shards if before.shards[bucket] is not after.shards[bucket]}
+    assert after.buckets == before.buckets > 1
+    assert differing == {bucket_of(changed["id"], before.buckets)}
+
+
+async def test_a_reader_fetches_only_the_changed_shard_and_parses_only_the_changed_line() -> None:
+    source = MemorySource()
+    for _ in steps(source, BIG, 1):
+        pass
+    current = await read_whole(source)
+    changed = Entry.of(content("connector_7", title="new"), 2)
+    for _ in steps(source, BIG.replace({changed.id: changed}), 2):
+        pass
+    source.reads.clear()
+    found = await read_whole(source, current)
+    assert len(source.reads) == 2
+    assert [key for key in found.entries if found.entries[key] is not current.entries[key]] == ["connector_7"]
+
+
+@given(items=maps, buckets=st.sampled_from([1, 2, 8, 64]))
+def test_equal_content_has_an_equal_revision_whatever_the_buckets(items: list[dict[str, Any]], buckets: int) -> None:
+    one = layout_of(*items, since=1)
+    entries = [Entry.of(item, 7) for item in reversed(items)]
+    other = Layout(MAP, {}, buckets).replace({entry.id: entry for entry in entries})
+    assert revision_of(one.entries().values()) == revision_of(other.entries().values()) == revision_of(entries)
+
+
+@given(sizes=st.lists(st.integers(1, ENTRY_LIMIT - 600), min_size=1, max_size=24), wide=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_no_object_exceeds_300_kib(sizes: list[int], wide: bool) -> None:
+    fill = "ü" if wide else "x"
+    items = [content(f"c{index}", description=fill * (size // len(fill.encode()))) for index, size in enumerate(sizes)]
+    layout = layout_of(*items)
+    grown = layout.replace({"more": Entry.of(content("more", description="x" * (ENTRY_LIMIT - 600)), 2)})
+    for made in (layout, grown):
+        assert max(len(shard.text.encode()) for shard in made.shards.values()) <= SHARD_LIMIT
+        assert len(head_of(made, 1).to_text().encode()) < 300 * 1024
+
+
+@given(data=st.data(), before=maps, after=maps)
+@settings(deadline=None)
+async def test_a_reader_among_a_writers_steps_sees_the_old_map_or_the_new_one(
+    data: st.DataObject, before: list[Any], after: list[Any]
+) -> None:
+    source = MemorySource()
+    publish(source, 1, *before)
+    current = await read_whole(source) if data.draw(st.booleans()) else None
+    writing = steps(source, layout_of(*after, since=2), 2)
+    plain = source._read
+
+    def read_between_steps(name: str) -> str | None:
+        for _ in range(data.draw(st.integers(0, 3))):
+            next(writing, None)
+        return plain(name)
+
+    source._read = read_between_steps  # type: ignore[method-assign]
+    found = await read_whole(source, current)
+    wanted = before if found.head.sequence == 1 else after
+    assert found.entries.keys() == {item["id"] for item in wanted}
+    assert {entry.since for entry in found.entries.values()} <= {found.head.sequence}
+
+
+@pytest.mark.parametrize("requires", [["mcp/2"], ["mcp/1", "x"], "mcp/1", 7, None, {}])
+def test_an_unknown_requirement_fails_closed(requires: object) -> None:
+    assert unknown_features({"requires": requires})
+
+
+def test_known_requirements_are_met() -> None:
+    assert unknown_features({"requires": ["mcp/1"]}) == []
+    assert unknown_features({}) == []
+
+
+# --- maps that must not be served -----------------------------------------------------------------------------------------------------
+
+
+async def refused(source: MemorySource, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        await read(source)
+
+
+async def test_no_head_is_no_map() -> None:
+    assert await read(MemorySource()) is None
+
+
+async def test_a_truncated_head_is_refused() -> None:
+    source = MemorySource()
+    publish(source, 1, content("a"))
+    source.config_maps[MAP] = source.config_maps[MAP][:-20]
+    await refused(source, MapUnreadable, "not a connector map head")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"schema": 1}', '{"schema": "junctor.dev/connector-map/v1"}'])
+async def test_what_is_no_head_is_refused(text: str) -> None:
+    await refused(MemorySource({MAP: text}), MapUnreadable, MAP)
+
+
+async def test_a_head_of_a_later_schema_is_refused_by_name() -> None:
+    source = MemorySource()
+    publish(source, 1, content("a"))
+    source.config_maps[MAP] = source.config_maps[MAP].replace("connector-map/v1", "connector-map/v2")
+    await refused(source, UnknownSchema, "v2")
+
+
+async def test_a_shard_with_another_digest_is_refused() -> None:
+    source = MemorySource()
+    name = publish(source, 1, content("a")).refs()[0].name
+    source.config_maps[name] = source.config_maps[name].replace("example.com", "example.org")
+    await refused(source, MapUnreadable, name)
+
+
+def changed_head(source: MemorySource, **fields: object) -> None:
+    source.config_maps[MAP] = json.dumps(json.loads(source.config_maps[MAP]) | fields)
+
+
+@pytest.mark.parametrize("fields", [{"connectors": 3}, {"connectors": 0}, {"revision": "sha256:00"}, {"shards": []}])
+async def test_a_head_that_does_not_fit_its_shards_is_refused(fields: dict[str, Any]) -> None:
+    source = MemorySource()
+    publish(source, 1, content("a"), content("b"))
+    changed_head(source, **fields)
+    await refused(source, MapUnreadable, "where the head names|revision")
+
+
+async def test_a_wrong_count_of_a_shard_is_refused() -> None:
+    source = MemorySource()
+    ref = publish(source, 1, content("a")).refs()[0]
+    changed_head(source, shards=[{"name": ref.name, "digest": ref.digest, "entries": 2}])
+    await refused(source, MapUnreadable, "1 entries where the head names 2")
+
+
+def test_an_id_that_stands_twice_in_a_shard_is_refused() -> None:
+    lines = [Entry.of(content("a", title=title), 1).line.decode() for title in ("one", "two")]
+    text = "[\n" + ",\n".join(lines) + "\n]"
+    with pytest.raises(MapUnreadable, match="1 entries where the head names 2"):
+        parse_shard(ShardRef("s", sha256(text), 2), text)
+
+
+async def test_a_shard_that_stays_away_is_told_after_some_attempts() -> None:
+    source = MemorySource()
+    name = publish(source, 1, content("a")).refs()[0].name
+    del source.config_maps[name]
+    await refused(source, MapMoved, name)
+    assert source.reads.count(MAP) == READ_ATTEMPTS

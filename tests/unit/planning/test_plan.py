@@ -1,0 +1,444 @@
+"""Which connectors a gateway's map holds, and what is said about the others."""
+
+from typing import Any
+
+import pytest
+
+from junctor.api.conditions import Reason
+from junctor.api.configuration import GatewayConfiguration
+from junctor.connectormap.connector_map import CREDENTIALS_LIMIT, credentials_of
+from junctor.planning.inputs import Published
+from junctor.planning.losses import HOLD_SECONDS
+from junctor.planning.plan import Planner
+from junctor.planning.references import GRACE_SECONDS
+from tests.unit.planning.building import Story, bearer, connector, gateway, ids, inputs, published, reason, secret, verdict
+
+# --- ids --------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "spec", "wanted"),
+    [
+        ("{name}", {}, "github"),
+        ("{namespace}.{name}", {}, "team-a.github"),
+        ("corp_{name}", {}, "corp_github"),
+        ("{namespace}.{name}", {"connectorID": "connector_github"}, "connector_github"),
+    ],
+)
+def test_id_is_explicit_or_made_by_the_template(template: str, spec: dict[str, Any], wanted: str) -> None:
+    plan = Story(gateway(defaultConnectorID=template)).plan(connector("github", **spec))
+    assert ids(plan.entries) == [wanted]
+
+
+def test_id_that_the_template_makes_too_long_is_refused_and_says_what_to_do() -> None:
+    long = connector("n" * 100, namespace="s" * 60)
+    plan = Story(gateway(defaultConnectorID="{namespace}.{name}")).plan(long)
+    assert reason(plan, long) == Reason.INVALID_ID
+    assert "set spec.connectorID" in verdict(plan, long).accepted.message
+    assert not plan.entries
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "connector_id", "wanted"),
+    [
+        (["team-a"], "connector_x", Reason.ACCEPTED),
+        (["platform"], "connector_x", Reason.ID_NOT_PERMITTED),
+        ([], "connector_x", Reason.ID_NOT_PERMITTED),
+        (["platform"], "something_else", Reason.ACCEPTED),
+        (["platform"], "CONNECTOR_X", Reason.ACCEPTED),
+    ],
+)
+def test_id_policies_reserve_patterns_for_namespaces(namespaces: list[str], connector_id: str, wanted: Reason) -> None:
+    resource = connector("x", connectorID=connector_id)
+    plan = Story(gateway(idPolicies=[{"pattern": "connector_*", "namespaces": namespaces}])).plan(resource)
+    assert reason(plan, resource) == wanted
+
+
+def test_resource_that_breaks_the_schema_is_refused_and_hurts_nobody() -> None:
+    broken, good = connector("broken", url="ftp://x"), connector("good")
+    plan = Story().plan(broken, good)
+    assert reason(plan, broken) == Reason.INVALID
+    assert "spec.url" in verdict(plan, broken).accepted.message
+    assert ids(plan.entries) == ["good"]
+
+
+def test_unknown_policy_field_is_refused_and_an_unknown_description_is_ignored() -> None:
+    policy, description = connector("policy", auth={**bearer(), "mtls": {}}), connector("description", icons=[])
+    plan = Story().plan(policy, description)
+    assert reason(plan, policy) == Reason.UNSUPPORTED_FIELD
+    assert "spec.auth.mtls" in verdict(plan, policy).accepted.message
+    assert reason(plan, description) == Reason.ACCEPTED
+
+
+def test_ca_bundle_that_cannot_be_loaded_is_refused() -> None:
+    bundle = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
+    resource = connector("x", tls={"caBundle": bundle})
+    assert reason(Story().plan(resource), resource) == Reason.INVALID_CA_BUNDLE
+
+
+# --- who owns an id ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_oldest_resource_owns_an_id_that_nobody_published() -> None:
+    old, young = connector("old", age=5, connectorID="x"), connector("young", age=1, connectorID="x")
+    plan = Story().plan(young, old)
+    assert plan.origins["x"].uid == old.uid
+    assert reason(plan, young) == Reason.ID_CONFLICT
+    assert "team-a/old, which is older" in verdict(plan, young).accepted.message
+
+
+def test_smaller_uid_owns_an_id_when_the_age_is_the_same() -> None:
+    a, b = connector("a", uid="2", connectorID="x"), connector("b", uid="1", connectorID="x")
+    assert Story().plan(a, b).origins["x"].uid == "1"
+
+
+def test_incumbent_owns_an_id_against_an_older_resource() -> None:
+    story = Story()
+    incumbent, older = connector("incumbent", connectorID="x"), connector("older", age=9, connectorID="x")
+    story.plan(incumbent)
+    plan = story.plan(incumbent, older)
+    assert plan.origins["x"].uid == incumbent.uid
+    assert "which is already published" in verdict(plan, older).accepted.message
+
+
+def test_loser_of_an_id_conflict_heals_when_the_winner_is_deleted() -> None:
+    story = Story()
+    winner, loser = connector("winner", connectorID="x"), connector("loser", connectorID="x", url="https://other.example.com/")
+    story.plan(winner)
+    assert reason(story.plan(winner, loser), loser) == Reason.ID_CONFLICT
+    plan = story.plan(loser, deleted=frozenset({winner.uid}))
+    assert reason(plan, loser) == Reason.ACCEPTED
+    assert plan.entries["x"].content["url"] == "https://other.example.com/"
+
+
+def test_refused_resource_owns_no_id() -> None:
+    broken, good = connector("broken", age=9, connectorID="x", url="ftp://x"), connector("good", connectorID="x")
+    assert Story().plan(broken, good).origins["x"].uid == good.uid
+
+
+# --- changed ids ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_changed_id_is_refused_and_the_old_entry_stays() -> None:
+    story = Story(gateway(defaultConnectorID="{namespace}.{name}"))
+    story.plan(connector("x"))
+    changed = connector("x", generation=2, connectorID="other", description="new")
+    plan = story.plan(changed)
+    assert reason(plan, changed) == Reason.ID_IMMUTABLE
+    assert ids(plan.entries) == ["team-a.x"]
+    assert "description" not in plan.entries["team-a.x"].content
+    healed = connector("x", generation=3, description="newer")
+    assert story.plan(healed).entries["team-a.x"].content["description"] == "newer"
+
+
+def test_id_of_a_resource_whose_change_of_id_is_refused_stays_its_own() -> None:
+    story = Story(gateway(defaultConnectorID="{namespace}.{name}"))
+    story.plan(connector("x"))
+    changed, taker = connector("x", generation=2, connectorID="other"), connector("taker", connectorID="team-a.x")
+    plan = story.plan(changed, taker)
+    assert plan.origins["team-a.x"].uid == changed.uid
+    assert reason(plan, taker) == Reason.ID_CONFLICT
+    assert "team-a/x, which is already published" in verdict(plan, taker).accepted.message
+
+
+def test_changed_template_is_followed() -> None:
+    before = Story()
+    resource = connector("x")
+    before.plan(resource)
+    after = Planner(gateway(defaultConnectorID="{namespace}.{name}")).plan(inputs(resource), before.published, 0.0)
+    assert ids(after.entries) == ["team-a.x"]
+    assert reason(after, resource) == Reason.ACCEPTED
+
+
+# --- state, sizes, selectors ------------------------------------------------------------------------------------------------------------
+
+
+def test_disabled_connector_is_accepted_and_not_in_the_map() -> None:
+    story = Story()
+    story.plan(connector("x"))
+    resource = connector("x", generation=2, state="Disabled", auth=bearer("missing"))
+    plan = story.plan(resource)
+    assert not plan.entries
+    assert verdict(plan, resource).disabled
+    assert verdict(plan, resource).accepted.ok
+    assert verdict(plan, resource).resolved.ok
+
+
+def test_entry_over_64_kib_is_refused_and_hurts_nobody() -> None:
+    names = [f"{number:03d}{'n' * 125}" for number in range(512)]
+    large, small = connector("large", tools={"allowed": names, "denied": names}), connector("small")
+    plan = Story().plan(large, small)
+    assert reason(plan, large) == Reason.TOO_LARGE
+    assert "at most 64" in verdict(plan, large).accepted.message
+    assert ids(plan.entries) == ["small"]
+
+
+def test_credentials_that_do_not_fit_refuse_the_newcomer_and_not_the_incumbent() -> None:
+    story = Story()
+    half = CREDENTIALS_LIMIT // 2 + 1000
+    first = connector("first", auth=bearer("s", "a"))
+    story.plan(first, secrets=secret("s", a=b"x" * half))
+    # One Secret object takes what has the same first digit: many keys of one size make two of them meet.
+    keys: Any = {f"k{number}": bytes([65 + number]) * half for number in range(20)}
+    others = [connector(f"c{number}", age=9, auth=bearer("s", f"k{number}")) for number in range(20)]
+    plan = story.plan(first, *others, secrets=secret("s", a=b"x" * half, **keys))
+    reasons = {resource.name: reason(plan, resource) for resource in (first, *others)}
+    assert reasons["first"] == Reason.ACCEPTED
+    assert set(reasons.values()) == {Reason.ACCEPTED, Reason.CREDENTIALS_TOO_LARGE}
+    objects = [credential[0] for credential in plan.credentials]
+    assert len(objects) == len(set(objects))
+
+
+@pytest.mark.parametrize(
+    ("selectors", "wanted"),
+    [
+        ({}, ["eu", "us"]),
+        ({"connectorSelector": {"matchLabels": {"tier": "gold"}}}, ["eu"]),
+        ({"connectorSelector": {"matchExpressions": [{"key": "tier", "operator": "Exists"}]}}, ["eu", "us"]),
+        ({"connectorSelector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["gold"]}]}}, ["us"]),
+        ({"namespaceSelector": {"matchLabels": {"region": "us"}}}, ["us"]),
+        ({"namespaceSelector": {"matchLabels": {"region": "us"}}, "connectorSelector": {"matchLabels": {"tier": "gold"}}}, []),
+        ({"namespaceSelector": {"matchExpressions": [{"key": "region", "operator": "DoesNotExist"}]}}, []),
+    ],
+)
+def test_each_gateway_selects_its_own_connectors(selectors: dict[str, Any], wanted: list[str]) -> None:
+    eu = connector("eu", namespace="eu", labels={"tier": "gold"})
+    us = connector("us", namespace="us", labels={"tier": "silver"})
+    namespaces = {"eu": {"region": "eu"}, "us": {"region": "us"}}
+    plan = Story(gateway(**selectors)).plan(eu, us, namespaces=namespaces)
+    assert ids(plan.entries) == wanted
+    assert sorted(resource.resource.name for resource in plan.verdicts.values()) == wanted
+
+
+def test_connector_leaves_the_map_of_a_gateway_that_no_longer_selects_it() -> None:
+    story = Story(gateway(connectorSelector={"matchLabels": {"a": "b"}}))
+    story.plan(connector("x", labels={"a": "b"}))
+    assert not story.plan(connector("x")).entries
+
+
+# --- references -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_credentials_are_named_by_reference_and_version_and_never_by_value() -> None:
+    resource = connector("x", auth=bearer())
+    plan = Story().plan(resource, secrets=secret(value=b"s3cret"))
+    (credential,) = credentials_of(plan.entries["x"].content)
+    assert plan.credentials == {credential}
+    assert b"s3cret" not in plan.entries["x"].line
+
+
+def test_rotated_secret_is_a_new_entry() -> None:
+    story = Story()
+    resource = connector("x", auth=bearer())
+    before = story.plan(resource, secrets=secret(value=b"one"))
+    after = story.plan(resource, secrets=secret(value=b"two"))
+    assert before.entries["x"].digest != after.entries["x"].digest
+
+
+@pytest.mark.parametrize(
+    ("secrets", "wanted"),
+    [
+        ({}, Reason.SECRET_NOT_FOUND),
+        (secret(namespace="team-b", value=b"of another namespace"), Reason.SECRET_NOT_FOUND),
+        (secret(other=b"x"), Reason.SECRET_KEY_NOT_FOUND),
+        (secret(problem="is empty", value=b""), Reason.SECRET_VALUE_INVALID),
+    ],
+)
+def test_unresolved_reference_publishes_the_connector_as_unavailable(secrets: dict[Any, Any], wanted: Reason) -> None:
+    resource, other = connector("x", auth=bearer()), connector("other")
+    plan = Story().plan(resource, other, secrets=secrets)
+    assert verdict(plan, resource).resolved.reason is wanted
+    assert verdict(plan, resource).accepted.ok
+    content = plan.entries["x"].content
+    assert (content["available"], content["reason"]) == (False, wanted)
+    assert "auth" not in content
+    assert plan.entries["other"].content["available"]
+
+
+def test_last_credentials_serve_for_five_minutes_after_a_secret_vanished() -> None:
+    story = Story()
+    resource = connector("x", auth=bearer())
+    before = story.plan(resource, secrets=secret(value=b"one"))
+    during = story.plan(resource)
+    assert during.entries["x"].digest == before.entries["x"].digest
+    assert verdict(during, resource).resolved.reason is Reason.SECRET_NOT_FOUND
+    assert during.credentials == before.credentials
+    assert during.wake_at == story.now + GRACE_SECONDS
+    story.now += GRACE_SECONDS - 1
+    assert story.plan(resource).entries["x"].content["available"]
+    story.now += 1
+    after = story.plan(resource)
+    assert not after.entries["x"].content["available"]
+    assert not after.credentials
+    assert after.wake_at is None
+
+
+def test_secret_that_comes_back_within_the_grace_ends_it() -> None:
+    story = Story()
+    resource = connector("x", auth=bearer())
+    story.plan(resource, secrets=secret(value=b"one"))
+    story.plan(resource)
+    story.now += 200
+    back = story.plan(resource, secrets=secret(value=b"two"))
+    assert verdict(back, resource).resolved.ok
+    story.now += 200
+    again = story.plan(resource)
+    assert again.entries["x"].content["available"]
+    assert again.wake_at == story.now + GRACE_SECONDS
+
+
+def test_reference_that_was_never_there_has_no_grace() -> None:
+    plan = Story().plan(resource := connector("x", auth=bearer()))
+    assert not verdict(plan, resource).available
+    assert plan.wake_at is None
+
+
+def test_incumbent_of_a_conflict_takes_no_credentials_of_another_resource() -> None:
+    story = Story()
+    first, second = connector("first", connectorID="x", auth=bearer()), connector("second", connectorID="x", auth=bearer())
+    story.plan(first, secrets=secret(value=b"one"))
+    plan = story.plan(second, deleted=frozenset({first.uid}))
+    assert not verdict(plan, second).available
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------------------------
+
+
+def _many(count: int) -> list[Any]:
+    return [connector(f"c{number:03d}") for number in range(count)]
+
+
+def test_deletion_that_was_seen_is_followed_at_once() -> None:
+    story = Story()
+    everything = _many(30)
+    story.plan(*everything)
+    plan = story.plan(deleted=frozenset(resource.uid for resource in everything))
+    assert not plan.entries
+    assert plan.held is None
+
+
+@pytest.mark.parametrize(("before", "after", "held"), [(40, 20, False), (40, 19, True), (20, 0, True), (19, 0, False), (30, 11, False)])
+def test_losing_more_than_half_and_at_least_twenty_is_held(before: int, after: int, held: bool) -> None:
+    story = Story()
+    everything = _many(before)
+    story.plan(*everything)
+    plan = story.plan(*everything[:after])
+    assert (plan.held is not None) is held
+    assert len(plan.entries) == (before if held else after)
+
+
+def test_mass_loss_is_held_for_sixty_seconds_and_then_followed() -> None:
+    story = Story()
+    everything = _many(50)
+    before = story.plan(*everything)
+    held = story.plan(*everything[:1])
+    assert held.held is not None
+    assert (held.held.lost, held.held.of) == (49, 50)
+    assert held.wake_at == story.now + HOLD_SECONDS
+    assert held.entries == before.entries
+    story.now += HOLD_SECONDS - 1
+    assert len(story.plan(*everything[:1]).entries) == 50
+    story.now += 1
+    after = story.plan(*everything[:1])
+    assert ids(after.entries) == ["c000"]
+    assert after.held is None
+
+
+def test_held_loss_that_comes_back_is_forgotten() -> None:
+    story = Story()
+    everything = _many(50)
+    story.plan(*everything)
+    story.plan()
+    story.now += 50
+    story.plan(*everything)
+    story.now += 50
+    plan = story.plan()
+    assert plan.held is not None
+    assert plan.wake_at == story.now + HOLD_SECONDS
+
+
+def test_loss_that_was_held_is_not_held_again_when_publishing_failed() -> None:
+    story = Story()
+    story.plan(*_many(50))
+    story.plan()
+    story.now += HOLD_SECONDS
+    assert not story.plan(publish=False).entries
+    story.now += 1
+    assert not story.plan(publish=False).entries
+
+
+def test_held_connectors_keep_their_credentials() -> None:
+    story = Story()
+    everything = [connector(f"c{number}", auth=bearer()) for number in range(30)]
+    before = story.plan(*everything, secrets=secret(value=b"one"))
+    assert story.plan(secrets=secret(value=b"one")).credentials == before.credentials
+
+
+def test_nothing_is_removed_while_nobody_knows_which_connectors_exist() -> None:
+    story = Story()
+    everything = _many(3)
+    story.plan(*everything)
+    plan = story.plan(connectors_known=False, deleted=frozenset({everything[0].uid}))
+    assert len(plan.entries) == 3
+    assert plan.held is not None
+    assert plan.wake_at is None
+    story.now += 10 * HOLD_SECONDS
+    assert len(story.plan(connectors_known=False).entries) == 3
+    assert not story.plan().entries
+
+
+# --- the same again ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_equal_inputs_give_an_equal_plan_whatever_the_order() -> None:
+    everything = _many(10)
+    one = Planner(gateway()).plan(inputs(*everything), Published(), 0.0)
+    two = Planner(gateway()).plan(inputs(*reversed(everything)), Published(), 99.0)
+    assert one.entries == two.entries
+
+
+def test_plan_of_what_is_published_changes_nothing() -> None:
+    resource, planner = connector("x", auth=bearer()), Planner(gateway())
+    look = inputs(resource, secrets=secret(value=b"one"))
+    first = planner.plan(look, Published(), 0.0)
+    second = planner.plan(look, published(first), 1.0)
+    assert second.entries == first.entries
+    assert second.credentials == first.credentials
+
+
+def test_configuration_of_several_gateways_plans_each_by_itself() -> None:
+    configurations: list[GatewayConfiguration] = [
+        gateway(name="a"),
+        gateway(name="b", map="b", idPolicies=[{"pattern": "*", "namespaces": []}]),
+    ]
+    resource = connector("x")
+    reasons = [reason(Story(configuration).plan(resource), resource) for configuration in configurations]
+    assert reasons == [Reason.ACCEPTED, Reason.ID_NOT_PERMITTED]
+
+
+def test_the_grace_of_a_missing_reference_does_not_start_anew_with_the_operator() -> None:
+    resource = connector("a", auth=bearer())
+    story = Story()
+    story.plan(resource, secrets=secret(value=b"1"))
+    for missing_for, available in ((GRACE_SECONDS - 1, True), (GRACE_SECONDS, False)):
+        restarted = Planner(gateway())
+        looked = inputs(resource, unresolved_for=lambda uid, seconds=missing_for: seconds)
+        assert verdict(restarted.plan(looked, story.published, 5.0), resource).available is available
+
+
+def test_losing_everything_at_the_start_is_held_whatever_the_number() -> None:
+    """As after a restart with a wrong --namespace."""
+    story = Story()
+    story.plan(connector("a"), connector("b"))
+    restarted = Planner(gateway())
+    held = restarted.plan(inputs(), story.published, 100.0)
+    assert ids(held.entries) == ["a", "b"]
+    assert held.held is not None
+    assert held.wake_at == 100.0 + HOLD_SECONDS
+    assert not restarted.plan(inputs(), story.published, 100.0 + HOLD_SECONDS).entries
+
+
+def test_losing_the_only_connectors_later_is_followed_at_once() -> None:
+    story = Story()
+    story.plan(connector("a"), connector("b"))
+    assert not story.plan().entries
