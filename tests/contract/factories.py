@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from junctor.api.configuration import GatewayConfiguration
+from junctor.api.configuration import GatewaySpec
 from junctor.kube.client import KubernetesApi
 from junctor.operator.map_objects import ConfigMapObjects
 from junctor.reconcile.ports import MapObjects
@@ -28,7 +28,7 @@ async def on_kubernetes(request: pytest.FixtureRequest) -> AsyncIterator[MapObje
     """What the operator uses, on a real API server, in a namespace of its own."""
     api = await KubernetesApi.connect(request.getfixturevalue("control_plane").kubeconfig)
     try:
-        yield ConfigMapObjects(api, GatewayConfiguration(namespace=request.getfixturevalue("namespace")))
+        yield ConfigMapObjects(api, GatewaySpec(namespace=request.getfixturevalue("namespace")))
     finally:
         await api.close()
 

@@ -79,7 +79,7 @@ class IDPolicy(_Model):
         return fnmatch.fnmatchcase(connector_id, self.pattern)
 
 
-class GatewayConfiguration(_Model):
+class GatewaySpec(_Model):
     """One gateway: pods that serve one map.
 
     name: value of the label junctor.dev/gateway on its pods. map: name of the head ConfigMap in `namespace`, and a label's value on
@@ -109,7 +109,7 @@ class OperatorConfiguration(_Model):
 
     api_version: Literal["config.junctor.dev/v1alpha1"]
     kind: Literal["OperatorConfiguration"]
-    gateways: Annotated[tuple[GatewayConfiguration, ...], Field(min_length=1, max_length=16)]
+    gateways: Annotated[tuple[GatewaySpec, ...], Field(min_length=1, max_length=16)]
 
     @model_validator(mode="after")
     def _gateways_are_apart(self) -> Self:

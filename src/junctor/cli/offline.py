@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from junctor.api.configuration import ConfigurationError, GatewayConfiguration, OperatorConfiguration, parse_configuration
+from junctor.api.configuration import ConfigurationError, GatewaySpec, OperatorConfiguration, parse_configuration
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
 from junctor.offline.manifests import parse_manifests
@@ -176,7 +176,7 @@ def snapshot_of(collected: Collected, configuration: OperatorConfiguration) -> S
 
 
 def plan_of(
-    gateway: GatewayConfiguration,
+    gateway: GatewaySpec,
     collected: Collected,
     resources: Mapping[str, Resource],
     secrets: SecretVersions,

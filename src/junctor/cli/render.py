@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from junctor.api.configuration import GatewayConfiguration
+from junctor.api.configuration import GatewaySpec
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL, REGISTRY_ID_PREFIX, REGISTRY_KIND
 from junctor.api.resources import RegistryResource, Resource
 from junctor.cli.offline import (
@@ -87,7 +87,7 @@ def render(
         sys.exit(1)
 
 
-def documents(gateway: GatewayConfiguration, plan: GatewayPlan, values: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+def documents(gateway: GatewaySpec, plan: GatewayPlan, values: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
     """The objects of a map: head, shards in the order of their buckets, credential Secrets for `values`."""
     state, _ = MapState(Layout(gateway.map, {})).successor(plan, 1)
     layout = state.layout
@@ -105,7 +105,7 @@ def documents(gateway: GatewayConfiguration, plan: GatewayPlan, values: Mapping[
         yield secret | {"data": by_object[number]}
 
 
-def _object(gateway: GatewayConfiguration, kind: str, name: str) -> dict[str, Any]:
+def _object(gateway: GatewaySpec, kind: str, name: str) -> dict[str, Any]:
     metadata = {"name": name, "namespace": gateway.namespace, "labels": {MAP_LABEL: gateway.map}}
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from junctor.api.configuration import GatewayConfiguration
+from junctor.api.configuration import GatewaySpec
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, GROUP, MAP_LABEL
 from junctor.connectormap.connector_map import CREDENTIAL_OBJECTS, HEAD_KEY, SHARD_KEY, credential_object_name, credential_version
 from junctor.kube import client
@@ -38,7 +38,7 @@ def port_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coro
 class ConfigMapObjects:
     """The map of one gateway. Everything it creates is owned by the anchor ConfigMap `<map>-anchor`."""
 
-    def __init__(self, api: KubernetesApi, gateway: GatewayConfiguration) -> None:
+    def __init__(self, api: KubernetesApi, gateway: GatewaySpec) -> None:
         self._api = api
         self._namespace = gateway.namespace
         self._map = gateway.map

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.configuration import GatewayConfiguration
+from junctor.api.configuration import GatewaySpec
 from junctor.api.connector import effective_id, is_connector_id
 from junctor.api.endpoint import TLS
 from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.registry import effective_registry_id, is_registry_id
 from junctor.api.resources import RegistryResource, Resource
 
-Check = Callable[[Resource, GatewayConfiguration], Finding | None]
+Check = Callable[[Resource, GatewaySpec], Finding | None]
 
 
 def refused(reason: Reason, message: str) -> Finding:
@@ -20,19 +20,19 @@ def refused(reason: Reason, message: str) -> Finding:
     return Finding("False", reason, message)
 
 
-def id_on(resource: Resource, gateway: GatewayConfiguration) -> str:
+def id_on(resource: Resource, gateway: GatewaySpec) -> str:
     """The id of a resource's entry on a gateway: a connector's effective id, or `mcp::<registryID>`."""
     if isinstance(resource, RegistryResource):
         return REGISTRY_ID_PREFIX + effective_registry_id(resource.raw_spec, resource.name)
     return effective_id(dict(resource.raw_spec), resource.name, gateway.default_connector_id, resource.namespace)
 
 
-def accept_schema(resource: Resource, _: GatewayConfiguration) -> Finding | None:
+def accept_schema(resource: Resource, _: GatewaySpec) -> Finding | None:
     """The stored spec follows the schema: it may be older than a rule, or from an API server without the CRD's rules."""
     return refused(Reason.INVALID, "; ".join(resource.problems[:5])) if resource.problems else None
 
 
-def accept_fields(resource: Resource, _: GatewayConfiguration) -> Finding | None:
+def accept_fields(resource: Resource, _: GatewaySpec) -> Finding | None:
     """No policy field that this version cannot enforce: old software never fails open."""
     if not resource.unsupported:
         return None
@@ -42,7 +42,7 @@ def accept_fields(resource: Resource, _: GatewayConfiguration) -> Finding | None
     )
 
 
-def accept_ca_bundle(resource: Resource, _: GatewayConfiguration) -> Finding | None:
+def accept_ca_bundle(resource: Resource, _: GatewaySpec) -> Finding | None:
     """The CA bundles can be loaded, so that no gateway pod finds out later."""
     for place, tls in _tls_of(resource):
         problem = _certificate_problem(tls.ca_bundle)
@@ -67,7 +67,7 @@ def _certificate_problem(bundle: str) -> str:
     return ""
 
 
-def accept_id(resource: Resource, gateway: GatewayConfiguration) -> Finding | None:
+def accept_id(resource: Resource, gateway: GatewaySpec) -> Finding | None:
     """The effective id is one: a template can make a long or reserved one of valid parts."""
     connector_id = id_on(resource, gateway)
     if isinstance(resource, RegistryResource):
@@ -83,7 +83,7 @@ def accept_id(resource: Resource, gateway: GatewayConfiguration) -> Finding | No
     return None
 
 
-def accept_id_policy(resource: Resource, gateway: GatewayConfiguration) -> Finding | None:
+def accept_id_policy(resource: Resource, gateway: GatewaySpec) -> Finding | None:
     """The gateway's idPolicies let this namespace have the id."""
     connector_id = id_on(resource, gateway)
     for policy in gateway.id_policies:
@@ -99,7 +99,7 @@ def accept_id_policy(resource: Resource, gateway: GatewayConfiguration) -> Findi
 CHECKS: tuple[Check, ...] = (accept_schema, accept_fields, accept_ca_bundle, accept_id, accept_id_policy)
 
 
-def judge(resource: Resource, gateway: GatewayConfiguration) -> Finding | None:
+def judge(resource: Resource, gateway: GatewaySpec) -> Finding | None:
     """The first refusal of the chain, or None."""
     for check in CHECKS:
         finding = check(resource, gateway)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.configuration import GatewayConfiguration
+from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.connector_map import ENTRY_LIMIT, Entry, credentials_of
 from junctor.planning.acceptance import id_on, judge, refused
@@ -60,7 +60,7 @@ class _Memo:
 class Planner:
     """Plans one gateway, again and again. The result depends on the arguments, and on when a loss was first seen."""
 
-    gateway: GatewayConfiguration
+    gateway: GatewaySpec
     _judged: dict[str, tuple[Resource, Finding | None, str]] = field(default_factory=dict)
     _memo: dict[str, _Memo] = field(default_factory=dict)
     _missing_since: dict[str, float] = field(default_factory=dict)

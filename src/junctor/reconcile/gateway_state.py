@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from junctor.api.configuration import GatewayConfiguration
+from junctor.api.configuration import GatewaySpec
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
 from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import Inputs
@@ -27,7 +27,7 @@ SETTLE_SECONDS: Final = 0.5
 class GatewayState:
     """The loop's parts for one gateway, and how far it is. published_at: on the loop's clock."""
 
-    configuration: GatewayConfiguration
+    configuration: GatewaySpec
     planner: Planner
     publisher: MapPublisher
     signaller: Signaller

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.configuration import GatewayConfiguration
+from junctor.api.configuration import GatewaySpec
 from junctor.connectormap.connector_map import (
     HEAD_KEY,
     SHARD_KEY,
@@ -44,9 +44,7 @@ class MapPublisher:
     checkpoint: called with the name of each step before it is done; tests stop the process there.
     """
 
-    def __init__(
-        self, gateway: GatewayConfiguration, objects: MapObjects, *, checkpoint: Callable[[str], None] = lambda step: None
-    ) -> None:
+    def __init__(self, gateway: GatewaySpec, objects: MapObjects, *, checkpoint: Callable[[str], None] = lambda step: None) -> None:
         self.gateway = gateway
         self._objects = objects
         self._checkpoint = checkpoint

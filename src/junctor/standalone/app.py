@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import ASGIApp
 
-from junctor.api.configuration import GatewayConfiguration, OperatorConfiguration
+from junctor.api.configuration import GatewaySpec, OperatorConfiguration
 from junctor.api.names import GATEWAY_LABEL
 from junctor.gateway.app import GatewaySettings, Listening, serve, stop_on_signals
 from junctor.gateway.serving.map_loader import MapLoader, ReloadError
@@ -113,11 +113,11 @@ async def _first_map(objects: MemoryMapObjects, stopping: asyncio.Event) -> None
 
 
 def _configuration(settings: StandaloneSettings) -> OperatorConfiguration:
-    gateway = GatewayConfiguration(name=GATEWAY, namespace=NAMESPACE, management_port=settings.management_port or 8322)
+    gateway = GatewaySpec(name=GATEWAY, namespace=NAMESPACE, management_port=settings.management_port or 8322)
     return OperatorConfiguration(api_version="config.junctor.dev/v1alpha1", kind="OperatorConfiguration", gateways=(gateway,))
 
 
-def _gateway_settings(settings: StandaloneSettings, gateway: GatewayConfiguration) -> GatewaySettings:
+def _gateway_settings(settings: StandaloneSettings, gateway: GatewaySpec) -> GatewaySettings:
     return GatewaySettings(
         map=f"memory:{gateway.map}",
         host=settings.host,

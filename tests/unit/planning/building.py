@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.configuration import GatewayConfiguration
+from junctor.api.configuration import GatewaySpec
 from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
 from junctor.connectormap.connector_map import REGISTRY_FEATURE, Entry, credential_version, reference_hash
@@ -18,9 +18,9 @@ KEY = b"installation key"
 URL = "https://mcp.example.com/mcp"
 
 
-def gateway(**fields: Any) -> GatewayConfiguration:
+def gateway(**fields: Any) -> GatewaySpec:
     """A gateway that selects everything, unless told otherwise (fields in Kubernetes spelling)."""
-    return GatewayConfiguration.model_validate({"namespace": "junctor"} | fields)
+    return GatewaySpec.model_validate({"namespace": "junctor"} | fields)
 
 
 def connector(name: str, *, namespace: str = "team-a", uid: str = "", age: int = 0, generation: int = 1, **spec: Any) -> ConnectorResource:
@@ -103,7 +103,7 @@ def published(plan: GatewayPlan) -> Published:
 class Story:
     """A planner and its published map over time: each `plan` is published before the next one."""
 
-    def __init__(self, configuration: GatewayConfiguration | None = None) -> None:
+    def __init__(self, configuration: GatewaySpec | None = None) -> None:
         self.planner = Planner(configuration or gateway())
         self.published = Published()
         self.now = 1000.0

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason
-from junctor.api.configuration import GatewayConfiguration
+from junctor.api.configuration import GatewaySpec
 from junctor.connectormap.connector_map import CREDENTIALS_LIMIT, credentials_of
 from junctor.planning.inputs import Published
 from junctor.planning.losses import HOLD_SECONDS
@@ -407,7 +407,7 @@ def test_plan_of_what_is_published_changes_nothing() -> None:
 
 
 def test_configuration_of_several_gateways_plans_each_by_itself() -> None:
-    configurations: list[GatewayConfiguration] = [
+    configurations: list[GatewaySpec] = [
         gateway(name="a"),
         gateway(name="b", map="b", idPolicies=[{"pattern": "*", "namespaces": []}]),
     ]

@@ -8,7 +8,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from junctor.api.configuration import GatewayConfiguration, OperatorConfiguration
+from junctor.api.configuration import GatewaySpec, OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL
 from junctor.gateway.serving.management import management_app
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, NotReadable, ReloadError, TooManyReloads
@@ -25,7 +25,7 @@ POD = Pod("uid", "default", "127.0.0.1", "1")
 KEY = Key("MCPConnector", "team-a", "x")
 CREATED = "2025-01-01T00:00:00Z"
 CONFIGURATION = OperatorConfiguration(
-    api_version="config.junctor.dev/v1alpha1", kind="OperatorConfiguration", gateways=(GatewayConfiguration(namespace="standalone"),)
+    api_version="config.junctor.dev/v1alpha1", kind="OperatorConfiguration", gateways=(GatewaySpec(namespace="standalone"),)
 )
 
 
