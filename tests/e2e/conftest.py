@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from openai import AsyncOpenAI
 
-from junctor.demo.processes import Standalone
 from tests.support.running_gateway import RunningGateway, running_gateway
-from tests.support.running_standalone import Running
+from tests.support.running_standalone import Running, Standalone
 
 
 @pytest.fixture(scope="session")

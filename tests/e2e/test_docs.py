@@ -20,7 +20,7 @@ import yaml
 from junctor.api import configuration, names
 from junctor.api.conditions import REASONS, Reason
 from junctor.cli.main import COMMANDS, junctor
-from junctor.demo.processes import Standalone
+from tests.support.running_standalone import Standalone
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -1,5 +1,6 @@
 """`junctor standalone` as a user runs it: a real process, real files, real HTTP."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,8 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from junctor.demo.processes import Standalone
-from tests.support.running_standalone import Running
+from tests.support.running_standalone import Running, Standalone
 
 DEADLINE = 20.0
 
@@ -132,10 +132,8 @@ def test_status_shows_what_is_wrong_and_what_to_do(running: Running) -> None:
 def test_signal_ends_it_with_exit_code_0(running: Running, number: signal.Signals) -> None:
     running.write("x.yaml", manifest("x"))
     running.until(lambda: running.ready("x"))
-    process = running.standalone._process
-    assert process is not None
-    process.send_signal(number)
-    assert process.wait(DEADLINE) == 0
+    os.kill(running.standalone.pid, number)
+    assert running.standalone.wait(DEADLINE) == 0
 
 
 def test_port_that_is_taken_is_one_clear_line(running: Running) -> None:

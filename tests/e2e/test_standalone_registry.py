@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import SkipReason
-from junctor.demo.processes import Standalone
 from tests.support.fake_registry import FakeRegistry, Status
 from tests.support.mcp_servers import closed_port
 from tests.support.registry_data import record, remote, servers
-from tests.support.running_standalone import Running
+from tests.support.running_standalone import Running, Standalone
 
 URL = "https://weather.example.com/mcp"
 TOKEN = {"name": "X-Token", "isRequired": True, "isSecret": True}

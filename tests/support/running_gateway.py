@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,12 +13,11 @@ import httpx
 from openai import AsyncOpenAI
 from openai.types.responses import Response
 
-from tests.cluster.api import wait_for
 from tests.cluster.processes import Process, ProcessFailed
 from tests.support.model_server import Call, ModelServer, Round
+from tests.support.running_standalone import listening_addresses
 
 _DEADLINE = 20.0
-_LISTENING = re.compile(r"listening on (\S+), management on (\S+), ")
 STANDALONE = ("-m", "junctor.cli.main", "standalone")
 
 #: The model calls the tool `echo` of the server with the label `demo`.
@@ -98,20 +96,9 @@ def running_gateway(
             log_file=directory / "log",
         ) as process,
     ):
-        url, management = _addresses(process)
+        url, management = listening_addresses(process)
         process.wait_until_ready(f"{management}/-/readyz")
         yield RunningGateway(f"{url}/v1", manifests, model, process, api_key)
-
-
-def _addresses(process: Process) -> tuple[str, str]:
-    """What it says of its two ports. Raises ProcessFailed when it ends before that."""
-
-    def said() -> list[tuple[str, str]]:
-        if not process.running:
-            raise ProcessFailed(f"the gateway ended with {process.returncode}\n{process.tail()}")
-        return _LISTENING.findall(process.log())
-
-    return wait_for(said, _DEADLINE, "the addresses of the gateway")[-1]
 
 
 def mcp_tool(connector_id: str, server_label: str = "demo", **fields: Any) -> Any:

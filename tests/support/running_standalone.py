@@ -1,5 +1,7 @@
 """A running `junctor standalone` and its directory, as a user handles them."""
 
+import re
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,9 +9,36 @@ from typing import Any
 
 import httpx
 
-from junctor.demo.processes import Standalone
+from tests.cluster.api import wait_for
+from tests.cluster.processes import Process, ProcessFailed
 
 _DEADLINE = 20.0
+_LISTENING = re.compile(r"listening on (\S+), management on (\S+), ")
+
+
+def listening_addresses(process: Process) -> tuple[str, str]:
+    """Wait until a standalone logs the URLs of its public and management port. Raises ProcessFailed when it ends before that."""
+
+    def logged() -> list[tuple[str, str]]:
+        if not process.running:
+            raise ProcessFailed(f"{process.name} ended with {process.returncode}\n{process.tail()}")
+        return _LISTENING.findall(process.log())
+
+    return wait_for(logged, _DEADLINE, f"the addresses of {process.name}")[-1]
+
+
+class Standalone(Process):
+    """A `junctor standalone` on a directory of manifests and free ports. It listens as soon as the object exists."""
+
+    def __init__(self, manifests: Path, log_file: Path) -> None:
+        arguments = ("--manifests", str(manifests), "--port", "0", "--management-port", "0", "--log-format", "json")
+        super().__init__("standalone", [sys.executable, "-m", "junctor.cli.main", "standalone", *arguments], log_file=log_file)
+        self.manifests = manifests
+        try:
+            self.url, self.management = listening_addresses(self)
+        except BaseException:
+            self.kill()
+            raise
 
 
 class Running:
