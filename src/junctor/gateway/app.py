@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 
 from junctor.gateway.auth import Callers, CallersError, open_callers
 from junctor.gateway.catalog.routes import public_app
+from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.management import management_app
 from junctor.gateway.serving.map_loader import MapLoader
 from junctor.gateway.serving.served_map import ServedMap
@@ -143,9 +144,10 @@ async def serve(
 
 
 def _public(loader: MapLoader, responding: "Responding | None", callers: Callers) -> ASGIApp:
+    directory = ConnectorDirectory(loader.served)
     if responding is None:
-        return public_app(loader.served, callers=callers)
-    return public_app(loader.served, more=responding.routes(), tools=responding.tools, callers=callers)
+        return public_app(directory, callers=callers)
+    return public_app(directory, more=responding.routes(), tools=responding.tools, callers=callers)
 
 
 async def _run(

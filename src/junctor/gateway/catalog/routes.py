@@ -9,24 +9,20 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from junctor.gateway.auth import Caller, Callers, CallersGate, Everybody
-from junctor.gateway.catalog.connectors import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, is_possible_id, item, near_ids, page, split_path
+from junctor.gateway.catalog.connectors import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, item, page, split_path
 from junctor.gateway.catalog.registries import is_possible_registry_id, registry_item, registry_page
-from junctor.gateway.serving.caller_view import CallerView
-from junctor.gateway.serving.served_map import ServedMap
-from junctor.gateway.web.errors import BadRequest, NoSuchThing, NotServing, openai_body
+from junctor.gateway.serving.directory import Available, ConnectorDirectory, Unavailable, Unknown, is_possible_id
+from junctor.gateway.web.errors import BadRequest, NoSuchThing, openai_body
 from junctor.gateway.web.middleware import Boundary, JSONResponse
 
 BODY_LIMIT: Final = 10 * 1024 * 1024
-
-Served = Callable[[], ServedMap | None]
-
 
 #: Lists the tools of a connector for a caller.
 Tools = Callable[[Caller, str], Awaitable[dict[str, object]]]
 
 
 def public_app(
-    served: Served,
+    directory: ConnectorDirectory,
     *,
     more: Sequence[Route] = (),
     tools: Tools | None = None,
@@ -35,9 +31,9 @@ def public_app(
 ) -> ASGIApp:
     """GET /v1/connectors, /v1/connectors/{id}, its /tools where `tools` lists them; /v1/registries, /{id}; and `more`. Errors are OpenAI's.
 
-    served: gives the map of now; a request asks once. callers: who is let in, everybody unless given; asked before anything else.
+    callers: authentication, applied to every route; everybody may call unless given.
     """
-    handlers = _Handlers(served, tools)
+    handlers = _Handlers(directory, tools)
     routes = [
         Route("/v1/connectors", handlers.list, methods=["GET"]),
         Route("/v1/connectors/{rest:path}", handlers.connector, methods=["GET"]),
@@ -50,8 +46,8 @@ def public_app(
 
 
 class _Handlers:
-    def __init__(self, served: Served, tools: Tools | None) -> None:
-        self._served = served
+    def __init__(self, directory: ConnectorDirectory, tools: Tools | None) -> None:
+        self._directory = directory
         self._tools = tools
 
     async def list(self, request: Request) -> Response:
@@ -59,35 +55,33 @@ class _Handlers:
         possible = ("id",) if "id" in request.query_params else ("after", "limit", "search", "registry_id")
         parameters = _parameters(request, possible)
         query = _query(parameters, is_possible_id)
-        view = self._view(request)
         if "id" in parameters:
-            return JSONResponse(await _one(view, parameters["id"]))
-        return JSONResponse(await page(view, query))
+            return JSONResponse(_shown(await self._find(request, parameters["id"])))
+        return JSONResponse(await page(self._directory.view(request.state.caller), query))
 
     async def connector(self, request: Request) -> Response:
         """One connector, or its tools."""
         _parameters(request, ())
         connector_id, sub_resource = split_path(request.path_params["rest"])
-        view = self._view(request)
         if not connector_id:
             raise NoSuchThing("there is nothing at /v1/connectors/; use /v1/connectors or /v1/connectors/{id}", code="unknown_url")
-        shown = await _one(view, connector_id)
+        found = await self._find(request, connector_id)
         if sub_resource == "tools" and self._tools is not None:
             return JSONResponse(await self._tools(request.state.caller, connector_id))
         if sub_resource is not None:
             raise NoSuchThing(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
-        return JSONResponse(shown)
+        return JSONResponse(_shown(found))
 
     async def registries(self, request: Request) -> Response:
         """A page of registries."""
         query = _query(_parameters(request, ("after", "limit", "search")), is_possible_registry_id)
-        return JSONResponse(registry_page(self._view(request), query))
+        return JSONResponse(registry_page(self._directory.view(request.state.caller), query))
 
     async def registry(self, request: Request) -> Response:
         """One registry."""
         _parameters(request, ())
         registry_id, _, sub_resource = request.path_params["rest"].partition("/")
-        view = self._view(request)
+        view = self._directory.view(request.state.caller)
         if not registry_id:
             raise NoSuchThing("there is nothing at /v1/registries/; use /v1/registries or /v1/registries/{id}", code="unknown_url")
         registry = view.registry(registry_id)
@@ -99,20 +93,15 @@ class _Handlers:
             raise NoSuchThing(told, code="unknown_url")
         return JSONResponse(registry_item(view, registry))
 
-    def _view(self, request: Request) -> CallerView:
-        served = self._served()
-        if served is None:
-            raise NotServing
-        return CallerView.of(served, request.state.caller)
+    async def _find(self, request: Request, connector_id: str) -> Available | Unavailable:
+        found = await self._directory.find(request.state.caller, connector_id)
+        if isinstance(found, Unknown):
+            raise NoSuchThing(found.message, param="id", code="connector_not_found")
+        return found
 
 
-async def _one(view: CallerView, connector_id: str) -> dict[str, object]:
-    connector = view.get(connector_id)
-    if connector is None:
-        near = await near_ids(view, connector_id)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; GET /v1/connectors lists those that there are"
-        raise NoSuchThing(f"there is no connector {connector_id[:200]!r}{hint}", param="id", code="connector_not_found")
-    return item(view.served, connector)
+def _shown(found: Available | Unavailable) -> dict[str, object]:
+    return item(found.connector, found.reason if isinstance(found, Unavailable) else "")
 
 
 def _parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:

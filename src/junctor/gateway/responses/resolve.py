@@ -11,6 +11,7 @@ from junctor.gateway.responses.declarations import McpDeclaration
 from junctor.gateway.responses.listing import DeclaredServer
 from junctor.gateway.responses.refusals import ListingRefused, refuse
 from junctor.gateway.responses.request import CreateRequest
+from junctor.gateway.serving.directory import Unknown
 from junctor.gateway.tools.policy import ConnectorPolicy, ToolPolicy
 from junctor.gateway.tools.ports import ListingFailed, ToolServer
 from junctor.gateway.web.errors import ApiError, BadRequest
@@ -108,9 +109,7 @@ def _check_authorization(content: Mapping[str, Any], authorization: str | None, 
 
 
 async def _unknown(ports: ResponsesPorts, caller: Caller, connector_id: str) -> str:
-    near = await ports.near_ids(caller, connector_id)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; GET /v1/connectors lists those that there are"
-    return f"there is no connector {connector_id[:200]!r}{hint}"
+    return Unknown(connector_id, tuple(await ports.near_ids(caller, connector_id))).message
 
 
 def _about(tool: McpDeclaration) -> str:

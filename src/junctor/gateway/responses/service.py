@@ -6,7 +6,6 @@ from typing import Any
 from starlette.routing import Route
 
 from junctor.gateway.auth import Caller
-from junctor.gateway.catalog.connectors import near_ids
 from junctor.gateway.config import UpstreamConfiguration, upstream_router
 from junctor.gateway.mcp import HeaderRefused, McpClientPool, McpRefused
 from junctor.gateway.models.clients import ModelClients
@@ -16,6 +15,7 @@ from junctor.gateway.responses.endpoint import responses_routes
 from junctor.gateway.responses.refusals import ListingRefused
 from junctor.gateway.responses.resolve import ResponsesPorts
 from junctor.gateway.serving.caller_view import CallerView
+from junctor.gateway.serving.directory import near_ids
 from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.tools.policy import ConnectorPolicy
 from junctor.gateway.tools.ports import ListingFailed, ToolServer

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from junctor.gateway.auth import ANONYMOUS, Caller, CallersError, Everybody, open_callers
 from junctor.gateway.auth.ports import bearer_token
 from junctor.gateway.catalog.routes import public_app
+from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.web.errors import Unauthorized
 
 ALICE = Caller("User", "alice", ("team-a",))
@@ -32,7 +33,7 @@ async def show(request: Request) -> Response:
 
 
 def client_of(callers: Any) -> httpx.AsyncClient:
-    app = public_app(lambda: None, more=[Route("/show", show, methods=["GET"])], callers=callers)
+    app = public_app(ConnectorDirectory(lambda: None), more=[Route("/show", show, methods=["GET"])], callers=callers)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
 

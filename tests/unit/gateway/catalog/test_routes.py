@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from junctor.connectormap.connector_map import read_map
 from junctor.gateway.catalog.routes import public_app
+from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, discovered, publish, registry
 
@@ -29,7 +30,7 @@ async def served_map(*contents: dict[str, Any]) -> ServedMap:
 
 
 def client_of(served: Callable[[], ServedMap | None], **options: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(public_app(served, **options)), base_url="http://gateway")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(public_app(ConnectorDirectory(served), **options)), base_url="http://gateway")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.config import only_upstream
 from junctor.gateway.responses.refusals import ListingRefused
 from junctor.gateway.responses.service import Responding
+from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.served_map import Connector, PreparedMap, ServedMap
 from junctor.gateway.web.errors import NotServing
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish
@@ -54,7 +55,7 @@ async def test_an_entry_that_cannot_be_used_is_a_424_that_names_the_label(fields
     assert found is not None
     served = ServedMap.of(await PreparedMap.of(found), {KEY: b"hunter2\nhunter3"}, datetime.now(UTC))
     responding = Responding(lambda: served, [only_upstream("http://127.0.0.1:9")])
-    app = public_app(lambda: served, more=responding.routes(), tools=responding.tools)
+    app = public_app(ConnectorDirectory(lambda: served), more=responding.routes(), tools=responding.tools)
     tool = {"type": "mcp", "server_label": "tickets", "connector_id": "a"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/v1") as client:
         answer = await client.post("responses", json={"model": "m", "input": "hi", "tools": [tool], "stream": stream})
