@@ -12,9 +12,8 @@ from pydantic.alias_generators import to_camel
 from junctor.api.base import problems_of
 from junctor.api.configuration import API_VERSION, ConfigurationError
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.clients import StreamingClient
-from junctor.gateway.models.endpoint import Timeouts, base_url
-from junctor.gateway.models.keys import KeyFile, no_key
+from junctor.gateway.models.clients import ModelClients
+from junctor.gateway.models.model_server import KeyFile, Timeouts, base_url, no_key
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -109,10 +108,10 @@ def parse_configuration(text: str, source: str, *, directory: Path = Path()) -> 
 
 
 def upstream_router(
-    upstreams: Sequence[UpstreamConfiguration], client: StreamingClient, *, timeouts: Timeouts | None = None
+    upstreams: Sequence[UpstreamConfiguration], clients: ModelClients, *, timeouts: Timeouts | None = None
 ) -> UpstreamRouter:
-    """The model servers of a configuration. client: shared by all, closed by its owner."""
-    return UpstreamRouter([UpstreamRoute(upstream.models, _upstream(upstream, client, timeouts)) for upstream in upstreams])
+    """The model servers of a configuration. clients: shared by all, closed by its owner."""
+    return UpstreamRouter([UpstreamRoute(upstream.models, _upstream(upstream, clients, timeouts)) for upstream in upstreams])
 
 
 def only_upstream(url: str) -> UpstreamConfiguration:
@@ -123,9 +122,9 @@ def only_upstream(url: str) -> UpstreamConfiguration:
         raise ConfigurationError("\n".join(f"--upstream: {line.partition(': ')[2]}" for line in problems_of(error, ""))) from error
 
 
-def _upstream(upstream: UpstreamConfiguration, client: StreamingClient, timeouts: Timeouts | None) -> ChatCompletionsUpstream:
+def _upstream(upstream: UpstreamConfiguration, clients: ModelClients, timeouts: Timeouts | None) -> ChatCompletionsUpstream:
     key = KeyFile(upstream.key_file) if upstream.key_file else no_key
-    return ChatCompletionsUpstream(upstream.url, client=client, key=key, headers=upstream.headers, timeouts=timeouts)
+    return ChatCompletionsUpstream(upstream.url, clients=clients, key=key, headers=upstream.headers, timeouts=timeouts)
 
 
 def _resolved(upstream: UpstreamConfiguration, directory: Path) -> UpstreamConfiguration:

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from junctor.api.configuration import ConfigurationError
 from junctor.gateway.config import only_upstream, parse_configuration, read_configuration, upstream_router
+from junctor.gateway.models.clients import ModelClients
 
 HEAD = {"apiVersion": "config.junctor.dev/v1alpha1", "kind": "GatewayConfiguration"}
 LEAST = {"models": ["*"], "url": "http://vllm:8000"}
@@ -29,11 +29,11 @@ def test_file_is_read_and_its_upstreams_routed(tmp_path: Path) -> None:
         "headers": {"x-a": "b"},
     }
     file.write_text(text(special, LEAST))
-    router = upstream_router(read_configuration(file).upstreams, httpx.AsyncClient())
-    endpoint = router.find("gpt-5").endpoint
+    router = upstream_router(read_configuration(file).upstreams, ModelClients())
+    endpoint = router.find("gpt-5").server
     assert (endpoint.base, endpoint.key(), endpoint.headers) == ("https://models.example.com/v1", "sk-1", {"x-a": "b"})
-    assert router.find("other").endpoint.base == "http://vllm:8000/v1"
-    assert router.find("other").endpoint.key() is None
+    assert router.find("other").server.base == "http://vllm:8000/v1"
+    assert router.find("other").server.key() is None
 
 
 def test_upstreams_may_be_left_out() -> None:
@@ -82,8 +82,8 @@ def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_option_means_one_upstream_for_every_model() -> None:
-    router = upstream_router([only_upstream("http://vllm:8000")], httpx.AsyncClient())
-    assert router.find("any/model").endpoint.base == "http://vllm:8000/v1"
+    router = upstream_router([only_upstream("http://vllm:8000")], ModelClients())
+    assert router.find("any/model").server.base == "http://vllm:8000/v1"
 
 
 def test_option_that_is_no_address_is_told() -> None:

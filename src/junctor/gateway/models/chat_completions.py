@@ -11,46 +11,56 @@ import httpx
 
 from junctor.gateway.models.chat_request import chat_body
 from junctor.gateway.models.chat_turn import ChatTurn
-from junctor.gateway.models.clients import StreamingClient
-from junctor.gateway.models.endpoint import Endpoint, Key, Timeouts, base_url
-from junctor.gateway.models.errors import stream_error
-from junctor.gateway.models.keys import no_key
+from junctor.gateway.models.clients import ModelClients
+from junctor.gateway.models.model_errors import stream_error
+from junctor.gateway.models.model_server import Key, ModelServer, Timeouts, base_url, no_key
 from junctor.gateway.models.ports import ModelEvent, ModelRequest, RoundAccepted, UpstreamError
-from junctor.gateway.models.sse import MAX_EVENT, MAX_STREAM, EventReader, StreamTooLarge
+from junctor.gateway.models.sse import MAX_EVENT, MAX_STREAM, EventReader
 
+_DONE: Final = "[DONE]"
 _DRAIN_SECONDS: Final = 0.2
 
 
 class ChatCompletionsUpstream:
-    """Implements `ports.Upstream`.
-
-    url: of the server, or of its API when it has a path. key: asked at each request. client: shared, closed by its owner (`ModelClients`).
-    max_event, max_stream: bytes. Raises ValueError for a URL that is none.
-    """
+    """A `ports.Upstream` over chat completions."""
 
     def __init__(
         self,
         url: str,
         *,
-        client: StreamingClient,
+        clients: ModelClients,
         key: Key = no_key,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
         max_event: int = MAX_EVENT,
         max_stream: int = MAX_STREAM,
     ) -> None:
-        self.endpoint = Endpoint(base_url(url), client, key, dict(headers or {}), timeouts or Timeouts())
+        """Describe the model server; nothing is sent yet.
+
+        Args:
+            url: of the server, or of its API when it has a path.
+            clients: shared with other model servers and closed by their owner.
+            key: called for each request.
+            headers: sent with each request.
+            timeouts: in seconds.
+            max_event: bytes that one event of a stream may have.
+            max_stream: bytes that a whole stream may have.
+
+        Raises:
+            ValueError: the URL is not valid.
+        """
+        self.server = ModelServer(base_url(url), clients, key, dict(headers or {}), timeouts or Timeouts())
         self._max_event = max_event
         self._max_stream = max_stream
 
     async def round(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Generate: RoundAccepted, deltas as they come, then one RoundEnd. Closing the iterator closes the connection."""
-        turn = ChatTurn(parallel=request.parallel_tool_calls)
-        async with self.endpoint.send("POST", "/chat/completions", content=_encoded(request)) as response:
+        """Generate: RoundAccepted, deltas as they arrive, then one RoundEnd. Closing the iterator closes the connection."""
+        turn = ChatTurn()
+        async with self.server.send("POST", "/chat/completions", content=_encoded(request)) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise UpstreamError("the model server did not answer with a stream", code="server_error")
             yield RoundAccepted()
-            secrets = self.endpoint.secrets(response.request)
+            secrets = self.server.secrets(response.request)
             async with aclosing(self._events(response, turn)) as events:
                 async for data in events:
                     chunk = _decoded(data)
@@ -61,40 +71,37 @@ class ChatCompletionsUpstream:
         yield turn.end()
 
     async def _events(self, response: httpx.Response, turn: ChatTurn) -> AsyncGenerator[str, None]:
-        """The data of the stream's events, without [DONE]. Raises UpstreamError when it ends before the model's turn does."""
+        """Yield the data of the stream's events, without [DONE]. Raises UpstreamError when it ends before the model's turn does."""
         reader = EventReader(max_event=self._max_event, max_stream=self._max_stream)
-        try:
-            async with aclosing(_chunks(response, turn)) as chunks:
-                async for chunk in chunks:
-                    for data in reader.feed(chunk):
-                        if data == "[DONE]":
-                            if not turn.began:
-                                raise UpstreamError("the model server ended its answer before it began", code="server_error")
-                            await _drain(chunks)
-                            return
-                        yield data
-            for data in reader.finish():
-                if data == "[DONE]" and turn.began:
-                    return
-                yield data
-        except StreamTooLarge:
-            raise UpstreamError("the model server's answer is larger than the gateway takes", code="server_error") from None
-        if not turn.finished:
+        async with aclosing(_chunks(response, turn)) as chunks:
+            async for chunk in chunks:
+                for data in reader.feed(chunk):
+                    if data == _DONE:
+                        await _finish(chunks, turn)
+                        return
+                    yield data
+        for data in reader.finish():
+            if data == _DONE and turn.has_begun:
+                return
+            yield data
+        if not turn.is_finished:
             raise UpstreamError("the model server ended its answer too early", code="server_error")
 
 
 async def _chunks(response: httpx.Response, turn: ChatTurn) -> AsyncGenerator[bytes, None]:
-    """The stream's bytes. A connection that breaks after the model's last word takes away only the usage."""
+    """Yield the stream's bytes. A connection that breaks after the finish reason loses only the usage, which is not an error."""
     try:
         async for chunk in response.aiter_bytes():
             yield chunk
     except httpx.TransportError:
-        if not turn.finished:
+        if not turn.is_finished:
             raise
 
 
-async def _drain(chunks: AsyncGenerator[bytes, None]) -> None:
-    """Read the end of the body after [DONE]: only then can the connection be used again."""
+async def _finish(chunks: AsyncGenerator[bytes, None], turn: ChatTurn) -> None:
+    """Read the end of the body after [DONE], without which the connection cannot be used again."""
+    if not turn.has_begun:
+        raise UpstreamError("the model server ended its answer before it began", code="server_error")
     with contextlib.suppress(TimeoutError, httpx.TransportError):
         async with asyncio.timeout(_DRAIN_SECONDS):
             async for _ in chunks:

@@ -1,4 +1,4 @@
-"""A round as the body of POST /v1/chat/completions."""
+"""Writes a round as the body of POST /v1/chat/completions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,14 @@ from typing import Any, Final
 from junctor.gateway.models.ports import ChatMessage, FunctionTool, ModelCall, ModelRequest
 from junctor.gateway.models.schemas import normalised
 
-#: Decided here alone.
-_OWN: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+#: Fields that options cannot set: they follow from the request's tools.
+_DERIVED: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 
 
 def chat_body(request: ModelRequest) -> dict[str, Any]:
-    """The body, ready for JSON. What the request says of itself wins over its options."""
+    """Return the body, ready for JSON. The request's own fields replace options of the same name."""
     body: dict[str, Any] = {
-        **{name: value for name, value in request.options.items() if name not in _OWN},
+        **{name: value for name, value in request.options.items() if name not in _DERIVED},
         "model": request.model,
         "messages": [_message(message) for message in request.messages],
         "stream": True,
@@ -22,7 +22,7 @@ def chat_body(request: ModelRequest) -> dict[str, Any]:
     }
     if request.max_output_tokens is not None:
         body["max_completion_tokens"] = request.max_output_tokens
-    # An empty list is a 400, so is a choice without tools; and tools that must not be called would still be shown to the model.
+    # Model servers answer 400 to an empty list, and to a choice without tools. Tools that must not be called would still reach the model.
     if request.tools and request.tool_choice != "none":
         body["tools"] = _tools(request.tools)
         body["tool_choice"] = _choice(request.tool_choice)
@@ -66,7 +66,7 @@ def _parts(content: str | Sequence[Mapping[str, Any]] | None) -> str | list[dict
 
 
 def _flat(content: str | Sequence[Mapping[str, Any]] | None) -> str:
-    """The text alone: templates of many models take nothing else from any role but the user's."""
+    """Return the text alone: the templates of many models accept other parts from the user only."""
     if content is None or isinstance(content, str):
         return content or ""
     return "\n".join(_text(part) for part in content)
@@ -82,7 +82,7 @@ def _call(call: ModelCall) -> dict[str, Any]:
 
 
 def _object(arguments: str) -> str:
-    """The arguments, or {} for what is no object: templates parse them, and older servers fail on what they cannot parse."""
+    """Return the arguments, or {} when they are not an object: templates parse them, and older servers fail on what they cannot parse."""
     try:
         return arguments if isinstance(json.loads(arguments), dict) else "{}"
     except (ValueError, RecursionError):

@@ -1,24 +1,19 @@
-"""The chunks of one streamed chat completion, put together."""
+"""Assembles the chunks of one streamed chat completion into model events."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from uuid import uuid4
 
-from junctor.gateway.models.logprobs import token_logprobs
 from junctor.gateway.models.ports import ModelCall, ModelEvent, ReasoningDelta, RoundEnd, RoundUsage, TextDelta, UpstreamError
 
 MAX_CALLS: Final = 256
 
 
-def _new_call_id() -> str:
-    return f"call_{uuid4().hex[:24]}"
-
-
 @dataclass(slots=True)
 class _Call:
-    """A call of which more may come."""
+    """A function call that is still being streamed."""
 
     call_id: str = ""
     name: str = ""
@@ -26,30 +21,28 @@ class _Call:
 
 
 class ChatTurn:
-    """One turn of the model. Text and reasoning are given as they come, calls are kept until the end (RoundEnd)."""
+    """One turn of the model. Text and reasoning are passed on as they arrive; calls are collected for RoundEnd."""
 
-    def __init__(self, *, parallel: bool = True, new_call_id: Callable[[], str] = _new_call_id) -> None:
-        self._parallel = parallel
-        self._new_call_id = new_call_id
+    def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._at: dict[int, _Call] = {}
         self._finish_reason: str | None = None
         self._usage = RoundUsage()
         self._model = ""
-        self._began = False
+        self._has_begun = False
 
     @property
-    def finished(self) -> bool:
-        """Whether the model said why it stopped; only its usage may still come."""
+    def is_finished(self) -> bool:
+        """Whether the finish reason arrived; only the usage may follow it."""
         return self._finish_reason is not None
 
     @property
-    def began(self) -> bool:
-        """Whether anything of an answer came."""
-        return self._began
+    def has_begun(self) -> bool:
+        """Whether any part of an answer arrived."""
+        return self._has_begun
 
     def feed(self, chunk: Mapping[str, Any]) -> Iterator[ModelEvent]:
-        """What a chunk adds."""
+        """Return the events that a chunk adds."""
         model = chunk.get("model")
         self._model = model if isinstance(model, str) and model else self._model
         usage = chunk.get("usage")
@@ -60,23 +53,23 @@ class ChatTurn:
                 yield from self._choice(choice)
 
     def end(self) -> RoundEnd:
-        """The end, once the stream is over. Raises UpstreamError when the model server gave up."""
-        said = self._finish_reason or "stop"
-        if said in ("abort", "error"):
+        """Return the last event, once the stream is over. Raises UpstreamError when the model server gave up."""
+        reason = self._finish_reason or "stop"
+        if reason in ("abort", "error"):
             raise UpstreamError("the model server gave up on the answer", code="server_error")
         # Calls that were cut off must not be executed.
-        kept = () if said in ("length", "content_filter") else tuple(self._whole_calls())
-        if kept:
-            said = "tool_calls"  # a forced choice ends with `stop`
-        elif said in ("tool_calls", "function_call"):
-            said = "stop"
-        return RoundEnd(said, kept if self._parallel else kept[:1], self._usage, self._model)
+        calls = () if reason in ("length", "content_filter") else tuple(map(_complete, self._calls))
+        if calls:
+            reason = "tool_calls"  # a forced choice ends with `stop`
+        elif reason in ("tool_calls", "function_call"):
+            reason = "stop"
+        return RoundEnd(reason, calls, self._usage, self._model)
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[ModelEvent]:
-        self._began = True
+        self._has_begun = True
         delta = choice.get("delta")
         if isinstance(delta, Mapping):
-            # Some servers send both, with the same text.
+            # Some servers send both fields with the same text.
             reasoning = _text(delta.get("reasoning")) or _text(delta.get("reasoning_content"))
             if reasoning:
                 yield ReasoningDelta(reasoning)
@@ -94,7 +87,7 @@ class ChatTurn:
         function = function if isinstance(function, Mapping) else {}
         call_id, name, index = _text(part.get("id")), _text(function.get("name")), part.get("index")
         call = self._known(index, call_id, name)
-        # Some servers give each of several whole calls the index 0; others repeat id and name in every delta.
+        # Some servers give each of several complete calls the index 0; others repeat id and name in every delta.
         if call is None or (name and call_id and call.call_id and call_id != call.call_id):
             call = self._open(index)
         call.call_id = call.call_id or call_id
@@ -105,7 +98,7 @@ class ChatTurn:
         call.arguments.append(_text(arguments))
 
     def _known(self, index: Any, call_id: str, name: str) -> _Call | None:
-        """The call that a delta goes on with; id and name come once, an index is missing on some servers."""
+        """Return the call that a delta continues. Id and name are sent once; some servers send no index."""
         if isinstance(index, int):
             return self._at.get(index)
         if call_id and (same := [call for call in self._calls if call.call_id == call_id]):
@@ -121,12 +114,32 @@ class ChatTurn:
             self._at[index] = call
         return call
 
-    def _whole_calls(self) -> Iterator[ModelCall]:
-        seen: set[str] = set()
-        for call in self._calls:
-            call_id = call.call_id if call.call_id and call.call_id not in seen else self._new_call_id()
-            seen.add(call_id)
-            yield ModelCall(call_id, call.name, "".join(call.arguments).strip())
+
+def _complete(call: _Call) -> ModelCall:
+    return ModelCall(call.call_id, call.name, "".join(call.arguments).strip())
+
+
+def token_logprobs(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """Read the tokens of a choice's `logprobs` as OpenAI's clients want them: {token, logprob, bytes, top_logprobs}.
+
+    Both of OpenAI's APIs share this form. Fields that a model server omits are added; unreadable tokens are left out.
+    """
+    tokens = value.get("content") if isinstance(value, Mapping) else None
+    return tuple({**token, "top_logprobs": [top for _, top in _tokens(item.get("top_logprobs"))]} for item, token in _tokens(tokens))
+
+
+def _tokens(items: Any) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """Yield each readable token: as the server sent it, and as {token, logprob, bytes}."""
+    for item in items if isinstance(items, list) else ():
+        if not isinstance(item, Mapping):
+            continue
+        token, logprob, octets = item.get("token"), item.get("logprob"), item.get("bytes")
+        # JSON has no infinity, but Python's parser accepts it.
+        if not isinstance(token, str) or not isinstance(logprob, int | float) or not math.isfinite(logprob):
+            continue
+        if not (isinstance(octets, list) and all(isinstance(octet, int) for octet in octets)):
+            octets = list(token.encode(errors="replace"))
+        yield item, {"token": token.encode(errors="replace").decode(), "logprob": logprob, "bytes": octets}
 
 
 def _text(value: Any) -> str:
@@ -135,7 +148,7 @@ def _text(value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        # Half of a surrogate pair cannot be sent on.
+        # Half of a surrogate pair cannot be encoded.
         return value.encode("utf-8", errors="replace").decode()
     return value
 

@@ -2,49 +2,35 @@
 
 import http.cookiejar
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, Protocol, Self
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
 
 import httpx
 
 from junctor.net.lifo import IdleStack
 
-#: uvicorn, which vLLM runs on, closes idle connections after 5 s: using one just then would fail.
+#: uvicorn, which vLLM runs on, closes idle connections after 5 s; a request sent at that very moment would fail.
 _KEEP_SECONDS: Final = 3.0
 _MOST_IDLE: Final = 100
 
 
-class StreamingClient(Protocol):
-    """What is needed of an httpx.AsyncClient."""
-
-    def stream(
-        self,
-        method: str,
-        url: str,
-        *,
-        content: bytes | None = None,
-        headers: httpx.Headers | None = None,
-        timeout: httpx.Timeout | None = None,
-        follow_redirects: bool = False,
-    ) -> AbstractAsyncContextManager[httpx.Response]:
-        """The answer, its body not yet read."""
-        ...
-
-
 class ModelClients:
-    """A StreamingClient that all model servers can share: as many connections as there are requests, no cookies kept.
+    """HTTP clients that all model servers share: as many connections as there are requests; cookies are not kept.
 
-    httpx's own pool looks at every connection, with a system call for idle ones, whenever a request begins or ends, which at 16 requests at
-    once was a fifth of the gateway's work. Here each pool has one connection.
+    The pool of httpx looks at every connection, with a system call for idle ones, whenever a request begins or ends, which at 16 concurrent
+    requests was a fifth of the gateway's work. Here each pool has one connection.
+
+    transport: replaces the network in tests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._transport = transport
         self._tls = httpx.create_ssl_context()
         self._idle = IdleStack(self._client, httpx.AsyncClient.aclose, most=_MOST_IDLE, seconds=_KEEP_SECONDS)
 
     @asynccontextmanager
     async def stream(self, method: str, url: str, **options: Any) -> AsyncIterator[httpx.Response]:
-        """As of httpx.AsyncClient."""
+        """Send a request and return the response before its body is read, as `httpx.AsyncClient.stream` does."""
         client = self._idle.take()
         try:
             async with client.stream(method, url, **options) as response:
@@ -63,6 +49,6 @@ class ModelClients:
         await self.aclose()
 
     def _client(self) -> httpx.AsyncClient:
-        nothing = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         limits = httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_SECONDS)
-        return httpx.AsyncClient(verify=self._tls, limits=limits, cookies=nothing)
+        return httpx.AsyncClient(verify=self._tls, limits=limits, cookies=no_cookies, transport=self._transport)

@@ -1,4 +1,4 @@
-"""GET /v1/models and POST /v1/chat/completions, handed to the model servers as they are."""
+"""GET /v1/models, and POST /v1/chat/completions, which is forwarded to a model server unchanged."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from junctor.gateway.models.endpoint import Endpoint, read_body
-from junctor.gateway.models.failed import ModelFailed
+from junctor.gateway.models.model_errors import ModelFailed
+from junctor.gateway.models.model_server import ModelServer, read_body
 from junctor.gateway.models.ports import UpstreamError
 from junctor.gateway.models.router import UpstreamRouter
 from junctor.gateway.web.errors import ApiError, BadRequest, BodyTooLarge, openai_body
@@ -23,16 +23,16 @@ from junctor.gateway.web.middleware import JSONResponse
 _log = logging.getLogger(__name__)
 
 BODY_LIMIT: Final = 10 * 1024 * 1024
-#: Bytes of an answer that is no stream.
+#: Bytes of an answer that is not streamed.
 ANSWER_LIMIT: Final = 64 * 1024 * 1024
 
-#: What goes to a model server of a caller's headers. A list of what may pass: nobody can list all the headers that hold credentials.
+#: The caller's headers that are forwarded. An allowlist, because nobody can list all headers that hold credentials.
 _REQUEST_HEADERS: Final = ("accept", "openai-beta", "traceparent", "tracestate", "user-agent", "x-request-id")
 _ANSWER_HEADERS: Final = ("cache-control", "content-type", "openai-processing-ms", "retry-after")
 
 
 def passthrough_routes(upstreams: UpstreamRouter, *, body_limit: int = BODY_LIMIT) -> list[Route]:
-    """The routes, for an app inside a `Boundary`: they raise ApiError. body_limit: bytes."""
+    """Return the routes, for an app whose middleware answers ApiError. body_limit: bytes."""
     handlers = _Handlers(upstreams, body_limit)
     return [
         Route("/v1/models", handlers.models, methods=["GET"]),
@@ -46,48 +46,45 @@ class _Handlers:
         self._body_limit = body_limit
 
     async def models(self, request: Request) -> Response:
-        """The models of all model servers."""
+        """List the models of all model servers."""
         try:
             return JSONResponse({"object": "list", "data": await self._upstreams.models()})
         except UpstreamError as error:
             raise ModelFailed(error) from error
 
     async def chat_completions(self, request: Request) -> Response:
-        """The model server's answer, as it comes."""
+        """Forward the request and its answer."""
         body = await _body(request, self._body_limit)
-        try:
-            endpoint = self._upstreams.find(_model(body)).endpoint
-        except UpstreamError as error:
-            raise ModelFailed(error) from error
+        server = self._upstreams.find(_model(body)).server
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
-        return _Forwarded(endpoint, body, headers)
+        return _ForwardingResponse(server, body, headers)
 
 
-class _Forwarded(Response):
-    """Asks the model server and sends on what it answers; a client that goes away ends the request there too."""
+class _ForwardingResponse(Response):
+    """Sends the request to the model server and passes its answer on. A client that disconnects ends the request there too."""
 
-    def __init__(self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> None:
+    def __init__(self, server: ModelServer, body: bytes, headers: Mapping[str, str]) -> None:
         super().__init__()
-        self._endpoint = endpoint
-        self._content = body
-        self._sent_headers = headers
+        self._server = server
+        self._request_body = body
+        self._request_headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         forwarding = asyncio.create_task(self._forward(send), name="chat completion")
-        gone = asyncio.create_task(_gone(receive), name="client gone")
+        disconnect = asyncio.create_task(_disconnected(receive), name="client disconnect")
         try:
-            await asyncio.wait((forwarding, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((forwarding, disconnect), return_when=asyncio.FIRST_COMPLETED)
         finally:
             unfinished = not forwarding.done()
             forwarding.cancel()
-            gone.cancel()
-            await asyncio.gather(forwarding, gone, return_exceptions=True)
+            disconnect.cancel()
+            await asyncio.gather(forwarding, disconnect, return_exceptions=True)
         if not unfinished:
             forwarding.result()
 
     async def _forward(self, send: Send) -> None:
         try:
-            async with self._endpoint.send("POST", "/chat/completions", content=self._content, headers=self._sent_headers) as answer:
+            async with self._server.send("POST", "/chat/completions", content=self._request_body, headers=self._request_headers) as answer:
                 if answer.headers.get("content-type", "").startswith("text/event-stream"):
                     await _send_stream(answer, send)
                     return
@@ -102,24 +99,24 @@ class _Forwarded(Response):
 
 
 async def _send_stream(answer: httpx.Response, send: Send) -> None:
-    """Byte for byte. A stream that breaks gets an error as its last event, as model servers themselves tell of one."""
+    """Pass a stream on byte for byte. A stream that breaks ends with an error event, as model servers themselves send it."""
     chunks = answer.aiter_bytes()
-    # The first byte decides whether the caller gets a status of its own.
-    first = await _next(chunks)
+    # Until the first byte, a failure can still be answered with a status of its own.
+    chunk = await _next(chunks)
     await send(_start(answer.status_code, _answer_headers(answer)))
     try:
-        while first:
-            await send({"type": "http.response.body", "body": first, "more_body": True})
-            first = await _next(chunks)
+        while chunk:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            chunk = await _next(chunks)
     except httpx.HTTPError as error:
         _log.warning("a stream of the model server broke: %s", type(error).__name__)
-        told = json.dumps(openai_body(ApiError("the connection to the model server broke", status=502, code="server_error")))
-        await send({"type": "http.response.body", "body": f"\n\ndata: {told}\n\n".encode(), "more_body": True})
+        event = json.dumps(openai_body(ApiError("the connection to the model server broke", status=502, code="server_error")))
+        await send({"type": "http.response.body", "body": f"\n\ndata: {event}\n\n".encode(), "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes:
-    """The next bytes that are not none; none at the end."""
+    """Return the next bytes that are not empty, or b"" at the end."""
     while (chunk := await anext(chunks, None)) is not None:
         if chunk:
             return chunk
@@ -138,7 +135,7 @@ def _answer_headers(answer: httpx.Response) -> list[tuple[bytes, bytes]]:
     ]
 
 
-async def _gone(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -1,9 +1,9 @@
 """What the tool loop needs of a model server: one round of generation as a stream of plain events.
 
-UpstreamError           the model server could not be used, or said no
-    status              what the caller is told: 4xx as the model server said it, 502 when it broke, 503 when it cannot be reached
+UpstreamError           the model server could not be used, or refused the request
+    status              for the caller: the model server's own 4xx, 502 when it broke, 503 when it cannot be reached
     code, param         as far as the model server named them
-    retry_after         seconds until another attempt makes sense, when the model server said so
+    retry_after         seconds until another attempt makes sense, when the model server named them
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -23,7 +23,10 @@ class FunctionTool:
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """A function call that the model made. arguments: the JSON text as the model wrote it, perhaps malformed."""
+    """A function call that the model made.
+
+    call_id: as the model server sent it; some send none, or repeat one. arguments: the JSON text as the model wrote it, perhaps malformed.
+    """
 
     call_id: str
     name: str
@@ -47,8 +50,11 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One round. tool_choice: auto, none, required, or the name of a function. options: temperature, top_p, response_format, ... as they
-    are sent."""
+    """One round.
+
+    tool_choice: auto, none, required, or the name of a function. options: temperature, top_p, response_format, ... as chat completions
+    names them.
+    """
 
     model: str
     messages: Sequence[ChatMessage]
@@ -61,12 +67,12 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class RoundAccepted:
-    """The model server took the request; it may be long until it says something, and that may still be an error."""
+    """The model server accepted the request. Its first event may take long, and may still be an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of the answer. logprobs: of its tokens, {token, logprob, bytes, top_logprobs}, when they were asked for."""
+    """A piece of the answer. logprobs: of its tokens, {token, logprob, bytes, top_logprobs}, when the request asks for them."""
 
     text: str
     logprobs: Sequence[Mapping[str, Any]] = ()
@@ -91,7 +97,11 @@ class RoundUsage:
 
 @dataclass(frozen=True, slots=True)
 class RoundEnd:
-    """The round is over. calls: whole, in model order. finish_reason: stop, length, content_filter, tool_calls, or what was said."""
+    """The round is over.
+
+    finish_reason: stop, length, content_filter, tool_calls, or the model server's own word. calls: complete, in the model's order, and all
+    of them, whatever the request says about parallel calls.
+    """
 
     finish_reason: str
     calls: Sequence[ModelCall] = ()
@@ -103,7 +113,7 @@ ModelEvent = RoundAccepted | TextDelta | ReasoningDelta | RoundEnd
 
 
 class UpstreamError(Exception):
-    """A round that did not work. The message is fit for the caller; it holds neither keys nor addresses."""
+    """A round that failed. The message is fit for the caller; it contains neither keys nor addresses."""
 
     def __init__(
         self, message: str, *, status: int = 502, code: str | None = None, param: str | None = None, retry_after: int | None = None
@@ -119,8 +129,8 @@ class Upstream(Protocol):
     """A model server."""
 
     def round(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Generate: RoundAccepted if that can be told, deltas as they come, then exactly one RoundEnd. Raises UpstreamError at any place.
+        """Generate: RoundAccepted if the server signals it, deltas as they arrive, then exactly one RoundEnd.
 
-        Closing it (`aclosing`) ends the generation at once.
+        Raises UpstreamError at any point. Closing the iterator (`aclosing`) ends the generation at once.
         """
         ...

@@ -1,16 +1,17 @@
-"""Which model server generates for which model."""
+"""Selects the model server for a model."""
 
 import asyncio
 import fnmatch
 import json
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.endpoint import Endpoint, read_body
-from junctor.gateway.models.ports import ModelEvent, ModelRequest, UpstreamError
+from junctor.gateway.models.model_errors import ModelNotFound
+from junctor.gateway.models.model_server import ModelServer, read_body
+from junctor.gateway.models.ports import UpstreamError
 
 _log = logging.getLogger(__name__)
 
@@ -19,42 +20,37 @@ _MAX_LISTING: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRoute:
-    """models: globs; case counts."""
+    """models: case-sensitive globs."""
 
     models: Sequence[str]
     upstream: ChatCompletionsUpstream
 
     def serves(self, model: str) -> bool:
-        """Whether a glob matches."""
+        """Tell whether a glob matches."""
         return any(fnmatch.fnmatchcase(model, glob) for glob in self.models)
 
 
 class UpstreamRouter:
-    """Implements `ports.Upstream` with several: the first route that has a matching glob generates."""
+    """Routes models to model servers: the first route with a matching glob generates."""
 
     def __init__(self, routes: Sequence[UpstreamRoute]) -> None:
         self._routes = tuple(routes)
 
     def find(self, model: str) -> ChatCompletionsUpstream:
-        """The upstream of a model. Raises UpstreamError, 404, when no route matches."""
+        """Return the upstream of a model. Raises ModelNotFound."""
         route = self._route(model)
         if route is None:
-            message = f"the model {model[:200]!r} does not exist; GET /v1/models lists those that there are"
-            raise UpstreamError(message, status=404, code="model_not_found", param="model")
+            raise ModelNotFound(model)
         return route.upstream
 
-    def round(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """As `ports.Upstream` says. Raises UpstreamError at once for a model that no route matches."""
-        return self.find(request.model).round(request)
-
     async def models(self) -> list[dict[str, Any]]:
-        """What all model servers list, as far as requests for it reach that server, in the order of the routes.
+        """Return the models of all model servers in the order of the routes; each model only from the server that it is routed to.
 
-        A server that does not answer is left out, unless none does. Raises UpstreamError.
+        A server that does not answer is left out. Raises UpstreamError when none answers.
         """
         if not self._routes:
             return []
-        listings = await asyncio.gather(*(_listing(route.upstream.endpoint) for route in self._routes), return_exceptions=True)
+        listings = await asyncio.gather(*(_listing(route.upstream.server) for route in self._routes), return_exceptions=True)
         found: dict[str, dict[str, Any]] = {}
         failures: list[UpstreamError] = []
         for route, listing in zip(self._routes, listings, strict=True):
@@ -64,21 +60,24 @@ class UpstreamRouter:
             elif isinstance(listing, BaseException):
                 raise listing
             else:
-                for model in listing:
-                    if self._route(model["id"]) is route:
-                        found.setdefault(model["id"], model)
+                self._add_models(found, listing, route)
         if len(failures) == len(self._routes):
             raise failures[0]
         return list(found.values())
+
+    def _add_models(self, found: dict[str, dict[str, Any]], listing: Sequence[dict[str, Any]], route: UpstreamRoute) -> None:
+        for model in listing:
+            if self._route(model["id"]) is route:
+                found.setdefault(model["id"], model)
 
     def _route(self, model: str) -> UpstreamRoute | None:
         return next((route for route in self._routes if route.serves(model)), None)
 
 
-async def _listing(endpoint: Endpoint) -> list[dict[str, Any]]:
+async def _listing(server: ModelServer) -> list[dict[str, Any]]:
     unusable = UpstreamError("the model server's list of models cannot be read", code="server_error")
     try:
-        async with asyncio.timeout(endpoint.timeouts.listing), endpoint.send("GET", "/models") as response:
+        async with asyncio.timeout(server.timeouts.listing), server.send("GET", "/models") as response:
             body = await read_body(response, _MAX_LISTING)
     except TimeoutError:
         raise UpstreamError("the model server did not list its models in time", code="server_error") from None

@@ -1,7 +1,7 @@
-"""Tool parameters as model servers accept them: an object with properties, and no two tools that disagree on the name of a definition.
+"""Rewrites tool parameters into a form that model servers accept: an object with properties, and definitions without name clashes.
 
-vLLM builds one JSON schema of all tools for `required` and named choices. It merges their `$defs` and answers 400 when one name has two
-meanings; other places of definitions it does not know.
+For `required` and named choices, vLLM builds one JSON schema from all tools. It merges their `$defs`, answers 400 when two of the same name
+differ, and ignores definitions in other places.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,45 +14,44 @@ _DATA: Final = frozenset({"const", "enum", "default", "example", "examples", "re
 
 
 def normalised(schemas: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """The parameters of several tools, given as (tool name, schema), for one request. The given schemas are not changed."""
-    taken: dict[str, Any] = {}
-    return [_normalise(name, schema, taken) for name, schema in schemas]
+    """Return the parameters of the tools of one request, passed as (tool name, schema). The arguments are not changed."""
+    used: dict[str, Any] = {}
+    return [_normalise(name, schema, used) for name, schema in schemas]
 
 
-def _normalise(tool: str, schema: Mapping[str, Any], taken: dict[str, Any]) -> dict[str, Any]:
+def _normalise(tool: str, schema: Mapping[str, Any], used: dict[str, Any]) -> dict[str, Any]:
     plain = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
     if "$defs" in plain or "definitions" in plain:
-        plain = _with_own_definitions(tool, plain, taken)
+        plain = _with_own_definitions(tool, plain, used)
     properties = plain.get("properties")
     return {**plain, "type": "object", "properties": properties if isinstance(properties, Mapping) else {}}
 
 
-def _with_own_definitions(tool: str, schema: dict[str, Any], taken: dict[str, Any]) -> dict[str, Any]:
-    """The schema with all its definitions in $defs. When one means something else in another tool, all get a name of this tool's own."""
-    found = [schema.pop(key, None) for key in ("definitions", "$defs")]
+def _with_own_definitions(tool: str, schema: dict[str, Any], used: dict[str, Any]) -> dict[str, Any]:
+    """Move all definitions to $defs. When one differs from another tool's of the same name, rename all of them after this tool."""
     definitions: dict[str, Any] = {}
-    for part in found:
+    for part in [schema.pop(key, None) for key in ("definitions", "$defs")]:
         definitions |= part if isinstance(part, Mapping) else {}
     moved = {name: _rewrite(value, lambda old: old) for name, value in definitions.items()}
     names = {name: name for name in moved}
-    if any(name in taken and taken[name] != value for name, value in moved.items()):
-        names = {name: _free(f"{name}__{tool}", taken) for name in moved}
+    if any(name in used and used[name] != value for name, value in moved.items()):
+        names = {name: _free(f"{name}__{tool}", used) for name in moved}
     written = {names[name]: _rewrite(value, lambda old: names.get(old, old)) for name, value in moved.items()}
-    taken.update(written)
+    used.update(written)
     rewritten: dict[str, Any] = _rewrite(schema, lambda old: names.get(old, old))
     return {**rewritten, "$defs": written} if written else rewritten
 
 
-def _free(name: str, taken: Mapping[str, Any]) -> str:
+def _free(name: str, used: Mapping[str, Any]) -> str:
     number = 2
-    wanted = name
-    while name in taken:
-        name, number = f"{wanted}_{number}", number + 1
-    return name
+    free = name
+    while free in used:
+        free, number = f"{name}_{number}", number + 1
+    return free
 
 
 def _rewrite(schema: Any, rename: Callable[[str], str]) -> Any:
-    """A copy whose references to definitions say `#/$defs/...` with the new name."""
+    """Return a copy whose references to definitions are `#/$defs/<new name>`."""
     if isinstance(schema, list):
         return [_rewrite(item, rename) for item in schema]
     if not isinstance(schema, Mapping):
@@ -74,7 +73,7 @@ def _reference(reference: str, rename: Callable[[str], str]) -> str:
     for prefix in ("#/$defs/", "#/definitions/"):
         if reference.startswith(prefix):
             name, slash, rest = reference.removeprefix(prefix).partition("/")
-            # JSON Pointer spelling (RFC 6901).
+            # Escapes of JSON Pointer (RFC 6901).
             new = rename(name.replace("~1", "/").replace("~0", "~")).replace("~", "~0").replace("/", "~1")
             return f"#/$defs/{new}{slash}{rest}"
     return reference

@@ -1,18 +1,23 @@
-"""Server-sent events as model servers send them: bytes in, `data` payloads out, bounded."""
+"""Parses server-sent events as model servers send them: bytes in, `data` payloads out, bounded in size."""
 
 from collections.abc import Iterator
 from typing import Final
+
+from junctor.gateway.models.ports import UpstreamError
 
 MAX_EVENT: Final = 4 * 1024 * 1024
 MAX_STREAM: Final = 64 * 1024 * 1024
 
 
-class StreamTooLarge(Exception):
+class StreamTooLarge(UpstreamError):
     """One event or the whole stream has more bytes than allowed."""
+
+    def __init__(self) -> None:
+        super().__init__("the model server's answer is larger than the gateway takes", code="server_error")
 
 
 class EventReader:
-    """Cuts a byte stream into events. Only LF and CRLF end a line: no model server writes the lone CR that the standard also allows."""
+    """Splits a byte stream into events. Only LF and CRLF end a line: no model server sends the lone CR that the standard also allows."""
 
     def __init__(self, *, max_event: int = MAX_EVENT, max_stream: int = MAX_STREAM) -> None:
         self._max_event = max_event
@@ -22,7 +27,7 @@ class EventReader:
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[str]:
-        """The data of each event that `chunk` completes. Raises StreamTooLarge."""
+        """Yield the data of each event that `chunk` completes. Raises StreamTooLarge."""
         self._left -= len(chunk)
         if self._left < 0:
             raise StreamTooLarge
@@ -32,7 +37,7 @@ class EventReader:
         self._check(len(self._rest))
 
     def finish(self) -> Iterator[str]:
-        """What is left when the stream ends: some servers end without the empty line that the standard asks for."""
+        """Yield the last event when the stream ends: some servers omit the empty line that the standard requires after it."""
         line, self._rest = self._rest, b""
         if line:
             yield from self._line(line)
@@ -42,7 +47,7 @@ class EventReader:
         line = line.removesuffix(b"\r")
         if not line:
             if self._data:
-                # Decoded only when whole: a character's bytes may come in two chunks.
+                # Decode complete events only: a character's bytes may arrive in two chunks.
                 data, self._data, self._size = b"\n".join(self._data), [], 0
                 yield data.decode("utf-8", errors="replace")
             return

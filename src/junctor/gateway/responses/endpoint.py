@@ -11,7 +11,7 @@ from junctor.gateway.responses.accumulator import ResponseAccumulator
 from junctor.gateway.responses.delivery import KEEP_ALIVE_SECONDS, Delivery
 from junctor.gateway.responses.loop import LoopLimits, Turn
 from junctor.gateway.responses.request import create_request
-from junctor.gateway.responses.resolve import ResponsesPorts, declared_servers, model_server
+from junctor.gateway.responses.resolve import ResponsesPorts, declared_servers
 from junctor.gateway.web.errors import BadRequest, NoSuchThing
 
 
@@ -36,7 +36,7 @@ class _Handlers:
     async def create(self, request: Request) -> Response:
         """Create a response."""
         wanted = create_request(_decoded(await request.body()))
-        upstream = model_server(self._ports, wanted.body.model)
+        upstream = self._ports.upstream(wanted.body.model)
         servers = await declared_servers(self._ports, request.state.caller, wanted)
         turn = Turn(wanted, upstream, servers, ResponseAccumulator(wanted.echo()), self._limits, request.state.request_id)
         return Delivery(turn, stream=wanted.body.stream is True, keep_alive=self._keep_alive)

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from junctor.gateway.models.failed import ModelFailed
+from junctor.gateway.models.model_errors import ModelFailed
 from junctor.gateway.models.ports import (
     ChatMessage,
     ModelCall,

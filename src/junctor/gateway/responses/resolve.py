@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 from junctor.gateway.auth import Caller
@@ -21,7 +20,7 @@ from junctor.gateway.web.errors import ApiError, BadRequest
 class ResponsesPorts:
     """What responses need of the rest of the gateway.
 
-    upstream: the model server of a model, None when there is none.
+    upstream: the model server of a model. Raises ApiError 404 when there is none.
     connector: the content of a connector's entry, None when there is none for this caller. What cannot be used now has `available` false
     and a `reason`.
     near_ids: ids of connectors that exist for the caller and look like the one that was asked for.
@@ -30,24 +29,11 @@ class ResponsesPorts:
     url_server: the same for a URL of the caller; None: callers may not name URLs. What it refuses, it refuses with an ApiError.
     """
 
-    upstream: Callable[[str], Upstream | None]
+    upstream: Callable[[str], Upstream]
     connector: Callable[[Caller, str], Mapping[str, Any] | None]
     near_ids: Callable[[Caller, str], Awaitable[Sequence[str]]]
     connector_server: Callable[[Mapping[str, Any], str | None, Mapping[str, str]], ToolServer]
     url_server: Callable[[str, str | None, Mapping[str, str]], ToolServer] | None = None
-
-
-def model_server(ports: ResponsesPorts, model: str) -> Upstream:
-    """The model server. Raises ApiError 404, as OpenAI does."""
-    found = ports.upstream(model)
-    if found is None:
-        raise ApiError(
-            f"The model '{model[:200]}' does not exist here; GET /v1/models lists those that do",
-            status=HTTPStatus.NOT_FOUND,
-            param="model",
-            code="model_not_found",
-        )
-    return found
 
 
 async def declared_servers(ports: ResponsesPorts, caller: Caller, request: CreateRequest) -> list[DeclaredServer]:

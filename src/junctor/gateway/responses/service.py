@@ -10,7 +10,6 @@ from junctor.gateway.config import UpstreamConfiguration, upstream_router
 from junctor.gateway.mcp import HeaderRefused, McpClientPool, McpRefused
 from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.passthrough import passthrough_routes
-from junctor.gateway.models.ports import Upstream, UpstreamError
 from junctor.gateway.responses.endpoint import responses_routes
 from junctor.gateway.responses.refusals import ListingRefused
 from junctor.gateway.responses.resolve import ResponsesPorts
@@ -34,7 +33,7 @@ class Responding:
     def routes(self) -> list[Route]:
         """POST /v1/responses and what belongs to it; GET /v1/models, POST /v1/chat/completions."""
         ports = ResponsesPorts(
-            upstream=self._upstream, connector=self._connector, near_ids=self._near_ids, connector_server=self._connector_server
+            upstream=self._router.find, connector=self._connector, near_ids=self._near_ids, connector_server=self._connector_server
         )
         return [*responses_routes(ports), *passthrough_routes(self._router)]
 
@@ -70,12 +69,6 @@ class Responding:
         """End all sessions and connections."""
         await self._pool.close()
         await self._client.aclose()
-
-    def _upstream(self, model: str) -> Upstream | None:
-        try:
-            return self._router.find(model)
-        except UpstreamError:
-            return None
 
     def _connector(self, caller: Caller, connector_id: str) -> Mapping[str, Any] | None:
         served = self._served()

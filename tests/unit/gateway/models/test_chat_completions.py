@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.clients import ModelClients, StreamingClient
-from junctor.gateway.models.endpoint import Timeouts, base_url
+from junctor.gateway.models.clients import ModelClients
+from junctor.gateway.models.model_server import Timeouts, base_url
 from junctor.gateway.models.ports import (
     ChatMessage,
     FunctionTool,
@@ -61,10 +61,10 @@ async def client() -> AsyncIterator[ModelClients]:
 
 
 @pytest.fixture
-def upstream(server: ModelServer, client: StreamingClient) -> ChatCompletionsUpstream:
+def upstream(server: ModelServer, client: ModelClients) -> ChatCompletionsUpstream:
     server.requests.clear()
     server.received.clear()
-    return ChatCompletionsUpstream(server.url, client=client, key=lambda: "sk-gateway", headers={"x-tenant": "a"})
+    return ChatCompletionsUpstream(server.url, clients=client, key=lambda: "sk-gateway", headers={"x-tenant": "a"})
 
 
 def ask(model: str, **more: Any) -> ModelRequest:
@@ -198,29 +198,29 @@ async def test_secrets_that_the_server_repeats_are_not_told() -> None:
             400, json={"error": {"message": f"bad request: {request.headers['authorization']} {request.headers['api-key']}"}}
         )
 
-    client = httpx.AsyncClient(transport=httpx.MockTransport(repeat))
-    upstream = ChatCompletionsUpstream("http://model", client=client, key=lambda: "sk-gateway", headers={"api-key": "another-key"})
+    client = ModelClients(httpx.MockTransport(repeat))
+    upstream = ChatCompletionsUpstream("http://model", clients=client, key=lambda: "sk-gateway", headers={"api-key": "another-key"})
     _, error = await failure(upstream, ask("m"))
     assert str(error) == "bad request: Bearer *** ***"
 
 
-async def test_refused_key_is_the_gateways_fault(server: ModelServer, client: StreamingClient) -> None:
-    _, error = await failure(ChatCompletionsUpstream(server.url, client=client, key=lambda: "sk-wrong"), ask("text"))
+async def test_refused_key_is_the_gateways_fault(server: ModelServer, client: ModelClients) -> None:
+    _, error = await failure(ChatCompletionsUpstream(server.url, clients=client, key=lambda: "sk-wrong"), ask("text"))
     assert error.status == 502
     assert "gateway's key" in str(error)
 
 
-async def test_server_that_is_not_there_is_503(client: StreamingClient) -> None:
+async def test_server_that_is_not_there_is_503(client: ModelClients) -> None:
     # Bound, but not listening: nobody else gets the port.
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        upstream = ChatCompletionsUpstream(f"http://127.0.0.1:{unused.getsockname()[1]}", client=client)
+        upstream = ChatCompletionsUpstream(f"http://127.0.0.1:{unused.getsockname()[1]}", clients=client)
         _, error = await failure(upstream, ask("text"))
     assert (error.status, str(error)) == (503, "the model server cannot be reached")
 
 
-async def test_silent_server_is_given_up(server: ModelServer, client: StreamingClient) -> None:
-    upstream = ChatCompletionsUpstream(server.url, client=client, key=lambda: "sk-gateway", timeouts=Timeouts(silence=0.1))
+async def test_silent_server_is_given_up(server: ModelServer, client: ModelClients) -> None:
+    upstream = ChatCompletionsUpstream(server.url, clients=client, key=lambda: "sk-gateway", timeouts=Timeouts(silence=0.1))
     _, error = await failure(upstream, ask("hangs-at-once"))
     assert (error.status, str(error)) == (502, "the model server was silent for too long")
 
@@ -278,7 +278,7 @@ def answering(content: bytes | httpx.AsyncByteStream, kind: str = "text/event-st
     else:
         stream = content
         answer = lambda _: httpx.Response(200, stream=stream, headers={"content-type": kind})  # noqa: E731
-    return ChatCompletionsUpstream("http://model", client=httpx.AsyncClient(transport=httpx.MockTransport(answer)), **more)
+    return ChatCompletionsUpstream("http://model", clients=ModelClients(httpx.MockTransport(answer)), **more)
 
 
 HALF = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n'

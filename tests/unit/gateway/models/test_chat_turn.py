@@ -1,11 +1,11 @@
 """Chunks become events, and calls become whole."""
 
-from itertools import count
+import math
 from typing import Any
 
 import pytest
 
-from junctor.gateway.models.chat_turn import MAX_CALLS, ChatTurn
+from junctor.gateway.models.chat_turn import MAX_CALLS, ChatTurn, token_logprobs
 from junctor.gateway.models.ports import ModelCall, ModelEvent, ReasoningDelta, RoundEnd, RoundUsage, TextDelta, UpstreamError
 
 
@@ -22,9 +22,8 @@ def calls(*parts: dict[str, Any]) -> dict[str, Any]:
     return chunk({"tool_calls": list(parts)})
 
 
-def play(*chunks: dict[str, Any], parallel: bool = True) -> tuple[list[ModelEvent], RoundEnd]:
-    numbers = count(1)
-    turn = ChatTurn(parallel=parallel, new_call_id=lambda: f"new{next(numbers)}")
+def play(*chunks: dict[str, Any]) -> tuple[list[ModelEvent], RoundEnd]:
+    turn = ChatTurn()
     return [event for each in chunks for event in turn.feed(each)], turn.end()
 
 
@@ -57,8 +56,8 @@ TWO = ModelCall("c2", "g", "{}")
             [calls(part(None, '{"a"', id="c1", name="f")), calls(part(None, ": 1}")), calls(part(None, "{}", id="c2", name="g"))],
             [ONE, TWO],
         ),
-        ("no id", [calls(part(0, "{}", name="g"))], [ModelCall("new1", "g", "{}")]),
-        ("one id twice", [calls(part(0, "{}", id="c2", name="g"), part(1, "{}", id="c2", name="g"))], [TWO, ModelCall("new1", "g", "{}")]),
+        ("no id", [calls(part(0, "{}", name="g"))], [ModelCall("", "g", "{}")]),
+        ("one id twice", [calls(part(0, "{}", id="c2", name="g"), part(1, "{}", id="c2", name="g"))], [TWO, TWO]),
         ("arguments as an object", [calls(part(0, {"a": 1}, id="c1", name="f"))], [ONE]),
         ("malformed arguments stay", [calls(part(0, '{"a', id="c1", name="f"))], [ModelCall("c1", "f", '{"a')]),
     ],
@@ -97,11 +96,6 @@ def test_presence_of_calls_decides_the_finish_reason(said: Any, with_call: bool,
 def test_model_server_that_gives_up_is_an_error(said: str) -> None:
     with pytest.raises(UpstreamError, match="gave up"):
         play(chunk({"content": "half"}), chunk(finish=said))
-
-
-def test_only_the_first_call_is_kept_when_they_must_not_be_parallel() -> None:
-    _, end = play(CALL, calls(part(1, "{}", id="c2", name="g")), chunk(finish="tool_calls"), parallel=False)
-    assert list(end.calls) == [ONE]
 
 
 @pytest.mark.parametrize(
@@ -149,3 +143,31 @@ def test_other_choices_are_left_out() -> None:
 def test_number_of_calls_is_bounded() -> None:
     with pytest.raises(UpstreamError, match="more than"):
         play(calls(*(part(index, "{}", id=f"c{index}", name="f") for index in range(MAX_CALLS + 1))))
+
+
+def test_fields_of_logprobs_that_a_server_leaves_out_are_added() -> None:
+    [token] = token_logprobs({"content": [{"token": "ö", "logprob": -0.5}]})
+    assert token == {"token": "ö", "logprob": -0.5, "bytes": [195, 182], "top_logprobs": []}
+
+
+def test_logprob_bytes_of_half_a_character_stay() -> None:
+    [token] = token_logprobs(
+        {"content": [{"token": "\ufffd", "logprob": -1, "bytes": [195], "top_logprobs": [{"token": "a", "logprob": -2}]}]}
+    )
+    assert (token["bytes"], token["top_logprobs"]) == ([195], [{"token": "a", "logprob": -2, "bytes": [97]}])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        {"content": None},
+        {"content": ["a"]},
+        {"content": [{"token": 1, "logprob": -1.0}]},
+        {"content": [{"token": "a", "logprob": -math.inf}]},
+        {"content": [{"token": "a", "logprob": "-1"}]},
+    ],
+)
+def test_logprobs_that_cannot_be_read_are_left_out(value: Any) -> None:
+    assert token_logprobs(value) == ()

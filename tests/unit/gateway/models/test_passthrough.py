@@ -12,7 +12,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message
 
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.clients import ModelClients, StreamingClient
+from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.passthrough import passthrough_routes
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
 from junctor.gateway.web.errors import openai_body
@@ -38,8 +38,8 @@ def server() -> Iterator[ModelServer]:
         yield server
 
 
-def app(url: str, client: StreamingClient, key: str | None = "sk-gateway", *, body_limit: int = 1000) -> ASGIApp:
-    upstream = ChatCompletionsUpstream(url, client=client, key=lambda: key, headers={"x-tenant": "ours"})
+def app(url: str, client: ModelClients, key: str | None = "sk-gateway", *, body_limit: int = 1000) -> ASGIApp:
+    upstream = ChatCompletionsUpstream(url, clients=client, key=lambda: key, headers={"x-tenant": "ours"})
     routes = passthrough_routes(UpstreamRouter([UpstreamRoute(["*"], upstream)]), body_limit=body_limit)
     return Boundary(Router(routes, redirect_slashes=False), body_limit=10_000, render=openai_body)
 
@@ -200,7 +200,7 @@ async def test_answer_headers_that_are_the_servers_own_stay_there() -> None:
         headers = {"set-cookie": "a=b", "www-authenticate": "Basic", "server": "x", "x-request-id": "r1", "x-ratelimit-limit-tokens": "9"}
         return httpx.Response(200, json={}, headers=headers)
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+    async with ModelClients(httpx.MockTransport(answer)) as client:
         got = await post(app("http://model", client), model="text")
     assert got.headers["x-request-id"].startswith("req_")
     assert {name: value for name, value in got.headers.items() if name != "x-request-id"} == {

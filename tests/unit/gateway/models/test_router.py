@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.clients import ModelClients, StreamingClient
-from junctor.gateway.models.endpoint import Timeouts
+from junctor.gateway.models.clients import ModelClients
+from junctor.gateway.models.model_errors import ModelNotFound
+from junctor.gateway.models.model_server import Timeouts
 from junctor.gateway.models.ports import ChatMessage, ModelRequest, RoundEnd, TextDelta, UpstreamError
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
 from tests.support.model_server import ModelServer, Round
@@ -20,7 +21,7 @@ async def client() -> AsyncIterator[ModelClients]:
 
 
 def named(name: str) -> ChatCompletionsUpstream:
-    return ChatCompletionsUpstream(f"http://{name}", client=httpx.AsyncClient())
+    return ChatCompletionsUpstream(f"http://{name}", clients=ModelClients())
 
 
 @pytest.mark.parametrize(
@@ -36,35 +37,35 @@ def test_first_route_with_a_matching_glob_generates(model: str, host: str) -> No
             UpstreamRoute(["gpt-5"], named("never")),
         ]
     )
-    assert router.find(model).endpoint.base == f"http://{host}/v1"
+    assert router.find(model).server.base == f"http://{host}/v1"
 
 
 def test_model_without_a_route_does_not_exist() -> None:
     router = UpstreamRouter([UpstreamRoute(["a"], named("a"))])
-    with pytest.raises(UpstreamError, match="'b' does not exist") as caught:
-        router.round(ModelRequest("b", []))
+    with pytest.raises(ModelNotFound, match="'b' does not exist") as caught:
+        router.find("b")
     assert (caught.value.status, caught.value.code, caught.value.param) == (404, "model_not_found", "model")
 
 
-async def test_round_goes_to_the_models_server(client: StreamingClient) -> None:
+async def test_round_goes_to_the_models_server(client: ModelClients) -> None:
     with ModelServer({"a": [Round(text="A")]}) as a, ModelServer({"b": [Round(text="B")]}) as b:
         routes = [
-            UpstreamRoute(["a"], ChatCompletionsUpstream(a.url, client=client)),
-            UpstreamRoute(["b"], ChatCompletionsUpstream(b.url, client=client)),
+            UpstreamRoute(["a"], ChatCompletionsUpstream(a.url, clients=client)),
+            UpstreamRoute(["b"], ChatCompletionsUpstream(b.url, clients=client)),
         ]
         request = ModelRequest("b", [ChatMessage("user", "hi")])
-        _, first, end = [event async for event in UpstreamRouter(routes).round(request)]
+        _, first, end = [event async for event in UpstreamRouter(routes).find("b").round(request)]
         assert first == TextDelta("B")
         assert isinstance(end, RoundEnd)
         assert a.requests == []
 
 
-async def test_models_are_those_that_requests_reach(client: StreamingClient) -> None:
+async def test_models_are_those_that_requests_reach(client: ModelClients) -> None:
     with ModelServer({"a": [], "b": []}) as first, ModelServer({"a": [], "c": []}) as second:
         router = UpstreamRouter(
             [
-                UpstreamRoute(["a"], ChatCompletionsUpstream(first.url, client=client)),
-                UpstreamRoute(["*"], ChatCompletionsUpstream(second.url, client=client)),
+                UpstreamRoute(["a"], ChatCompletionsUpstream(first.url, clients=client)),
+                UpstreamRoute(["*"], ChatCompletionsUpstream(second.url, clients=client)),
             ]
         )
         models = await router.models()
@@ -73,8 +74,8 @@ async def test_models_are_those_that_requests_reach(client: StreamingClient) -> 
 
 
 def listing(answer: Callable[[httpx.Request], httpx.Response]) -> UpstreamRoute:
-    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    return UpstreamRoute(["*"], ChatCompletionsUpstream("http://model", client=client, timeouts=Timeouts(listing=5)))
+    client = ModelClients(httpx.MockTransport(answer))
+    return UpstreamRoute(["*"], ChatCompletionsUpstream("http://model", clients=client, timeouts=Timeouts(listing=5)))
 
 
 async def test_server_that_does_not_answer_is_left_out_unless_none_does() -> None:

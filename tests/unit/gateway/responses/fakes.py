@@ -10,6 +10,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from junctor.gateway.auth import Caller, CallersGate, Everybody
+from junctor.gateway.models.model_errors import ModelNotFound
 from junctor.gateway.models.ports import ModelCall, ModelEvent, ModelRequest, RoundEnd, RoundUsage, TextDelta
 from junctor.gateway.responses.endpoint import responses_routes
 from junctor.gateway.responses.loop import LoopLimits
@@ -77,7 +78,7 @@ class Gateway:
         self.contents = contents or {}
         self.bound: list[tuple[str, str | None, Mapping[str, str]]] = []
         ports = ResponsesPorts(
-            upstream=lambda model: upstream if model == "m" else None,
+            upstream=self._model,
             connector=self._connector,
             near_ids=self._near,
             connector_server=self._server,
@@ -96,6 +97,11 @@ class Gateway:
             max_retries=0,
             _strict_response_validation=True,
         )
+
+    def _model(self, model: str) -> FakeUpstream:
+        if model != "m":
+            raise ModelNotFound(model)
+        return self.upstream
 
     def _connector(self, caller: Caller, connector_id: str) -> Mapping[str, Any] | None:
         if connector_id not in self.connectors:

@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 
-from junctor.gateway.models.ports import ReasoningDelta, RoundEnd, RoundUsage, TextDelta
+from junctor.gateway.models.ports import ModelCall, ReasoningDelta, RoundEnd, RoundUsage, TextDelta
 from junctor.gateway.responses.loop import LoopLimits
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolSpec
 from tests.unit.gateway.responses.fakes import GMAIL, FakeUpstream, Gateway, answer, call, calls, function, mcp
@@ -138,9 +138,10 @@ async def test_max_output_tokens_bounds_all_rounds_together() -> None:
 
 
 async def test_calls_of_the_caller_get_ids_that_differ() -> None:
-    upstream = FakeUpstream(calls(call("f", call_id="0"), call("f", call_id="0"), call("f", call_id="0")))
+    upstream = FakeUpstream(calls(call("f", call_id="0"), call("f", call_id="0"), ModelCall("", "f", "{}")))
     response = await respond(Gateway(upstream), tools=[function("f")])
     assert len({item.call_id for item in response.output}) == 3
+    assert all(item.call_id for item in response.output)
 
 
 BOTH = [mcp(), function("f")]

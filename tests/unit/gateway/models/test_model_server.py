@@ -1,10 +1,10 @@
-"""The gateway's keys in files."""
+"""The gateway's keys for model servers in files."""
 
 from pathlib import Path
 
 import pytest
 
-from junctor.gateway.models.keys import KeyFile
+from junctor.gateway.models.model_server import KeyFile
 from junctor.gateway.models.ports import UpstreamError
 
 

@@ -1,4 +1,9 @@
-"""What a model server's refusals mean to the caller: OpenAI's statuses and codes, no addresses, no keys."""
+"""Failures of model servers as the caller reads them: OpenAI's statuses and codes, without addresses and keys.
+
+ApiError
++-- ModelNotFound       404: no model server serves the model
++-- ModelFailed         the model server refused the request, broke or cannot be reached
+"""
 
 import json
 import logging
@@ -11,20 +16,46 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from junctor.gateway.models.ports import UpstreamError
+from junctor.gateway.web.errors import ApiError
 
 _log = logging.getLogger(__name__)
 
 _MAX_MESSAGE: Final = 2000
-#: Seconds. OpenAI's clients wait for no longer than that: a larger Retry-After makes them try again at once.
+#: Seconds. OpenAI's clients ignore a larger Retry-After and try again at once.
 _LONGEST_WAIT: Final = 60
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-#: Answers that speak of the gateway's own request, not of the caller's: credentials, address, method.
+#: Statuses that concern the gateway's own request, not the caller's: credentials, address, method.
 _GATEWAYS_FAULT: Final = frozenset({401, 402, 403, 405, 407})
 _CODES: Final = {404: "model_not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}
 
 
+class ModelNotFound(ApiError):
+    """No model server is configured for the model that a request names."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"the model {model[:200]!r} does not exist here; GET /v1/models lists the models", param="model")
+
+
+class ModelFailed(ApiError):
+    """A model server could not be used."""
+
+    def __init__(self, reason: UpstreamError) -> None:
+        headers = {} if reason.retry_after is None else {"Retry-After": str(reason.retry_after)}
+        super().__init__(str(reason), status=reason.status, code=reason.code, param=reason.param, headers=headers)
+
+
 def refusal(status: int, body: bytes, *, retry_after: str | None = None, secrets: tuple[str, ...] = ()) -> UpstreamError:
-    """The error for an HTTP answer that is none of success. retry_after: that header. secrets: what must never be repeated."""
+    """Return the error for an unsuccessful HTTP answer.
+
+    Args:
+        status: the answer's status.
+        body: the answer's body, whole or cut.
+        retry_after: the answer's header of this name.
+        secrets: texts that the error's message must not repeat.
+    """
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -40,7 +71,7 @@ def refusal(status: int, body: bytes, *, retry_after: str | None = None, secrets
 
 
 def seconds_to_wait(retry_after: str | None, now: datetime) -> int | None:
-    """What a Retry-After asks for, as seconds or as a date, in whole seconds from 1 to 60; None when it says nothing that can be read."""
+    """Return the wait that a Retry-After header (seconds or a date) asks for, in whole seconds from 1 to 60; None when it is unreadable."""
     value = (retry_after or "").strip()
     if _SECONDS.fullmatch(value):
         seconds = float(value)
@@ -54,7 +85,7 @@ def seconds_to_wait(retry_after: str | None, now: datetime) -> int | None:
 
 
 def stream_error(document: Mapping[str, Any], *, secrets: tuple[str, ...] = ()) -> UpstreamError | None:
-    """The error that an event of a stream holds, whose HTTP status was 200; None when it holds none."""
+    """Return the error inside an event of a stream, whose HTTP status was 200; None when the event is no error."""
     error = _error_object(document)
     if error is None:
         return None
@@ -65,18 +96,18 @@ def stream_error(document: Mapping[str, Any], *, secrets: tuple[str, ...] = ()) 
 
 
 def _error(status: int, error: Mapping[str, Any], secrets: tuple[str, ...]) -> UpstreamError:
-    said = error.get("message")
-    message = said[:_MAX_MESSAGE] if isinstance(said, str) else ""
+    text = error.get("message")
+    message = text[:_MAX_MESSAGE] if isinstance(text, str) else ""
     for secret in secrets:
         message = message.replace(secret, "***")
     if status in (401, 403):
         _log.error("the model server refused the gateway's key (%d)", status)
         return UpstreamError("the model server refused the gateway's key; its configuration must be corrected", code="server_error")
     if status in _GATEWAYS_FAULT or not 400 <= status <= 499:
-        # What a broken server says may name addresses: it is for the log.
+        # The text of a broken server may name addresses: it goes to the log only.
         _log.error("the model server failed with %d: %s", status, message or "it said nothing more")
-        text = "the model server is overloaded or not ready" if status == 503 else f"the model server failed ({status})"
-        return UpstreamError(text, status=503 if status == 503 else 502, code="server_error")
+        shown = "the model server is overloaded or not ready" if status == 503 else f"the model server failed ({status})"
+        return UpstreamError(shown, status=503 if status == 503 else 502, code="server_error")
     param = error.get("param")
     return UpstreamError(
         message or f"the model server refused the request ({status})",
@@ -87,7 +118,7 @@ def _error(status: int, error: Mapping[str, Any], secrets: tuple[str, ...]) -> U
 
 
 def _code(status: int, code: Any, message: str) -> str | None:
-    """OpenAI's code. vLLM's are numbers that repeat the status, which say nothing."""
+    """Return OpenAI's code. vLLM's codes are numbers that only repeat the status."""
     if status == 404:
         return "model_not_found"
     if isinstance(code, str) and code and not code.isdigit():
@@ -98,7 +129,7 @@ def _code(status: int, code: Any, message: str) -> str | None:
 
 
 def _error_object(document: Any) -> Mapping[str, Any] | None:
-    """`{"error": {...}}`, `{"error": "text"}`, or the bare object with `object: error` of older servers."""
+    """Read `{"error": {...}}`, `{"error": "text"}`, or the bare object with `object: error` of older servers."""
     if not isinstance(document, Mapping):
         return None
     error = document.get("error")

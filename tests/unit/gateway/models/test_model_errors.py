@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from junctor.gateway.models.errors import refusal, seconds_to_wait, stream_error
+from junctor.gateway.models.model_errors import refusal, seconds_to_wait, stream_error
 
 KEY = "sk-secret"
 
