@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import gzip
 import json
-import socket
 import ssl
 import threading
 from bisect import bisect_right
@@ -28,6 +27,7 @@ from urllib.parse import parse_qsl, unquote
 
 import click
 
+from tests.support.listening import Listener
 from tests.support.registry_data import OFFICIAL, Row, encoded, servers
 
 JSON: Final = "application/json"
@@ -144,8 +144,8 @@ class FakeRegistry:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
         if self._tls and tls:
             self._tls.load_cert_chain(*tls)
-        self._socket = socket.create_server(("127.0.0.1", port))
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._socket.getsockname()[1]}{prefix}"
+        self._socket = Listener.on(port)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._socket.port}{prefix}"
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="fake registry")
         self._connections: set[asyncio.Task[None]] = set()
@@ -193,7 +193,7 @@ class FakeRegistry:
             for task in self._connections:
                 task.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)
-            await self._turns()  # aborted ones are closed
+            await self._socket.close_connections()
 
     async def _turns(self) -> None:
         for _ in range(5):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import json
 import os
@@ -27,6 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tests.support.listening import Listener
 from tests.support.node import node, node_modules
 
 _START_SECONDS = 60.0
@@ -37,32 +39,41 @@ _START_SECONDS = 60.0
 
 @asynccontextmanager
 async def serving(app: ASGIApp, port: int = 0, *, tls: tuple[Path, Path] | None = None) -> AsyncIterator[str]:
-    """Serve an ASGI app on the loopback in this event loop; gives `http://127.0.0.1:<port>`. Connections are cut at the end."""
+    """Serve an ASGI app on the loopback in this event loop; gives `http://127.0.0.1:<port>`. All connections are closed at the end."""
     config = uvicorn.Config(app, log_level="critical", ws="none", lifespan="on", timeout_graceful_shutdown=1)
     if tls is not None:
         config.ssl_certfile, config.ssl_keyfile = map(str, tls)
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the test's process keeps its own
-    listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio switches Nagle off only for a socket that says TCP
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    task = asyncio.create_task(server._serve([listener]))  # `serve` would take the signals
+    listener = Listener.on(port)
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.port}"
+    task = asyncio.create_task(server._serve([listener]))  # `serve` would take the signals of the test's process
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.005)
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
+        yield url
     finally:
-        server.should_exit = server.force_exit = True
-        for connection in list(server.server_state.connections):
-            if transport := getattr(connection, "transport", None):
-                transport.abort()
-        await task
-        for left in list(server.server_state.tasks):
-            left.cancel()
-        await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
-        # A forced exit leaves it out; the task would be destroyed at any time later, in the middle of another test.
-        await server.lifespan.shutdown()
-        listener.close()
+        await _stop(server, listener, task)
+        # What this test leaves unclosed is reported here, not in the middle of another test.
+        gc.collect()
+
+
+async def _stop(server: uvicorn.Server, listener: Listener, task: asyncio.Task[None]) -> None:
+    server.should_exit = server.force_exit = True
+    for connection in list(server.server_state.connections):
+        if transport := getattr(connection, "transport", None):
+            transport.abort()
+    # Clients may come again until uvicorn closes the listener, and from Python 3.12 on it waits for all of them.
+    while not task.done():  # each turn ends those that came since
+        listener.shut_down_connections()
+        await asyncio.sleep(0.005)
+    await task
+    await listener.close_connections()
+    for left in list(server.server_state.tasks):
+        left.cancel()
+    await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+    # A forced exit leaves it out; the task would be destroyed at any time later, in the middle of another test.
+    await server.lifespan.shutdown()
+    listener.close()
 
 
 def self_signed(directory: Path, *names: str) -> tuple[Path, Path]:

@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests.support.listening import Listener
 from tests.support.scripts import Call, Round, Turn, rounds_from_json
 from tests.support.vllm_rules import Refused, check, text_of
 
@@ -61,10 +62,10 @@ class ModelServer:
         #: Set when a request has come.
         self.received = threading.Event()
         self._app = model_app(self.scripts, key=key, record=self._record)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._socket = Listener.on()
+        self.url = f"http://127.0.0.1:{self._socket.port}"
         self._server = _server(self._app)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="model server")
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="model server")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -75,6 +76,10 @@ class ModelServer:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
+
+    async def _serve(self) -> None:
+        await self._server.serve([self._socket])
+        await self._socket.close_connections()
 
     def _record(self, request: Recorded) -> None:
         self.requests.append(request)
