@@ -1,6 +1,7 @@
 """`junctor standalone` that tells on SIGUSR1 what it holds, in a file that is named before the options; read with `held`."""
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -17,7 +18,7 @@ from tests.cluster.processes import Process
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a process holds. tasks: of its event loop. memory: resident bytes."""
+    """What a process holds. tasks: of its event loop. memory: resident bytes, without those that the allocator only keeps for later."""
 
     descriptors: int
     tasks: int
@@ -39,6 +40,8 @@ def held(process: Process, counts: Path) -> Held:
 
 def _tell(number: int, frame: FrameType | None) -> None:
     gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc keeps freed pages, more or fewer by chance
+        trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     holds = Held(len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()), pages * os.sysconf("SC_PAGE_SIZE"))
     counts = Path(sys.argv[1])
