@@ -29,11 +29,13 @@ class PodProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one gateway is. entries: what is published of resources. removed: sequence in which a resource left the map, by uid.
+class GatewayProgress:
+    """How far one gateway is: what was decided, what is published, and what its pods serve.
 
-    failure: why publishing does not work at present. discovered: the sequence in which the servers of a registry last changed, by the id
-    of its entry; only of registries whose planned servers are the published ones.
+    entries: what is published of resources. removed: sequence in which a resource left the map, by uid. failure: why publishing does not
+    work at present. discovered: the sequence in which the servers of a registry last changed, by the id of its entry; only of registries
+    whose planned servers are the published ones. verdicts: the plan's, by uid. sequence_at_start: the sequence of the map that this
+    process found when it started; what is as old as that was reported by the process before.
     """
 
     gateway: str
@@ -43,9 +45,11 @@ class Progress:
     removed: Mapping[str, int] = field(default_factory=dict)
     failure: Finding | None = None
     discovered: Mapping[str, int] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    sequence_at_start: int = 0
 
 
-def programmed(verdict: Verdict, progress: Progress) -> Finding:
+def programmed(verdict: Verdict, progress: GatewayProgress) -> Finding:
     """Is this generation in the published map?"""
     if not verdict.accepted.ok:
         return Finding("False", Reason.NOT_ACCEPTED, "not published, because it is not accepted")
@@ -66,7 +70,7 @@ def programmed(verdict: Verdict, progress: Progress) -> Finding:
     return progress.failure or Finding("Unknown", Reason.PUBLISHING, "the map is being written")
 
 
-def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool, told_ready: bool = False) -> Finding:
+def ready(verdict: Verdict, progress: GatewayProgress, in_map: Finding, was_ready: bool, told_ready: bool = False) -> Finding:
     """Does every ready pod serve this generation?
 
     was_ready: it is known to have been, so pods that only join now do not count. told_ready: the status says so. What changed since then
@@ -95,18 +99,20 @@ def ready(verdict: Verdict, progress: Progress, in_map: Finding, was_ready: bool
     )
 
 
-def since_of(verdict: Verdict, progress: Progress) -> int:
+def since_of(verdict: Verdict, progress: GatewayProgress) -> int:
     """The sequence in which what is published of a resource last changed."""
     entry = progress.entries.get(verdict.id)
     return max(entry.since if entry else 0, progress.discovered.get(verdict.id, 0))
 
 
-def _still_published(verdict: Verdict, progress: Progress) -> bool:
+def _still_published(verdict: Verdict, progress: GatewayProgress) -> bool:
     entry = progress.entries.get(verdict.id)
     return entry is not None and origin_of(entry).uid == verdict.resource.uid
 
 
-def _served(verdict: Verdict, progress: Progress, since: int, was_ready: bool, what: str, generation: int | None = None) -> Finding | None:
+def _served(
+    verdict: Verdict, progress: GatewayProgress, since: int, was_ready: bool, what: str, generation: int | None = None
+) -> Finding | None:
     """Who does not serve it, or None. generation: a pod that serves this sequence is behind `since` only when something keeps it there."""
     needed = since if generation is None else generation
 
@@ -142,7 +148,7 @@ def _rejection(verdict: Verdict, pod: PodProgress) -> str | None:
     return f"{len(of_registry)} servers, for example {of_registry[0][0]}: {of_registry[0][1]}" if of_registry else None
 
 
-def _count(number: int, progress: Progress) -> str:
+def _count(number: int, progress: GatewayProgress) -> str:
     return f"{number} of {len(progress.pods)} pods"
 
 

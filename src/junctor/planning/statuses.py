@@ -8,7 +8,7 @@ from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, Co
 from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.resources import RegistryResource, Resource
 from junctor.planning.inputs import SyncReport
-from junctor.planning.readiness import Progress, programmed, ready, since_of
+from junctor.planning.readiness import GatewayProgress, programmed, ready, since_of
 from junctor.planning.verdicts import Verdict
 
 #: Reasons of Accepted=False that nothing but a person changes (kstatus: Stalled).
@@ -54,7 +54,7 @@ class GatewayFindings:
     pods: int
 
 
-def findings_of(verdict: Verdict, progress: Progress, was_ready: bool, told_ready: bool = False) -> GatewayFindings:
+def findings_of(verdict: Verdict, progress: GatewayProgress, was_ready: bool, told_ready: bool = False) -> GatewayFindings:
     """Collect one gateway's findings. was_ready, told_ready: see `ready`."""
     in_map = programmed(verdict, progress)
     entry = progress.entries.get(verdict.id)

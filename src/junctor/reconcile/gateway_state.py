@@ -11,11 +11,11 @@ from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import Inputs
 from junctor.planning.losses import Hold
 from junctor.planning.plan import GatewayPlan, Planner
+from junctor.planning.readiness import GatewayProgress
 from junctor.reconcile.long_work import MANY, in_thread
 from junctor.reconcile.ports import Unavailable
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.registry_memory import Wanted
-from junctor.reconcile.reporter import GatewayView
 from junctor.reconcile.signaller import Signaller
 from junctor.reconcile.snapshot import Snapshot
 
@@ -65,23 +65,21 @@ class GatewayState:
         if not inputs.connectors_known and (publisher.forgotten or (publisher.head is None and self.signaller.highest > 0)):
             raise Unavailable(f"{CONNECTOR_KIND}s cannot be listed and the published map is damaged; gateways keep what they serve")
 
-    def view(self) -> GatewayView:
-        """The gateway as the reporter needs it."""
+    def progress(self) -> GatewayProgress:
+        """How far the gateway is with its plan."""
         if self.plan is None:
             raise RuntimeError(f"gateway {self.configuration.name} has no plan yet")
         publisher = self.publisher
-        pods = self.signaller.progress()
-        entries = publisher.published.entries
-        return GatewayView(
-            name=self.configuration.name,
-            plan=self.plan,
-            entries=entries,
+        return GatewayProgress(
+            gateway=self.configuration.name,
+            entries=publisher.published.entries,
             sequence=publisher.sequence,
-            pods=pods,
+            pods=self.signaller.progress(),
             removed=publisher.removed,
             failure=publisher.failure,
-            baseline=publisher.baseline,
             discovered=publisher.discovered_since(self.plan),
+            verdicts=self.plan.verdicts,
+            sequence_at_start=publisher.baseline,
         )
 
 

@@ -312,8 +312,8 @@ class Reconciler:
             return  # some pods have a moment to answer: one report and one status write instead of one for each
         everything, self._report_all = self._report_all, False
         only, self._report_only = self._report_only, set()
-        views = [gateway.view() for gateway in self._gateways]
-        self._reporter.report(self._planned, views, None if everything else only)
+        progress = [gateway.progress() for gateway in self._gateways]
+        self._reporter.report(self._planned, progress, None if everything else only)
         if any(gateway.may_clean_up for gateway in self._gateways):
             self._tidy()
 

@@ -9,7 +9,7 @@ import pytest
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
 from junctor.planning.inputs import Skipped, SyncReport
-from junctor.planning.readiness import PodProgress, Progress
+from junctor.planning.readiness import GatewayProgress, PodProgress
 from junctor.planning.statuses import findings_of, status_of
 from junctor.planning.verdicts import Verdict
 from tests.unit.planning.building import Story, bearer, discovered, gateway, registry, server, synced, verdict
@@ -28,25 +28,25 @@ def judged(sync: SyncReport | None = READ, **spec: Any) -> Verdict:
     return verdict(Story().plan(resource, syncs={resource.uid: sync} if sync else {}), resource)
 
 
-def progress(of: Verdict, *pods: PodProgress, **fields: Any) -> Progress:
+def progress(of: Verdict, *pods: PodProgress, **fields: Any) -> GatewayProgress:
     """A gateway whose map holds what the verdict asks for."""
     entries = {of.id: of.entry.changed_at(ENTRY)} if of.entry is not None else {}
     seen: dict[str, Any] = {"gateway": "default", "entries": entries, "sequence": SERVERS, "pods": pods, "discovered": {ID: SERVERS}}
-    return Progress(**seen | fields)
+    return GatewayProgress(**seen | fields)
 
 
 def pod(name: str, acknowledged: int | None = SERVERS, **fields: Any) -> PodProgress:
     return PodProgress(name, acknowledged, **fields)
 
 
-def status(of: Verdict, *gateways: Progress, current: Mapping[str, Any] | None = None, was_ready: bool = False) -> Mapping[str, Any]:
+def status(of: Verdict, *gateways: GatewayProgress, current: Mapping[str, Any] | None = None, was_ready: bool = False) -> Mapping[str, Any]:
     """The status that is written."""
     update = status_of(of.resource, [findings_of(of, seen, was_ready) for seen in gateways], current or {}, NOW)
     assert update is not None
     return update.status
 
 
-def told(of: Verdict, *gateways: Progress, was_ready: bool = False) -> dict[str, tuple[str, str]]:
+def told(of: Verdict, *gateways: GatewayProgress, was_ready: bool = False) -> dict[str, tuple[str, str]]:
     """Status and reason by condition."""
     return {item["type"]: (item["status"], item["reason"]) for item in status(of, *gateways, was_ready=was_ready)["conditions"]}
 

@@ -7,7 +7,7 @@ import pytest
 
 from junctor.api.conditions import ConditionType, Finding, Reason, pending_conditions
 from junctor.api.resources import Resource
-from junctor.planning.readiness import PodProgress, Progress, programmed, ready
+from junctor.planning.readiness import GatewayProgress, PodProgress, programmed, ready
 from junctor.planning.statuses import GatewayFindings, StatusUpdate, findings_of, status_of
 from junctor.planning.verdicts import Verdict
 from tests.unit.planning.building import Story, bearer, connector, gateway, verdict
@@ -28,17 +28,17 @@ def refused(**spec: Any) -> Verdict:
     return verdict(Story(gateway(idPolicies=[{"pattern": "*", "namespaces": []}])).plan(resource), resource)
 
 
-def progress(of: Verdict, *pods: PodProgress, published: bool = True, name: str = "default", **fields: Any) -> Progress:
+def progress(of: Verdict, *pods: PodProgress, published: bool = True, name: str = "default", **fields: Any) -> GatewayProgress:
     """A gateway whose map holds the verdict's entry since SINCE."""
     entries = {of.id: of.entry.changed_at(SINCE)} if published and of.entry is not None else {}
-    return Progress(name, entries, fields.pop("sequence", SINCE), pods, **fields)
+    return GatewayProgress(name, entries, fields.pop("sequence", SINCE), pods, **fields)
 
 
 def pod(name: str, acknowledged: int | None = SINCE, **fields: Any) -> PodProgress:
     return PodProgress(name, acknowledged, **fields)
 
 
-def ready_of(of: Verdict, seen: Progress, was_ready: bool = False) -> Finding:
+def ready_of(of: Verdict, seen: GatewayProgress, was_ready: bool = False) -> Finding:
     return ready(of, seen, programmed(of, seen), was_ready)
 
 
