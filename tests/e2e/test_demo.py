@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from junctor.demo.calling import Calling
-from junctor.demo.client import ask, ask_streaming
+from junctor.demo.application import ask, ask_streaming
+from junctor.demo.checks import Checks, StepFailed
+from junctor.demo.client_steps import ClientSteps
 from junctor.demo.manifests import orders
-from junctor.demo.processes import Bundled, Standalone
-from junctor.demo.scene import Scene
-from junctor.demo.telling import Failed, Telling
+from junctor.demo.processes import DemoServer, Standalone
+from junctor.demo.standalone_client import StandaloneClient
 from tests.cluster.api import wait_for
 from tests.support.mcp_servers import closed_port
 from tests.support.model_server import Call, ModelServer, Round
@@ -87,7 +87,7 @@ def test_without_the_openai_client_one_line_says_how_to_install_it(tmp_path: Pat
 
 def test_a_step_that_fails_ends_the_demo_with_its_name_and_what_the_processes_said(tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{closed_port()}"
-    result = run(f"from junctor.demo import story; orders = story.orders; story.orders = lambda url: orders({nowhere!r})", tmp_path)
+    result = run(f"from junctor.demo import steps; orders = steps.orders; steps.orders = lambda url: orders({nowhere!r})", tmp_path)
     assert result.returncode == 1
     assert "junctor: the demo failed: step 11: GET /v1/connectors/connector_orders/tools: 424" in result.stderr
     assert "What the standalone said last:" in result.stderr
@@ -130,11 +130,11 @@ def calling(directory: Path, model: ModelServer, parcel: str) -> Iterator[Standa
     manifests = directory / "connectors"
     manifests.mkdir()
     with (
-        Bundled("server", "server", directory / "server.log", parcel) as server,
+        DemoServer("server", "mcp_server", directory / "server.log", parcel) as server,
         Standalone(manifests, directory / "standalone.log", upstream=model.url) as standalone,
-        Scene(standalone, Telling(lambda line: None)) as scene,
+        StandaloneClient(standalone, Checks(lambda line: None)) as client,
     ):
-        scene.write("orders.yaml", orders(server.url), lambda: "connector_orders" in scene.catalog())
+        client.write("orders.yaml", orders(server.url), lambda: "connector_orders" in client.catalog())
         yield standalone
 
 
@@ -151,9 +151,9 @@ def test_calls_that_did_not_happen_as_told_are_failures(tmp_path: Path, rounds: 
     with (
         ModelServer({"demo-model": rounds}) as model,
         calling(tmp_path, model, told) as standalone,
-        pytest.raises(Failed, match=f"step 1: {message}"),
+        pytest.raises(StepFailed, match=f"step 1: {message}"),
     ):
-        Calling(Telling(lambda line: None), f"{standalone.url}/v1", "P-1").tell()
+        ClientSteps(Checks(lambda line: None), f"{standalone.url}/v1", "P-1").run()
 
 
 def test_a_gateway_that_dies_in_the_middle_of_the_stream_is_a_failure(tmp_path: Path) -> None:
@@ -166,6 +166,6 @@ def test_a_gateway_that_dies_in_the_middle_of_the_stream_is_a_failure(tmp_path: 
     with (
         ModelServer({"demo-model": [CALL, Round(text="It is P-1.")]}) as model,
         calling(tmp_path, model, "P-1") as standalone,
-        pytest.raises(Failed, match="step 2: the OpenAI client"),
+        pytest.raises(StepFailed, match="step 2: the OpenAI client"),
     ):
-        Calling(Telling(kill_at_the_first_word), f"{standalone.url}/v1", "P-1").tell()
+        ClientSteps(Checks(kill_at_the_first_word), f"{standalone.url}/v1", "P-1").run()

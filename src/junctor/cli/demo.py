@@ -1,4 +1,4 @@
-"""`junctor demo`: the whole story in one command, on this computer, checked step by step."""
+"""`junctor demo`: every feature in one command on this computer, checked step by step."""
 
 import importlib.util
 import shutil
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from junctor.demo.calling import new_parcel
-from junctor.demo.processes import Bundled, Process, Standalone, alone
-from junctor.demo.scene import Scene
-from junctor.demo.story import FAREWELL, Story
-from junctor.demo.telling import Failed, Telling
+from junctor.demo.checks import Checks, StepFailed
+from junctor.demo.client_steps import new_parcel
+from junctor.demo.processes import DemoProcess, DemoServer, Standalone, isolate
+from junctor.demo.standalone_client import StandaloneClient
+from junctor.demo.steps import FAREWELL, DemoSteps
 
 EXAMPLE = """
 \b
@@ -36,10 +36,10 @@ def demo(keep: bool) -> None:
     if importlib.util.find_spec("openai") is None:
         install = f"{sys.executable} -m pip install 'junctor[demo]'"
         raise click.ClickException(f"the demo calls a connector with the OpenAI client, which is not installed: {install}, or make demo")
-    alone()
+    isolate()
     directory = Path(tempfile.mkdtemp(prefix="junctor-demo-"))
     try:
-        _tell(directory)
+        _run(directory)
     finally:
         if keep:
             click.echo(f"The manifests are in {directory / 'connectors'}")
@@ -48,13 +48,13 @@ def demo(keep: bool) -> None:
     click.echo(FAREWELL)
 
 
-def _tell(directory: Path) -> None:
+def _run(directory: Path) -> None:
     manifests = directory / "connectors"
     manifests.mkdir()
     parcel = new_parcel()
-    model = Bundled("the scripted model", "model", directory / "model.log")
-    server = Bundled("the MCP server", "server", directory / "server.log", parcel)
-    processes: list[Process] = [model, server]
+    model = DemoServer("the scripted model", "model_server", directory / "model.log")
+    server = DemoServer("the MCP server", "mcp_server", directory / "server.log", parcel)
+    processes: list[DemoProcess] = [model, server]
     try:
         with ExitStack() as stack:
             stack.enter_context(model)
@@ -62,10 +62,10 @@ def _tell(directory: Path) -> None:
             standalone = Standalone(manifests, directory / "standalone.log", upstream=model.url)
             processes.append(standalone)
             stack.enter_context(standalone)
-            telling = Telling(click.echo)
-            scene = stack.enter_context(Scene(standalone, telling))
-            Story(scene, telling, server=server.url, parcel=parcel).tell()
-    except Failed as failure:
+            checks = Checks(click.echo)
+            client = stack.enter_context(StandaloneClient(standalone, checks))
+            DemoSteps(client, checks, server=server.url, parcel=parcel).run()
+    except StepFailed as failure:
         raise click.ClickException("\n".join([f"the demo failed: {failure}", *(process.tail() for process in processes)])) from failure
     except (OSError, subprocess.SubprocessError) as error:
         raise click.ClickException(f"the demo could not run: {error}") from error

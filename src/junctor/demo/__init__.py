@@ -1,1 +1,1 @@
-"""What `junctor demo` runs and tells: the story, a small MCP server, a scripted model, and code of an application."""
+"""What `junctor demo` runs: its steps, a small MCP server, a scripted model server, and an application that uses the OpenAI client."""

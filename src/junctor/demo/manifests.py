@@ -48,5 +48,5 @@ spec:
 
 
 def orders(url: str) -> str:
-    """The connector of the demo's own MCP server. url: without the path."""
+    """Return the manifest of the connector for the demo's own MCP server. url: without the path."""
     return _ORDERS.replace("URL", url)

@@ -1,4 +1,4 @@
-"""The processes of the demo: a standalone, and servers that come with Junctor. Their output goes to files."""
+"""The processes of the demo: a standalone, and the servers of `junctor.demo`. Their output goes to files."""
 
 import json
 import os
@@ -12,32 +12,35 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
 
-from junctor.demo.telling import DEADLINE, Failed
+from junctor.demo.checks import DEADLINE, StepFailed
 
 _START_DEADLINE: Final = 30.0
-_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def alone() -> None:
-    """Call it first: Ctrl-C, SIGTERM and a closed terminal then end the processes of all contexts; no proxy stands before this computer."""
-    for number in _ENDING:
+def isolate() -> None:
+    """Prepare this process for a demo: signals end its child processes too, and no proxy is used.
+
+    Ctrl-C, SIGTERM and a closed terminal then leave every context, which ends the child processes.
+    """
+    for number in _END_SIGNALS:
         signal.signal(number, _end)
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    for other in _ENDING:  # what follows is short, and must not be cut off
+    for other in _END_SIGNALS:  # the clean-up is short and must not be interrupted
         signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
-class Process:
-    """A module of ours as a process, while the context lasts. log: where its output goes."""
+class DemoProcess:
+    """A Python module that runs as a process while the context lasts. log: the file for its output."""
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
         self.log = log
-        #: The exit code, when it has ended by itself.
+        #: The exit code of a process that ended by itself.
         self.ended: int | None = None
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,25 +71,25 @@ class Process:
         return None if self._process is None else self._process.poll()
 
     def kill(self) -> None:
-        """SIGKILL, and wait. Nothing happens when it has ended."""
+        """Send SIGKILL and wait. Does nothing when the process has ended."""
         self.ended = self.returncode
         if self._process is not None and self.ended is None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> tuple[int, float]:
-        """Stop it with SIGTERM; gives its exit code and how many seconds it took."""
+        """Send SIGTERM and wait. Returns the exit code and the seconds that it took. Raises StepFailed after the deadline."""
         if self._process is None:
-            raise Failed(f"{self.name} was never started")
+            raise StepFailed(f"{self.name} was never started")
         begun = time.monotonic()
         self._process.terminate()
         try:
             return self._process.wait(DEADLINE), time.monotonic() - begun
         except subprocess.TimeoutExpired as error:
-            raise Failed(f"{self.name} did not stop within {DEADLINE:.0f} s of SIGTERM") from error
+            raise StepFailed(f"{self.name} did not stop within {DEADLINE:.0f} s of SIGTERM") from error
 
     def tail(self) -> str:
-        """The last lines of its output, under a heading that says whether it ran to the end."""
+        """Return the last lines of its output, under a heading that says whether it ended by itself."""
         try:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         except OSError as error:
@@ -95,8 +98,8 @@ class Process:
         return "\n".join([f"What {self.name} said last{ended}:", *(f"  {line}" for line in lines or ["(nothing)"])])
 
 
-class Bundled(Process):
-    """A server of `junctor.demo` on a free port of the loopback. It can be asked at once: requests wait until it runs.
+class DemoServer(DemoProcess):
+    """A server module of `junctor.demo` on a free loopback port. Requests may be sent at once: they wait until it runs.
 
     url: without a path.
     """
@@ -115,8 +118,8 @@ class Bundled(Process):
         return self
 
 
-class Standalone(Process):
-    """A `junctor standalone` on a directory, on free ports. url, management: of its two ports. upstream: the model server's URL."""
+class Standalone(DemoProcess):
+    """A `junctor standalone` on a directory of manifests and free ports. url, management: the URLs of its two ports."""
 
     def __init__(self, manifests: Path, log: Path, *, upstream: str | None = None) -> None:
         command = ["junctor.cli.main", "standalone", "--manifests", str(manifests), "--log-format", "json"]
@@ -143,6 +146,6 @@ class Standalone(Process):
                     self.url, self.management = addresses["url"], addresses["managementUrl"]
                     return
             if self.returncode is not None:
-                raise Failed(f"{self.name} ended with exit code {self.returncode} instead of starting")
+                raise StepFailed(f"{self.name} ended with exit code {self.returncode} instead of starting")
             time.sleep(0.02)
-        raise Failed(f"{self.name} did not listen within {_START_DEADLINE:.0f} s")
+        raise StepFailed(f"{self.name} did not listen within {_START_DEADLINE:.0f} s")

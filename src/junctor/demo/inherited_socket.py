@@ -1,4 +1,4 @@
-"""Runs the demo's servers on a socket that is handed to them."""
+"""Runs an ASGI app on a listening socket that the parent process passed on."""
 
 import socket
 

@@ -1,7 +1,7 @@
-"""The model server of the demo, which is a script and no model: `python -m junctor.demo.model DESCRIPTOR`.
+"""The model server of the demo, a script instead of a model: `python -m junctor.demo.model_server DESCRIPTOR`.
 
-POST /v1/chat/completions, streaming or not, as vLLM has it. The script: call the first tool with the number in the question; then say
-what the tool said. A stream takes its time, as a model's does, so that one sees it come; Junctor always asks for one.
+It serves POST /v1/chat/completions like vLLM, streaming or not. The script calls the first tool with the number in the question, then
+repeats the tool's result. A stream pauses between words, as a model's does, so that it can be watched; Junctor always asks for a stream.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from junctor.demo.serving import serve
+from junctor.demo.inherited_socket import serve
 
 _HEAD: Final = {"id": "chatcmpl-demo", "created": 1_750_000_000}
-#: Between two words of a stream.
+#: Pause between two words of a stream.
 _PAUSE_SECONDS: Final = 0.005
 _USAGE: Final = {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20}
 
@@ -40,7 +40,7 @@ async def _complete(request: Request) -> Response:
 
 
 def reply(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The assistant's message in answer to a chat completions request."""
+    """Return the assistant's message that answers a chat completions request."""
     *_, last = body["messages"]
     if last["role"] == "tool":
         return _text(f"The order system says: {last['content']}")
@@ -58,7 +58,7 @@ def _text(text: str) -> dict[str, Any]:
 
 
 async def _stream(body: Mapping[str, Any], message: Mapping[str, Any], reason: str) -> AsyncIterator[str]:
-    """Server-sent events: text comes word by word, a call at once."""
+    """Yield server-sent events: text word by word, a tool call in one piece."""
     for delta in _deltas(message):
         await asyncio.sleep(_PAUSE_SECONDS)
         yield _event(body, [{"index": 0, "delta": delta, "finish_reason": None}])

@@ -1,14 +1,14 @@
-"""The MCP server of the demo, on the MCP SDK: `python -m junctor.demo.server DESCRIPTOR PARCEL`, with MCP at /mcp."""
+"""The MCP server of the demo, on the MCP SDK: `python -m junctor.demo.mcp_server DESCRIPTOR PARCEL`, with MCP at /mcp."""
 
 import sys
 
 from mcp.server.mcpserver import MCPServer
 
-from junctor.demo.serving import serve
+from junctor.demo.inherited_socket import serve
 
 
 def orders_server(parcel: str) -> MCPServer:
-    """A server with one tool, order_status. parcel: the number that it tells, which nobody else knows."""
+    """Return a server with one tool, order_status. parcel: the number in its answer, which nothing else knows."""
     server = MCPServer("orders", log_level="WARNING")
 
     @server.tool()

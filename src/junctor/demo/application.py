@@ -1,6 +1,6 @@
-"""The application of the demo: code that works as it stands wherever `openai` is installed. The demo shows it, and runs it.
+"""The application of the demo: code that works unchanged wherever `openai` is installed. The demo prints it and runs it.
 
-The imports are in the functions so that each is complete when it is shown, and because `openai` is an optional extra.
+The imports are inside the functions so that each is complete when it is printed, and because `openai` is an optional extra.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def ask(base_url: str) -> "Response":
-    """Ask, and wait for the whole response."""
+    """Ask a question and wait for the whole response."""
     from openai import OpenAI
 
     client = OpenAI(base_url=base_url, api_key="none")
@@ -20,7 +20,7 @@ def ask(base_url: str) -> "Response":
 
 
 def ask_streaming(base_url: str) -> "Iterator[ResponseStreamEvent]":
-    """Ask, and give the events of the response as they come."""
+    """Ask a question and yield the events of the response as they arrive."""
     from openai import OpenAI
 
     client = OpenAI(base_url=base_url, api_key="none")
