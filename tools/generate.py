@@ -121,7 +121,7 @@ def reference_page(crd: Mapping[str, Any]) -> str:
         f"`{crd['spec']['names']['shortNames'][0]}`, or the category `{names.CATEGORY}`. "
         f"Field selectors: {selectors}.",
         "",
-        "No field has a default that the API server writes: what an absent field means stands in its description.",
+        "The API server writes no defaults: the description of each field says what it means if the field is absent.",
     ]
     for path, node in _objects("", schema):
         if path:

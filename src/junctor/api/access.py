@@ -6,23 +6,23 @@ from pydantic import Field
 
 from junctor.api.base import ApiModel, Rule
 
-#: How Kubernetes itself calls a service account among its users.
+#: Kubernetes gives every service account a user name that begins with this.
 _SERVICE_ACCOUNT_USER = "system:serviceaccount:"
 
 
 class Subject(ApiModel):
-    """A caller, or a group of callers, as the gateway's --callers knows them."""
+    """A caller or a group of callers, as the gateway's --callers authenticates them."""
 
     kind: Annotated[
         Literal["User", "Group", "ServiceAccount"],
         Field(
-            description="User: one caller by its name, such as that of an API key. Group: every caller of the group. ServiceAccount: a "
-            "service account of the cluster; only Kubernetes tokens name one."
+            description="User: one caller by name, such as the name of an API key. Group: every caller in the group. ServiceAccount: a "
+            "service account of the cluster; only callers with a Kubernetes token are one."
         ),
     ]
-    name: Annotated[str, Field(min_length=1, max_length=256, description="Name of the user, group or service account, case included.")]
+    name: Annotated[str, Field(min_length=1, max_length=256, description="Name of the user, group or service account; case-sensitive.")]
     namespace: Annotated[
-        str | None, Field(min_length=1, max_length=63, description="Namespace of the service account; not for other kinds.")
+        str | None, Field(min_length=1, max_length=63, description="Namespace of the service account. Only for kind ServiceAccount.")
     ] = None
 
     rules: ClassVar = (
@@ -40,7 +40,7 @@ class Subject(ApiModel):
         ),
         Rule(
             cel=f"self.kind != 'User' || !self.name.startsWith('{_SERVICE_ACCOUNT_USER}')",
-            message="a service account is no User here; write kind: ServiceAccount with its namespace and name",
+            message="a service account is not a User; use kind: ServiceAccount with its namespace and name",
             field="name",
             check=lambda self: self.kind != "User" or not self.name.startswith(_SERVICE_ACCOUNT_USER),
         ),
@@ -48,15 +48,15 @@ class Subject(ApiModel):
 
 
 class Access(ApiModel):
-    """Who may use the connector; for all others it does not exist."""
+    """Who may use the connector. For everybody else it does not exist."""
 
     subjects: Annotated[
         tuple[Subject, ...] | None,
         Field(
             max_length=64,
-            description="The callers that may use it: whoever is one of them, or in one of the groups. Absent or empty: every caller that "
-            "the gateway lets in.",
-            # Atomic: who may use a connector is one decision. Server-side apply knows no sets of objects.
+            description="The users, groups and service accounts that may use the connector. Absent or empty: every caller that the gateway "
+            "authenticates.",
+            # Atomic: who may use a connector is one decision, and server-side apply has no sets of objects.
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
         ),
     ] = None
@@ -64,7 +64,7 @@ class Access(ApiModel):
     rules: ClassVar = (
         Rule(
             cel="!has(self.subjects) || self.subjects.all(a, self.subjects.exists_one(b, a == b))",
-            message="a subject stands twice; remove one of them",
+            message="duplicate subject; remove one",
             field="subjects",
             check=lambda self: len({(s.kind, s.namespace, s.name) for s in self.subjects or ()}) == len(self.subjects or ()),
         ),

@@ -1,4 +1,4 @@
-"""The base of all resource models: Kubernetes spelling, rules that exist once for CEL and Python, unknown fields kept apart."""
+"""The base of all resource models: Kubernetes spelling, rules written once for CEL and Python, unknown fields kept."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,32 +9,32 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 
-def _no_text(value: Any) -> Any:
+def _reject_text(value: Any) -> Any:
     if isinstance(value, str | bool):
         raise PydanticCustomError("int_type", "must be a whole number")
     return value
 
 
 def without_duplicates(items: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse an item that stands twice, as the API server does for lists of type `set`."""
+    """Refuse duplicate items, as the API server does for lists of type `set`."""
     for index, item in enumerate(items):
         if item in items[:index]:
             raise PydanticCustomError("duplicate", "is a duplicate; remove it", {"index": index})
     return items
 
 
-#: Beside `int`, numbers as the API server takes them: "5" and true are none, 5.0 is one.
-WHOLE = BeforeValidator(_no_text)
-#: Booleans as the API server takes them: "yes" and 1 are none.
+#: Added to `int`, accepts the numbers that the API server accepts: 5.0, but neither "5" nor true.
+WHOLE = BeforeValidator(_reject_text)
+#: A boolean as the API server accepts it: neither "yes" nor 1.
 Flag = Annotated[bool, Field(strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One validation rule of an object, for the API server as CEL and for offline use as Python.
+    """One validation rule of an object: in CEL for the API server and in Python for offline use.
 
-    cel: expression over `self`, true when the object is good. message: says what to do. field: the property to blame, when one is.
-    check: the same rule in Python; None where only the API server can judge (rules that compare with `oldSelf`).
+    cel: expression over `self`, true when the object is valid. message: says what to do. field: the property that is at fault, if it is
+    a single one. check: the same rule in Python; None if only the API server can check it (rules that compare with `oldSelf`).
     """
 
     cel: str
@@ -49,7 +49,7 @@ def cel_string(text: str) -> str:
 
 
 class ApiModel(BaseModel):
-    """A part of a resource. Unknown fields are kept (`unknown_fields`), so that the reader decides what they mean."""
+    """A part of a resource. Unknown fields are kept (`unknown_fields`), so that the caller decides what they mean."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
 
@@ -64,27 +64,29 @@ class ApiModel(BaseModel):
         return self
 
     def unknown_fields(self, path: str = "") -> Iterator[str]:
-        """Paths of the fields that this version does not know, such as `auth.mtls`, depth first."""
+        """Yield the paths of the fields that this version does not know, such as `auth.mtls`, depth first."""
         for name in self.model_extra or ():
             yield f"{path}{name}"
+        for place, part in self._parts():
+            yield from part.unknown_fields(f"{path}{place}.")
+
+    def _parts(self) -> Iterator[tuple[str, "ApiModel"]]:
+        """Yield the models directly below this one, each with its field, such as `headers[0]`."""
         for name, info in type(self).model_fields.items():
-            alias = info.alias or name
-            value = getattr(self, name)
+            alias, value = info.alias or name, getattr(self, name)
             if isinstance(value, ApiModel):
-                yield from value.unknown_fields(f"{path}{alias}.")
+                yield alias, value
             elif isinstance(value, tuple | list):
-                for index, item in enumerate(value):
-                    if isinstance(item, ApiModel):
-                        yield from item.unknown_fields(f"{path}{alias}[{index}].")
+                yield from ((f"{alias}[{index}]", item) for index, item in enumerate(value) if isinstance(item, ApiModel))
 
     def to_json(self) -> dict[str, Any]:
-        """The object as JSON, in Kubernetes spelling, without what was not set."""
+        """The object as JSON in Kubernetes spelling, without fields that were not set."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of an object: where (names and list indexes from its root) and what to do. Never holds a value: it may be a secret."""
+    """One fault of an object. path: names and list indexes from its root. message: what to do; never a value, which may be a secret."""
 
     path: tuple[str | int, ...]
     message: str
@@ -94,7 +96,7 @@ class Fault:
 
 
 def faults_of(error: ValidationError, root: str) -> list[Fault]:
-    """Every fault of the object that stands at `root`; all broken rules of one object, not just the first."""
+    """Every fault of the object at path `root`, with all broken rules of each object instead of only the first."""
     faults = []
     for item in error.errors(include_url=False, include_input=False):
         path: tuple[str | int, ...] = (root, *item["loc"])
@@ -108,12 +110,12 @@ def faults_of(error: ValidationError, root: str) -> list[Fault]:
 
 
 def problems_of(error: ValidationError, root: str) -> list[str]:
-    """One line for each fault, `spec.headers[0].name: what to do`. Values are never repeated: they may be secrets."""
+    """One line per fault, `spec.headers[0].name: what to do`. Values are never quoted, because they may be secrets."""
     return [str(fault) for fault in faults_of(error, root)]
 
 
 def path_text(path: tuple[str | int, ...]) -> str:
-    """A path as people write it: `spec.headers[0].name`."""
+    """A path in its usual notation: `spec.headers[0].name`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 

@@ -1,4 +1,4 @@
-"""OperatorConfiguration: the gateways that an operator serves, read from the file of `junctor operator --config`."""
+"""OperatorConfiguration: the gateways of one operator, as the file of `junctor operator --config` lists them."""
 
 import fnmatch
 import re
@@ -17,7 +17,7 @@ _DNS_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 
 class ConfigurationError(Exception):
-    """The configuration file cannot be used; the message names the field and what to do."""
+    """The configuration file is invalid; the message names the field and says what to do."""
 
 
 class _Model(BaseModel):
@@ -34,7 +34,7 @@ class LabelRequirement(_Model):
     @model_validator(mode="after")
     def _has_values(self) -> Self:
         if (self.operator in ("In", "NotIn")) != bool(self.values):
-            raise ValueError("values belong to the operators In and NotIn, and only to them")
+            raise ValueError("the operators In and NotIn need values, and the others must have none")
         return self
 
     def matches(self, labels: Mapping[str, str]) -> bool:
@@ -75,14 +75,14 @@ class IDPolicy(_Model):
     namespaces: tuple[str, ...]
 
     def reserves(self, connector_id: str) -> bool:
-        """Whether the policy speaks about this id."""
+        """Whether the policy applies to this id."""
         return fnmatch.fnmatchcase(connector_id, self.pattern)
 
 
 class GatewaySpec(_Model):
-    """One gateway: pods that serve one map.
+    """One gateway as the operator sees it: pods that serve one map.
 
-    name: value of the label junctor.dev/gateway on its pods. map: name of the head ConfigMap in `namespace`, and a label's value on
+    name: value of the label junctor.dev/gateway on its pods. map: name of the head ConfigMap in `namespace`, and the value of a label on
     every object of the map.
     """
 
@@ -100,7 +100,7 @@ class GatewaySpec(_Model):
     def _is_template(cls, value: str) -> str:
         rest = value.replace("{name}", "").replace("{namespace}", "")
         if "{name}" not in value or not re.fullmatch(r"[A-Za-z0-9._-]*", rest):
-            raise ValueError('must contain {name}, and beside it only {namespace}, letters, digits, ".", "_" and "-"')
+            raise ValueError('must contain {name}, and otherwise only {namespace}, letters, digits, ".", "_" and "-"')
         return value
 
 
@@ -116,19 +116,19 @@ class OperatorConfiguration(_Model):
         names = [gateway.name for gateway in self.gateways]
         maps = [(gateway.namespace, gateway.map) for gateway in self.gateways]
         if len(set(names)) < len(names):
-            raise ValueError("two gateways have one name; give each its own")
+            raise ValueError("two gateways have the same name; give each its own")
         if len(set(maps)) < len(maps):
-            raise ValueError("two gateways share one namespace and map; give each its own map")
+            raise ValueError("two gateways have the same namespace and map; give each its own map")
         return self
 
     @property
     def needs_namespaces(self) -> bool:
-        """Whether a gateway looks at the labels of namespaces."""
+        """Whether some gateway selects by labels of namespaces."""
         return any(not gateway.namespace_selector.everything for gateway in self.gateways)
 
 
 def parse_configuration(text: str, source: str) -> OperatorConfiguration:
-    """Read a configuration file's text. Raises ConfigurationError with one line for each fault."""
+    """Parse the text of a configuration file. Raises ConfigurationError with one line per fault."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:

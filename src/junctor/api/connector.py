@@ -1,8 +1,8 @@
 """MCPConnector: one MCP server that applications may use by id.
 
 The models are the source of the CRD (`make crds`): a field's description is what `kubectl explain` prints, a `Rule` is what
-`kubectl apply` refuses. Fields have no schema defaults, so that GitOps tools see no drift; what an absent field means stands in its
-description and is applied in `planning.entries`.
+`kubectl apply` rejects. Fields have no schema defaults, so that GitOps tools see no drift: each description says what an absent field
+means, and `planning.entries` applies it.
 """
 
 import re
@@ -25,28 +25,28 @@ def is_connector_id(value: str) -> bool:
 
 
 class MCPConnectorSpec(ApiModel):
-    """What is wanted: one MCP server, under which id, with which credentials and policy."""
+    """The desired state: one MCP server, its id, credentials and policy."""
 
     connector_id: Annotated[
         str | None,
         Field(
             alias="connectorID",
             max_length=128,
-            description="The id by which applications name this server. Absent: the gateway's template, normally metadata.name. "
+            description="The id by which applications refer to this server. Absent: the gateway's template, normally metadata.name. "
             "It cannot be changed later; create a second resource instead.",
         ),
     ] = None
     url: Annotated[
         str | None,
-        Field(max_length=2048, description="Address of the MCP server, http or https, without user name and password."),
+        Field(max_length=2048, description="Address of the MCP server, http or https. Must not contain a user name or password."),
     ] = None
     transport: Annotated[
         Literal["Auto", "StreamableHTTP", "SSE"] | None,
         Field(description="MCP transport of the server. Auto tries StreamableHTTP, then SSE. Absent: Auto."),
     ] = None
-    title: Annotated[str | None, Field(max_length=256, description="A name for people, shown in the catalog.")] = None
+    title: Annotated[str | None, Field(max_length=256, description="Human-readable name, shown in the catalog.")] = None
     description: Annotated[
-        str | None, Field(max_length=4096, description="What the server is for. Shown in the catalog, and it reaches the model.")
+        str | None, Field(max_length=4096, description="What the server is for. Shown in the catalog and passed to the model.")
     ] = None
     headers: Annotated[Headers | None, Field(description="HTTP headers sent with every request to the server.")] = None
     auth: Annotated[Auth | None, Field(description=Auth.__doc__)] = None
@@ -58,7 +58,7 @@ class MCPConnectorSpec(ApiModel):
     access: Annotated[Access | None, Field(description=Access.__doc__)] = None
     state: Annotated[
         Literal["Enabled", "Disabled"] | None,
-        Field(description="Disabled takes the connector off the gateways and keeps the resource. Absent: Enabled."),
+        Field(description="Disabled removes the connector from the gateways and keeps the resource. Absent: Enabled."),
     ] = None
 
     rules: ClassVar = (
@@ -77,7 +77,7 @@ class MCPConnectorSpec(ApiModel):
         ),
         Rule(
             cel=f"!has(self.connectorID) || self.connectorID.startsWith('mcp::') || self.connectorID.matches({cel_string(_ID_PATTERN)})",
-            message="connectorID may hold letters, digits, '.', '_' and '-' only, 1 to 128 of them; for example connector_github",
+            message="connectorID must be 1 to 128 letters, digits, '.', '_' or '-'; for example connector_github",
             field="connectorID",
             check=lambda self: self.connector_id is None or self.connector_id.startswith("mcp::") or is_connector_id(self.connector_id),
         ),
@@ -91,11 +91,11 @@ class MCPConnectorSpec(ApiModel):
     )
 
     def secret_refs(self) -> tuple[SecretKeyRef, ...]:
-        """Every Secret key that this connector names, headers first."""
+        """Every Secret key that this connector references, headers first."""
         return tuple(ref for _, ref in secret_refs(self.headers, self.auth))
 
 
-#: The effective id with the default template. The metadata of an object is all that CEL at the root of a schema may read beside the spec.
+#: The effective id with the default template. At the root of a schema, CEL can read only the spec and the metadata of an object.
 _EFFECTIVE_ID = "(has({0}.spec.connectorID) ? {0}.spec.connectorID : {0}.metadata.name)"
 
 ID_IMMUTABLE_MESSAGE = (
@@ -112,7 +112,7 @@ RESOURCE_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         cel="has(self.spec.connectorID) || self.metadata.name.size() <= 128",
-        message="metadata.name is longer than an id may be (128 characters); set spec.connectorID or shorten the name",
+        message="metadata.name is too long for an id (at most 128 characters); set spec.connectorID or shorten the name",
         field="spec.connectorID",
         check=lambda body: (body.get("spec") or {}).get("connectorID") is not None or len(body["metadata"]["name"]) <= 128,
     ),

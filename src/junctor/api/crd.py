@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions, made from the models: one source for `kubectl explain`, the API server and Python."""
+"""Generates the CustomResourceDefinitions from the models: one source for `kubectl explain`, the API server and Python."""
 
 from collections.abc import Iterable, Mapping
 from inspect import cleandoc
@@ -12,13 +12,13 @@ from junctor.api.base import ApiModel, Rule
 from junctor.api.conditions import ConditionType, pending_conditions
 from junctor.api.kinds import ResourceKind
 
-#: The order of keywords in the generated schema, so that a reader finds them where expected and the files never change by accident.
+#: The order of keywords in the generated schema: stable, so that the files change only when a model does.
 _KEYWORDS: Final = (
     "description", "type", "format", "enum", "minLength", "maxLength", "pattern", "minimum", "maximum", "minItems", "maxItems",
     "items", "properties", "required", "default", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-validations",
 )  # fmt: skip
 
-#: metav1.Condition with its bounds. The model of a condition is lenient, because it also reads what older operators wrote.
+#: metav1.Condition with its bounds, which the model of a condition does not have.
 _CONDITION: Final[dict[str, Any]] = {
     "type": "object",
     "description": "One observation about the resource.",
@@ -26,27 +26,27 @@ _CONDITION: Final[dict[str, Any]] = {
     "properties": {
         "type": {
             "type": "string",
-            "description": f"What the condition speaks about: {', '.join(ConditionType)}.",
+            "description": f"Type of the condition: {', '.join(ConditionType)}.",
             "maxLength": 316,
             "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
         },
         "status": {"type": "string", "description": "True, False or Unknown.", "enum": ["True", "False", "Unknown"]},
         "reason": {
             "type": "string",
-            "description": "Why the status is what it is, for machines; docs/conditions.md lists every reason and what to do.",
+            "description": "Machine-readable reason for the status; docs/conditions.md lists every reason and its remedy.",
             "minLength": 1,
             "maxLength": 1024,
             "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
         },
-        "message": {"type": "string", "description": "Why the status is what it is, for people.", "maxLength": 32768},
+        "message": {"type": "string", "description": "Human-readable explanation of the status.", "maxLength": 32768},
         "lastTransitionTime": {"type": "string", "description": "When the status last changed.", "format": "date-time"},
-        "observedGeneration": {"type": "integer", "description": "The metadata.generation that the condition speaks about.", "minimum": 0},
+        "observedGeneration": {"type": "integer", "description": "The metadata.generation that the condition describes.", "minimum": 0},
     },
 }
 
 
 def crd_of(kind: ResourceKind) -> dict[str, Any]:
-    """The CRD as the API server takes it, with a stable order of keys."""
+    """The CRD as the API server accepts it, with a stable order of keys."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -81,7 +81,7 @@ def schema_of(kind: ResourceKind) -> dict[str, Any]:
     """The structural schema of a whole object."""
     status = _model_schema(kind.status)
     status["properties"]["conditions"]["items"] = _ordered(_CONDITION)
-    # On the object itself and not on `conditions`: only so it shows from the first moment, before anything writes the status.
+    # On the status itself and not on `conditions`: otherwise it would not show before something writes the status.
     status["default"] = {"conditions": pending_conditions(kind.conditions)}
     return _ordered(
         {
@@ -102,12 +102,12 @@ def schema_of(kind: ResourceKind) -> dict[str, Any]:
 
 def _columns(kind: ResourceKind) -> list[dict[str, Any]]:
     age = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
-    # As kubectl itself does: what only -o wide shows comes last.
+    # Like the built-in kinds: columns that only -o wide shows come last.
     return sorted([*kind.columns, age], key=lambda column: column.get("priority", 0))
 
 
 class _StructuralSchema(GenerateJsonSchema):
-    """JSON schema as Kubernetes wants it: no null, no defaults, no titles, rules attached to the object they belong to."""
+    """JSON schema as Kubernetes requires it: no null, no defaults, no titles, rules attached to the object they belong to."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -131,7 +131,7 @@ def _model_schema(model: type[ApiModel]) -> dict[str, Any]:
 
 
 def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
-    """`node` with every $ref replaced by what it names; keywords beside a $ref win."""
+    """Replace every $ref in `node` by its definition; keywords beside a $ref win."""
     if isinstance(node, list):
         return [_inlined(item, definitions) for item in node]
     if not isinstance(node, dict):

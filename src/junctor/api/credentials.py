@@ -1,4 +1,4 @@
-"""What is sent to the servers of a registry, and to which hosts: `credentials` of an MCPRegistry."""
+"""Credentials for the servers of a registry and the hosts that may receive them: `credentials` of an MCPRegistry."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from junctor.api.endpoint import HEADER_RULES, PRINTABLE_PATTERN, Auth, Headers,
 
 _VARIABLE_NAME_PATTERN = r"^[^{}\x00-\x1f\x7f]+$"
 _HOST_PATTERN = r"^[A-Za-z0-9._:*?-]+$"
-#: No wildcard at all, or wildcards before two whole names. The last one is no number: "*.0.1" would be a glob of addresses.
+#: Either no wildcard, or wildcards followed by two plain names. The last name is not a number: "*.0.1" would match IP addresses.
 _NARROW_HOST_PATTERN = r"^([^*?]*|.*\.[^*?.]+\.[^*?.]*[A-Za-z][^*?.]*)$"
 
 _NameGlob = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -24,11 +24,11 @@ _HostGlob = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
 
 class Variable(ApiModel):
-    """The value of a variable that a server's registry entry asks for, in its URL or headers, such as `{tenant}`."""
+    """The value of a variable, such as `{tenant}`, that the registry entry of a server has in its URL or headers."""
 
     name: Annotated[str, Field(min_length=1, max_length=128, description="Name of the variable, without braces.")]
-    value: Annotated[str | None, Field(max_length=4096, description="The value itself. For secrets use valueFrom.")] = None
-    value_from: Annotated[HeaderSource | None, Field(description="Takes the value from a Secret.")] = None
+    value: Annotated[str | None, Field(max_length=4096, description="The value. For secrets use valueFrom.")] = None
+    value_from: Annotated[HeaderSource | None, Field(description="Where to take the value from, instead of value.")] = None
 
     rules: ClassVar = (
         Rule(
@@ -38,13 +38,13 @@ class Variable(ApiModel):
         ),
         Rule(
             cel=f"self.name.matches({cel_string(_VARIABLE_NAME_PATTERN)})",
-            message="write the name of a variable without braces and control characters; for example tenant",
+            message="a variable name must not contain braces or control characters; for example tenant",
             field="name",
             check=lambda self: re.fullmatch(_VARIABLE_NAME_PATTERN, self.name) is not None,
         ),
         Rule(
             cel=f"!has(self.value) || self.value.matches({cel_string(PRINTABLE_PATTERN)})",
-            message="the value of a variable may hold printable ASCII characters only; remove line breaks and other characters",
+            message="a variable value may contain only printable ASCII characters; remove line breaks and other characters",
             field="value",
             check=lambda self: self.value is None or re.fullmatch(PRINTABLE_PATTERN[1:-1], self.value) is not None,
         ),
@@ -52,20 +52,21 @@ class Variable(ApiModel):
 
 
 class Credentials(ApiModel):
-    """What is sent to some of the discovered servers, and the hosts that may ever see it.
+    """What the gateway sends to some of the discovered servers, and the hosts that may receive it.
 
-    The first entry whose servers and hosts both match is used for a server. One that matches by name but by none of the hosts is
-    left out (HostNotAllowed): who publishes a server chooses its host.
+    For each server the first entry whose servers and hosts both match is used. A server whose name matches but whose host does not is
+    not published (HostNotAllowed), because whoever publishes a server chooses its host.
     """
 
-    servers: Annotated[NameGlobs, Field(min_length=1, description="Names of servers, as globs like those of filter.include.")]
+    servers: Annotated[NameGlobs, Field(min_length=1, description="Server names as globs, with the syntax of filter.include.")]
     hosts: Annotated[
         tuple[_HostGlob, ...],
         Field(
             min_length=1,
             max_length=64,
             json_schema_extra={"x-kubernetes-list-type": "set"},
-            description="The hosts that may see it, without port, as globs: `mcp.example.com`, or `*.example.com` for all below it.",
+            description="The hosts that may receive the credentials, as globs without port: `mcp.example.com`, or `*.example.com` for "
+            "every host below it.",
         ),
         AfterValidator(without_duplicates),
     ]
@@ -75,7 +76,7 @@ class Credentials(ApiModel):
         tuple[Variable, ...] | None,
         Field(
             max_length=16,
-            description="Values of the variables that the servers' registry entries ask for.",
+            description="Values of the variables in the registry entries of these servers.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = None
@@ -88,13 +89,14 @@ class Credentials(ApiModel):
         ),
         Rule(
             cel=f"self.hosts.all(host, host.matches({cel_string(_HOST_PATTERN)}))",
-            message="a host is a name or an address without scheme, port, path and brackets; for example mcp.example.com",
+            message="a host must be a name or an address without scheme, port, path or brackets; for example mcp.example.com",
             field="hosts",
             check=lambda self: all(re.fullmatch(_HOST_PATTERN, host) for host in self.hosts),
         ),
         Rule(
             cel=f"self.hosts.all(host, host.matches({cel_string(_NARROW_HOST_PATTERN)}))",
-            message="a host with wildcards must end in two names without, such as *.example.com; others match hosts that anybody may own",
+            message="a host with wildcards must end in two plain names, such as *.example.com; "
+            "broader patterns match hosts that anybody can register",
             field="hosts",
             check=lambda self: all(re.fullmatch(_NARROW_HOST_PATTERN, host) for host in self.hosts),
         ),
@@ -102,7 +104,7 @@ class Credentials(ApiModel):
     )
 
     def secret_refs(self) -> Iterator[PlacedSecretRef]:
-        """Every Secret key that the entry names."""
+        """Yield every Secret key that the entry references."""
         yield from secret_refs(self.headers, self.auth)
         for index, variable in enumerate(self.variables or ()):
             if variable.value_from:

@@ -1,4 +1,4 @@
-"""How an HTTP server is addressed, whatever it serves: URL, headers, authentication and TLS, each with its rules."""
+"""How to connect to an HTTP server: URL, headers, authentication and TLS, with their rules. Both kinds of resources use these."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ RESERVED_HEADERS = (
 )  # fmt: skip
 
 _HEADER_NAME_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
-#: RFC 3986, as far as RE2 and Python read it alike. Userinfo passes here, because a rule of its own says what to do about it.
+#: RFC 3986, limited to what RE2 and Python match alike. Userinfo passes here because a separate rule explains it.
 _URL_PATTERN = (
     r"^[hH][tT][tT][pP][sS]?://([^/?#]*@)?"
     r"(\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f\"#%/:<>?@\[\\\]^`{|}]+)"
@@ -30,21 +30,21 @@ PRINTABLE_PATTERN = r"^[\x20-\x7e\t]*$"
 
 def _is_http_url(value: str) -> bool:
     try:
-        urlsplit(value)  # refuses what no pattern can: an IPv6 address that is none
+        urlsplit(value)  # rejects malformed IPv6 addresses, which no pattern can
     except ValueError:
         return False
     return re.fullmatch(_URL_PATTERN, value) is not None
 
 
 class SecretKeyRef(ApiModel):
-    """A key of a Secret in the resource's own namespace. The Secret must carry the label `junctor.dev/credentials: "true"`."""
+    """A key of a Secret in the namespace of the resource. The Secret must carry the label `junctor.dev/credentials: "true"`."""
 
     name: Annotated[str, Field(min_length=1, max_length=253, description="Name of the Secret.")]
     key: Annotated[str, Field(min_length=1, max_length=253, description="Key in the Secret's data whose value is used.")]
 
 
 class HeaderSource(ApiModel):
-    """Where a header's value comes from."""
+    """Where the value comes from."""
 
     secret_key_ref: Annotated[SecretKeyRef, Field(description=SecretKeyRef.__doc__)]
 
@@ -52,13 +52,13 @@ class HeaderSource(ApiModel):
 class Header(ApiModel):
     """An HTTP header that is sent with every request."""
 
-    name: Annotated[str, Field(min_length=1, max_length=128, description="Header name, without regard to case.")]
+    name: Annotated[str, Field(min_length=1, max_length=128, description="Header name; case-insensitive.")]
     value: Annotated[
         str | None,
-        # The bound of the schema is wider than the rule, so that the rule speaks: its message says what to do.
-        Field(max_length=8192, description="The value itself, at most 4096 characters. For secrets use valueFrom."),
+        # The schema allows more than the rule does: the message of the rule says what to do, that of the schema does not.
+        Field(max_length=8192, description="The value, at most 4096 characters. For secrets use valueFrom."),
     ] = None
-    value_from: Annotated[HeaderSource | None, Field(description="Takes the value from a Secret.")] = None
+    value_from: Annotated[HeaderSource | None, Field(description="Where to take the value from, instead of value.")] = None
 
     rules: ClassVar = (
         Rule(
@@ -68,7 +68,7 @@ class Header(ApiModel):
         ),
         Rule(
             cel=f"self.name.matches({cel_string(_HEADER_NAME_PATTERN)})",
-            message="a header name may hold letters, digits and !#$%&'*+-.^_`|~ only; for example X-Api-Key",
+            message="a header name may contain only letters, digits and !#$%&'*+-.^_`|~; for example X-Api-Key",
             field="name",
             check=lambda self: re.fullmatch(_HEADER_NAME_PATTERN, self.name) is not None,
         ),
@@ -86,7 +86,7 @@ class Header(ApiModel):
         ),
         Rule(
             cel=f"!has(self.value) || self.value.matches({cel_string(PRINTABLE_PATTERN)})",
-            message="a header value may hold printable ASCII characters only; remove line breaks and other characters",
+            message="a header value may contain only printable ASCII characters; remove line breaks and other characters",
             field="value",
             check=lambda self: self.value is None or re.fullmatch(PRINTABLE_PATTERN[1:-1], self.value) is not None,
         ),
@@ -99,7 +99,7 @@ class Header(ApiModel):
     )
 
 
-#: Server-side apply merges headers by their names.
+#: Server-side apply merges headers by name.
 Headers = Annotated[
     tuple[Header, ...],
     Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
@@ -113,7 +113,7 @@ class BearerAuth(ApiModel):
 
 
 class Auth(ApiModel):
-    """How the gateway authenticates to the server when the caller brings no authorization of its own."""
+    """How the gateway authenticates to the server when the caller supplies no authorization of its own."""
 
     bearer: Annotated[BearerAuth | None, Field(description="A fixed bearer token from a Secret.")] = None
 
@@ -134,14 +134,14 @@ class TLS(ApiModel):
         Field(
             min_length=1,
             max_length=32768,
-            description="PEM certificates of the authorities to trust, instead of the public ones.",
+            description="PEM certificates of the certificate authorities to trust instead of the public ones.",
         ),
     ]
 
     rules: ClassVar = (
         Rule(
             cel="self.caBundle.contains('-----BEGIN CERTIFICATE-----') && !self.caBundle.contains('PRIVATE KEY')",
-            message="caBundle must hold PEM certificates (-----BEGIN CERTIFICATE-----) and no private key",
+            message="caBundle must contain PEM certificates (-----BEGIN CERTIFICATE-----) and no private key",
             field="caBundle",
             check=lambda self: "-----BEGIN CERTIFICATE-----" in self.ca_bundle and "PRIVATE KEY" not in self.ca_bundle,
         ),
@@ -152,7 +152,7 @@ class TLS(ApiModel):
 HEADER_RULES: tuple[Rule, ...] = (
     Rule(
         cel="!has(self.headers) || self.headers.all(a, self.headers.exists_one(b, a.name.lowerAscii() == b.name.lowerAscii()))",
-        message="a header stands twice (names do not differ by case); remove one of them",
+        message="duplicate header (names are case-insensitive); remove one",
         field="headers",
         check=lambda self: len({h.name.lower() for h in self.headers or ()}) == len(self.headers or ()),
     ),
@@ -166,7 +166,7 @@ HEADER_RULES: tuple[Rule, ...] = (
 
 
 def url_rules(example: str) -> tuple[Rule, ...]:
-    """Rules of a spec with `url` and `tls`. example: an address that a message may propose."""
+    """Rules of a spec with `url` and `tls`; messages propose `example` as an address."""
     return (
         Rule(
             cel=f"!has(self.url) || self.url.matches({cel_string(_URL_PATTERN)})",
@@ -176,8 +176,8 @@ def url_rules(example: str) -> tuple[Rule, ...]:
         ),
         Rule(
             cel=f"!has(self.url) || !self.url.matches({cel_string(_USERINFO_PATTERN)})",
-            message="spec.url must not hold a user name or password; "
-            "put the credential into a Secret and name it in spec.auth or spec.headers",
+            message="spec.url must not contain a user name or password; "
+            "put the credential in a Secret and reference it from spec.auth or spec.headers",
             field="url",
             check=lambda self: self.url is None or re.match(_USERINFO_PATTERN, self.url) is None,
         ),
@@ -191,14 +191,14 @@ def url_rules(example: str) -> tuple[Rule, ...]:
 
 
 class PlacedSecretRef(NamedTuple):
-    """A Secret key and where it is named, such as `headers[0]` or `credentials[0].auth.bearer`, below spec."""
+    """A Secret key and the field below `spec` that references it, such as `headers[0]` or `credentials[0].auth.bearer`."""
 
     place: str
     ref: SecretKeyRef
 
 
 def secret_refs(headers: Headers | None, auth: Auth | None) -> Iterator[PlacedSecretRef]:
-    """Every Secret key that headers and auth name."""
+    """Yield every Secret key that headers and auth reference."""
     for index, header in enumerate(headers or ()):
         if header.value_from:
             yield PlacedSecretRef(f"headers[{index}]", header.value_from.secret_key_ref)

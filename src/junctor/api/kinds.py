@@ -1,4 +1,4 @@
-"""The kinds of resources, and in what they differ: the CRDs, manifests and pages of documentation are made from these."""
+"""The two kinds of resources and how they differ. The CRDs, the manifest reader and the reference pages derive from this."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ Column = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResourceKind:
-    """One kind.
+    """One kind of resource.
 
-    rules: those at the root of the object. columns: between the name and the age. id_field: the field of spec with the id, a field
-    selector. id_of: the effective id by spec and name. id_immutable: what is said to a change of that.
+    rules: those at the root of the object. columns: of `kubectl get`, between the name and the age. id_field: the field of spec that holds
+    the id; it is a field selector too. id_of: computes the effective id from spec and name. id_immutable: message for a changed id.
     """
 
     kind: str
@@ -51,7 +51,7 @@ def _verdicts(kinds: Iterable[ConditionType]) -> tuple[Column, ...]:
 
 
 def _wide(name: str, kind: ConditionType, field: str) -> Column:
-    """A column that `kubectl get -o wide` shows."""
+    """A column that only `kubectl get -o wide` shows."""
     path = _condition(kind, field)
     return {"name": name, "type": "string", "jsonPath": path, "priority": 1, "description": f"{field.title()} of the {kind} condition."}
 
@@ -61,7 +61,7 @@ CONNECTOR: Final = ResourceKind(
     plural=names.CONNECTOR_PLURAL,
     short_name="mcpc",
     description="MCPConnector declares one MCP server that applications use by its id as connector_id in the OpenAI Responses API. "
-    "status.conditions tell whether the gateways serve it.",
+    "status.conditions say whether the gateways serve it.",
     spec=MCPConnectorSpec,
     status=MCPConnectorStatus,
     rules=RESOURCE_RULES,
@@ -82,18 +82,23 @@ REGISTRY: Final = ResourceKind(
     plural=names.REGISTRY_PLURAL,
     short_name="mcpr",
     description="MCPRegistry declares a registry that speaks the MCP Registry API. Each of its servers that has an address becomes a "
-    "connector with the id `mcp::<registryID>::<server name>`. status.conditions tell whether it is in sync and whether the gateways "
+    "connector with the id `mcp::<registryID>::<server name>`. status.conditions say whether it is in sync and whether the gateways "
     "serve it.",
     spec=MCPRegistrySpec,
     status=MCPRegistryStatus,
     rules=REGISTRY_RULES,
     conditions=REGISTRY_CONDITIONS,
     columns=(
-        {"name": "ID", "type": "string", "jsonPath": ".status.registryID", "description": "The registry's part of its servers' ids."},
+        {
+            "name": "ID",
+            "type": "string",
+            "jsonPath": ".status.registryID",
+            "description": "The registry's part of the ids of its connectors.",
+        },
         {"name": "URL", "type": "string", "jsonPath": ".spec.url", "description": "Address of the registry."},
         *_verdicts((ConditionType.SYNCED,)),
-        {"name": "Published", "type": "integer", "jsonPath": ".status.published", "description": "Servers that are connectors."},
-        {"name": "Last sync", "type": "date", "jsonPath": ".status.lastSyncTime", "description": "When a sync last came to its end."},
+        {"name": "Published", "type": "integer", "jsonPath": ".status.published", "description": "Number of servers that are connectors."},
+        {"name": "Last sync", "type": "date", "jsonPath": ".status.lastSyncTime", "description": "When a sync last completed."},
         *_verdicts((ConditionType.READY,)),
         _wide("Reason", ConditionType.SYNCED, "reason"),
         _wide("Message", ConditionType.READY, "message"),

@@ -1,6 +1,7 @@
 """MCPRegistry: a registry that speaks the MCP Registry API; each of its servers becomes a connector `mcp::<registryID>::<server name>`.
 
-The models are the source of the CRD, as in `api.connector`: no schema defaults; what an absent field means stands in its description.
+The models are the source of the CRD, as in `api.connector`: fields have no schema defaults, and each description says what an absent
+field means.
 """
 
 import re
@@ -21,20 +22,22 @@ _REGISTRY_ID_LENGTH = 63
 
 
 class Sync(ApiModel):
-    """How often the registry is read, and how patiently."""
+    """How often Junctor reads the registry, and with which timeouts."""
 
     interval_seconds: Annotated[
-        int | None, Field(ge=10, le=86400, description="Time between two syncs, which ask for what has changed. Absent: 300."), WHOLE
+        int | None,
+        Field(ge=10, le=86400, description="Time between two incremental syncs, which read only what changed. Absent: 300."),
+        WHOLE,
     ] = None
     full_interval_seconds: Annotated[
         int | None,
-        Field(ge=60, le=2592000, description="Time between two full walks over the whole registry. Absent: 86400 (a day)."),
+        Field(ge=60, le=2592000, description="Time between two full syncs, which read the whole registry. Absent: 86400 (a day)."),
         WHOLE,
     ] = None
     timeout_seconds: Annotated[
-        int | None, Field(ge=1, le=300, description="Time for one page, before it is tried again. Absent: 30."), WHOLE
+        int | None, Field(ge=1, le=300, description="Time to wait for one page before retrying. Absent: 30."), WHOLE
     ] = None
-    page_size: Annotated[int | None, Field(ge=1, le=100, description="Servers that are asked for at once. Absent: 100."), WHOLE] = None
+    page_size: Annotated[int | None, Field(ge=1, le=100, description="Servers per page. Absent: 100."), WHOLE] = None
 
 
 class Filter(ApiModel):
@@ -43,23 +46,23 @@ class Filter(ApiModel):
     include: Annotated[
         NameGlobs | None,
         Field(
-            description="Only servers whose name matches one of these globs: `*` stands for any characters, slashes included, `?` for one. "
-            "Upper and lower case differ. Absent: all."
+            description="Only servers whose name matches one of these globs: `*` matches any text including slashes, `?` one character. "
+            "Case-sensitive. Absent: all."
         ),
     ] = None
     exclude: Annotated[
-        NameGlobs | None, Field(description="No server whose name matches one of these globs, even when include has it.")
+        NameGlobs | None, Field(description="No server whose name matches one of these globs, even if include matches it.")
     ] = None
     search: Annotated[
         str | None,
-        Field(min_length=1, max_length=256, description="Only servers whose name contains this text, without regard to case. Absent: all."),
+        Field(min_length=1, max_length=256, description="Only servers whose name contains this text, ignoring case. Absent: all."),
     ] = None
     statuses: Annotated[
         tuple[Literal["active", "deprecated"], ...] | None,
         Field(
             max_length=2,
             json_schema_extra={"x-kubernetes-list-type": "set"},
-            description="Only servers with one of these statuses in the registry. Absent: both. Deleted servers are always left out.",
+            description="Only servers with one of these statuses in the registry. Absent: both. Deleted servers are always excluded.",
         ),
         AfterValidator(without_duplicates),
     ] = None
@@ -68,7 +71,7 @@ class Filter(ApiModel):
         Field(
             max_length=2,
             json_schema_extra={"x-kubernetes-list-type": "set"},
-            description="Only addresses with one of these transports. Absent: both; streamable-http is taken where a server has both.",
+            description="Only addresses with one of these transports. Absent: both; if a server has both, streamable-http is used.",
         ),
         AfterValidator(without_duplicates),
     ] = None
@@ -77,14 +80,14 @@ class Filter(ApiModel):
         Field(
             ge=1,
             le=100000,
-            description="The most servers that become connectors: the first ones in the order of their names. Absent: 100000.",
+            description="Maximum number of servers that become connectors: the first ones ordered by name. Absent: 100000.",
         ),
         WHOLE,
     ] = None
 
 
 class ConnectorTemplate(ApiModel):
-    """Policy of every connector that is made from the registry, as in the spec of an MCPConnector."""
+    """Policy of every connector that is discovered in the registry, as in the spec of an MCPConnector."""
 
     tools: Annotated[Tools | None, Field(description=Tools.__doc__)] = None
     approval: Annotated[Approval | None, Field(description=Approval.__doc__)] = None
@@ -95,28 +98,28 @@ class ConnectorTemplate(ApiModel):
 
 
 class MCPRegistrySpec(ApiModel):
-    """What is wanted: which registry, which of its servers, with which credentials and policy."""
+    """The desired state: which registry, which of its servers, with which credentials and policy."""
 
     registry_id: Annotated[
         str | None,
         Field(
             alias="registryID",
             max_length=128,
-            description="The registry's part of the ids of its servers, `mcp::<registryID>::<server name>`. Absent: metadata.name. "
-            "It cannot be changed later; create a second resource instead.",
+            description="The part of the connector ids, `mcp::<registryID>::<server name>`, that stands for the registry. Absent: "
+            "metadata.name. It cannot be changed later; create a second resource instead.",
         ),
     ] = None
     url: Annotated[
         str,
         Field(
             max_length=2048,
-            description="Base address of the registry, http or https, with or without /v0.1 at its end; for example "
-            "https://registry.example.com. Without user name, password, query and fragment.",
+            description="Base address of the registry, http or https, with or without a final /v0.1; for example "
+            "https://registry.example.com. Must not contain a user name, password, query or fragment.",
         ),
     ]
     headers: Annotated[Headers | None, Field(description="HTTP headers sent with every request to the registry itself.")] = None
     auth: Annotated[Auth | None, Field(description="How Junctor authenticates to the registry itself.")] = None
-    tls: Annotated[TLS | None, Field(description="How the certificate of the registry itself is verified.")] = None
+    tls: Annotated[TLS | None, Field(description="How Junctor verifies the certificate of the registry itself.")] = None
     sync: Annotated[Sync | None, Field(description=Sync.__doc__)] = None
     filter: Annotated[Filter | None, Field(description=Filter.__doc__)] = None
     allow_insecure_urls: Annotated[
@@ -126,8 +129,8 @@ class MCPRegistrySpec(ApiModel):
     allow_private_addresses: Annotated[
         Flag | None,
         Field(
-            description="Whether servers at loopback, link-local and private addresses become connectors and are called. For registries "
-            "whose publishers you trust. Absent: false."
+            description="Whether servers at loopback, link-local and private addresses become connectors. Set it only if you trust the "
+            "publishers of the registry. Absent: false."
         ),
     ] = None
     connector_template: Annotated[ConnectorTemplate | None, Field(description=ConnectorTemplate.__doc__)] = None
@@ -137,12 +140,12 @@ class MCPRegistrySpec(ApiModel):
             max_length=64,
             # Atomic: the order decides.
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
-            description="What is sent to the discovered servers. The first entry that matches a server is used.",
+            description="Credentials for the discovered servers. For each server the first matching entry is used.",
         ),
     ] = None
     state: Annotated[
         Literal["Enabled", "Disabled"] | None,
-        Field(description="Disabled takes all its connectors off the gateways and keeps the resource. Absent: Enabled."),
+        Field(description="Disabled removes all its connectors from the gateways and keeps the resource. Absent: Enabled."),
     ] = None
 
     rules: ClassVar = (
@@ -155,8 +158,8 @@ class MCPRegistrySpec(ApiModel):
         ),
         Rule(
             cel=f"!has(self.registryID) || self.registryID.matches({cel_string(_REGISTRY_ID_PATTERN)})",
-            message="registryID may hold lower-case letters, digits, '.' and '-', at most 63 of them, "
-            "and begins and ends with a letter or digit; for example internal",
+            message="registryID must be 1 to 63 lower-case letters, digits, '.' or '-', and begin and end with a letter or digit; "
+            "for example internal",
             field="registryID",
             check=lambda self: self.registry_id is None or re.fullmatch(_REGISTRY_ID_PATTERN, self.registry_id) is not None,
         ),
@@ -175,7 +178,7 @@ class MCPRegistrySpec(ApiModel):
     )
 
     def secret_refs(self) -> tuple[PlacedSecretRef, ...]:
-        """Every Secret key that the spec names and where: those towards the registry first, then those of the credentials in order."""
+        """Every Secret key that the spec references: those for the registry itself first, then those of the credentials in order."""
         placed = [*secret_refs(self.headers, self.auth)]
         for index, entry in enumerate(self.credentials or ()):
             placed += (PlacedSecretRef(f"credentials[{index}].{place}", ref) for place, ref in entry.secret_refs())
@@ -198,7 +201,7 @@ REGISTRY_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         cel=f"has(self.spec.registryID) || self.metadata.name.size() <= {_REGISTRY_ID_LENGTH}",
-        message="metadata.name is longer than a registry id may be (63 characters); set spec.registryID or shorten the name",
+        message="metadata.name is too long for a registry id (at most 63 characters); set spec.registryID or shorten the name",
         field="spec.registryID",
         check=lambda body: (body.get("spec") or {}).get("registryID") is not None or len(body["metadata"]["name"]) <= _REGISTRY_ID_LENGTH,
     ),

@@ -1,4 +1,4 @@
-"""What the operator reports in `status` of a resource."""
+"""`status` of both kinds: the CRDs are generated from these models, and the operator writes statuses through them."""
 
 from typing import Annotated
 
@@ -9,23 +9,26 @@ from junctor.api.conditions import Condition
 
 
 class GatewayStatus(ApiModel):
-    """How far one gateway is with this resource. Counts are those of the moment in which a condition last changed."""
+    """Progress of one gateway with this resource. The counts date from the moment in which a condition last changed."""
 
     name: Annotated[str, Field(max_length=63, description="Name of the gateway in the operator's configuration.")]
-    acknowledged: Annotated[int | None, Field(description="Ready pods that confirmed to serve this generation.")] = None
+    acknowledged: Annotated[int | None, Field(description="Ready pods that acknowledged this generation.")] = None
     pods: Annotated[int | None, Field(description="Ready pods of the gateway.")] = None
-    reason: Annotated[str | None, Field(max_length=64, description="Reason of the gateway's own verdict, as in the conditions.")] = None
+    reason: Annotated[
+        str | None,
+        Field(max_length=64, description="Reason of the gateway's own conditions: the first that is not True, else that of Ready."),
+    ] = None
 
 
 class ResourceStatus(ApiModel):
-    """What every kind reports."""
+    """Status fields that both kinds have."""
 
-    observed_generation: Annotated[int | None, Field(description="The generation that this status speaks about.")] = None
+    observed_generation: Annotated[int | None, Field(description="The metadata.generation that this status describes.")] = None
     conditions: Annotated[
         tuple[Condition, ...] | None,
         Field(
             max_length=16,
-            description="What is true of the resource; see docs/conditions.md for every type and reason.",
+            description="Observations about the resource; docs/conditions.md lists every type and reason.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = None
@@ -40,49 +43,51 @@ class ResourceStatus(ApiModel):
 
 
 class MCPConnectorStatus(ResourceStatus):
-    """What is true: written by the operator only."""
+    """The observed state, written only by the operator."""
 
     connector_id: Annotated[
-        str | None, Field(alias="connectorID", max_length=512, description="The effective id: use it as connector_id in requests.")
+        str | None, Field(alias="connectorID", max_length=512, description="The effective id; use it as connector_id in requests.")
     ] = None
 
 
 class SkippedServers(ApiModel):
-    """Servers that did not become connectors, for one reason."""
+    """Servers that did not become connectors for one reason."""
 
-    reason: Annotated[str, Field(max_length=64, description="Why, for machines; docs/conditions.md lists every reason and what to do.")]
-    count: Annotated[int, Field(description="How many servers.")]
+    reason: Annotated[
+        str, Field(max_length=64, description="Machine-readable reason; docs/conditions.md lists every reason and its remedy.")
+    ]
+    count: Annotated[int, Field(description="Number of servers.")]
     examples: Annotated[
         tuple[Annotated[str, StringConstraints(max_length=256)], ...] | None,
         Field(
             max_length=5,
-            description="The names of the first of them.",
+            description="Names of the first of them.",
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
         ),
     ] = None
 
 
 class MCPRegistryStatus(ResourceStatus):
-    """What is true: written by the operator only. Counts and times are those of the last sync."""
+    """The observed state, written only by the operator. Counts and times are those of the last sync."""
 
     registry_id: Annotated[
         str | None,
         Field(
             alias="registryID",
             max_length=253,
-            description="The effective id: its servers are the connectors `mcp::<registryID>::<server name>`.",
+            description="The effective id; its servers are the connectors `mcp::<registryID>::<server name>`.",
         ),
     ] = None
     last_sync_time: Annotated[
         str | None,
-        Field(description="When a sync last came to its end.", json_schema_extra={"format": "date-time"}),
+        Field(description="When a sync last completed.", json_schema_extra={"format": "date-time"}),
     ] = None
     last_full_sync_time: Annotated[
         str | None,
-        Field(description="When a walk over the whole registry last came to its end.", json_schema_extra={"format": "date-time"}),
+        Field(description="When a full sync last completed.", json_schema_extra={"format": "date-time"}),
     ] = None
-    discovered: Annotated[int | None, Field(description="Servers in the registry, before the filter.")] = None
-    published: Annotated[int | None, Field(description="Servers that are connectors.")] = None
+    discovered: Annotated[int | None, Field(description="Number of servers in the registry, before filtering.")] = None
+    published: Annotated[int | None, Field(description="Number of servers that are connectors.")] = None
     skipped: Annotated[
         tuple[SkippedServers, ...] | None,
         Field(
@@ -93,5 +98,5 @@ class MCPRegistryStatus(ResourceStatus):
     ] = None
     last_handled_sync_request: Annotated[
         str | None,
-        Field(max_length=256, description="The value of the annotation junctor.dev/sync-requested-at whose sync has been done."),
+        Field(max_length=256, description="Last value of the annotation junctor.dev/sync-requested-at whose sync has completed."),
     ] = None
