@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from junctor.api.names import CONNECTOR_KIND, CREDENTIALS_LABEL, CREDENTIALS_READABLE, REGISTRY_KIND
-from junctor.gateway.web.middleware import JSONResponse
+from junctor.gateway.web.json_response import JSONResponse
 from junctor.standalone.adapters import MemoryStatusSink
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.objects import Body, ObjectStore

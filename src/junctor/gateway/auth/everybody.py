@@ -3,7 +3,7 @@
 from junctor.gateway.auth.ports import ANONYMOUS, Caller
 
 
-class Everybody:
+class AllowAll:
     """Lets everybody in, whatever key is sent along: OpenAI's clients always send one."""
 
     async def identify(self, authorization: str | None) -> Caller:

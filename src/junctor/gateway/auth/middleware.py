@@ -6,8 +6,8 @@ from junctor.gateway.auth.ports import Callers
 from junctor.gateway.web.errors import Unauthorized
 
 
-class CallersGate:
-    """Wraps an ASGI app, inside a `Boundary`. Handlers find the `Caller` as `request.state.caller`."""
+class AuthenticationMiddleware:
+    """Wraps an ASGI app, inside a `ErrorMiddleware`. Handlers find the `Caller` as `request.state.caller`."""
 
     def __init__(self, app: ASGIApp, callers: Callers) -> None:
         self._app = app

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from junctor.gateway.auth.everybody import Everybody
+from junctor.gateway.auth.everybody import AllowAll
 from junctor.gateway.auth.ports import Callers, CallersError
 
 FORMS: Final = "apikeys:FILE, kubernetes or none"
@@ -24,5 +24,5 @@ async def open_callers(who: str | None, kubeconfig: Path | None = None) -> Calle
 
         return await KubernetesCallers.connect(kubeconfig)
     if scheme == "none" and not colon:
-        return Everybody()
+        return AllowAll()
     raise CallersError(f"{who!r} does not say who may call; write {FORMS}")

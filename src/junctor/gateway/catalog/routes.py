@@ -8,12 +8,13 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from junctor.gateway.auth import Caller, Callers, CallersGate, Everybody
+from junctor.gateway.auth import AllowAll, AuthenticationMiddleware, Caller, Callers
 from junctor.gateway.catalog.connectors import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, item, page, split_path
 from junctor.gateway.catalog.registries import is_possible_registry_id, registry_item, registry_page
 from junctor.gateway.serving.directory import Available, ConnectorDirectory, Unavailable, Unknown, is_possible_id
-from junctor.gateway.web.errors import BadRequest, NoSuchThing, openai_body
-from junctor.gateway.web.middleware import Boundary, JSONResponse
+from junctor.gateway.web.errors import BadRequest, NotFound, openai_body
+from junctor.gateway.web.json_response import JSONResponse
+from junctor.gateway.web.middleware import ErrorMiddleware
 
 BODY_LIMIT: Final = 10 * 1024 * 1024
 
@@ -41,8 +42,8 @@ def public_app(
         Route("/v1/registries/{rest:path}", handlers.registry, methods=["GET"]),
         *more,
     ]
-    gate = CallersGate(Router(routes, redirect_slashes=False), callers or Everybody())
-    return Boundary(gate, body_limit=body_limit, render=openai_body)
+    gate = AuthenticationMiddleware(Router(routes, redirect_slashes=False), callers or AllowAll())
+    return ErrorMiddleware(gate, body_limit=body_limit, render=openai_body)
 
 
 class _Handlers:
@@ -64,12 +65,12 @@ class _Handlers:
         _parameters(request, ())
         connector_id, sub_resource = split_path(request.path_params["rest"])
         if not connector_id:
-            raise NoSuchThing("there is nothing at /v1/connectors/; use /v1/connectors or /v1/connectors/{id}", code="unknown_url")
+            raise NotFound("there is nothing at /v1/connectors/; use /v1/connectors or /v1/connectors/{id}", code="unknown_url")
         found = await self._find(request, connector_id)
         if sub_resource == "tools" and self._tools is not None:
             return JSONResponse(await self._tools(request.state.caller, connector_id))
         if sub_resource is not None:
-            raise NoSuchThing(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
+            raise NotFound(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
         return JSONResponse(_shown(found))
 
     async def registries(self, request: Request) -> Response:
@@ -83,20 +84,20 @@ class _Handlers:
         registry_id, _, sub_resource = request.path_params["rest"].partition("/")
         view = self._directory.view(request.state.caller)
         if not registry_id:
-            raise NoSuchThing("there is nothing at /v1/registries/; use /v1/registries or /v1/registries/{id}", code="unknown_url")
+            raise NotFound("there is nothing at /v1/registries/; use /v1/registries or /v1/registries/{id}", code="unknown_url")
         registry = view.registry(registry_id)
         if registry is None:
             told = f"there is no registry {registry_id[:200]!r}; GET /v1/registries lists those that there are"
-            raise NoSuchThing(told, param="id", code="registry_not_found")
+            raise NotFound(told, param="id", code="registry_not_found")
         if sub_resource:
             told = f"registry {registry_id!r} has no sub-resource {sub_resource[:100]!r}; GET /v1/connectors?registry_id= lists its servers"
-            raise NoSuchThing(told, code="unknown_url")
+            raise NotFound(told, code="unknown_url")
         return JSONResponse(registry_item(view, registry))
 
     async def _find(self, request: Request, connector_id: str) -> Available | Unavailable:
         found = await self._directory.find(request.state.caller, connector_id)
         if isinstance(found, Unknown):
-            raise NoSuchThing(found.message, param="id", code="connector_not_found")
+            raise NotFound(found.message, param="id", code="connector_not_found")
         return found
 
 

@@ -17,8 +17,9 @@ from junctor.gateway.models.model_errors import ModelFailed
 from junctor.gateway.models.model_server import ModelServer, read_body
 from junctor.gateway.models.ports import UpstreamError
 from junctor.gateway.models.router import UpstreamRouter
+from junctor.gateway.web.disconnect import cancel_and_wait, wait_for_disconnect
 from junctor.gateway.web.errors import ApiError, BadRequest, BodyTooLarge, openai_body
-from junctor.gateway.web.middleware import JSONResponse
+from junctor.gateway.web.json_response import JSONResponse
 
 _log = logging.getLogger(__name__)
 
@@ -71,14 +72,12 @@ class _ForwardingResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         forwarding = asyncio.create_task(self._forward(send), name="chat completion")
-        disconnect = asyncio.create_task(_disconnected(receive), name="client disconnect")
+        disconnect = asyncio.create_task(wait_for_disconnect(receive), name="client disconnect")
         try:
             await asyncio.wait((forwarding, disconnect), return_when=asyncio.FIRST_COMPLETED)
         finally:
             unfinished = not forwarding.done()
-            forwarding.cancel()
-            disconnect.cancel()
-            await asyncio.gather(forwarding, disconnect, return_exceptions=True)
+            await cancel_and_wait(forwarding, disconnect)
         if not unfinished:
             forwarding.result()
 
@@ -133,11 +132,6 @@ def _answer_headers(answer: httpx.Response) -> list[tuple[bytes, bytes]]:
         for name, value in answer.headers.items()
         if name in _ANSWER_HEADERS or name.startswith("x-ratelimit-")
     ]
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -11,8 +11,9 @@ from starlette.types import Receive, Scope, Send
 from junctor.gateway.responses.events import DONE, KEEP_ALIVE, Event, encode
 from junctor.gateway.responses.loop import Turn, execute_with_mcp
 from junctor.gateway.responses.refusals import NO_RETRY
-from junctor.gateway.web.errors import ApiError
-from junctor.gateway.web.middleware import JSONResponse
+from junctor.gateway.web.disconnect import cancel_and_wait, wait_for_disconnect
+from junctor.gateway.web.errors import GatewayStopping
+from junctor.gateway.web.json_response import JSONResponse
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 
@@ -39,7 +40,7 @@ class Delivery(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the turn and send what it gives."""
         work = asyncio.create_task(execute_with_mcp(self._turn, self._put if self._stream else None))
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(wait_for_disconnect(receive))
         for task in (work, gone):
             task.add_done_callback(lambda _: self._wake.set())
         try:
@@ -48,11 +49,11 @@ class Delivery(Response):
             else:
                 await self._send_body(work, gone, scope, receive, send)
         except asyncio.CancelledError:
-            await _cancel(work, gone)
+            await cancel_and_wait(work, gone)
             await self._stopping(send)
             raise
         finally:
-            await _cancel(work, gone)
+            await cancel_and_wait(work, gone)
 
     async def _send_body(
         self, work: asyncio.Task[dict[str, Any]], gone: asyncio.Task[None], scope: Scope, receive: Receive, send: Send
@@ -99,7 +100,7 @@ class Delivery(Response):
 
     async def _stopping(self, send: Send) -> None:
         """The gateway stops: end a stream properly, and keep clients from repeating what had an effect."""
-        stopping = ApiError("the gateway is stopping; try again", status=503, headers={"Connection": "close", "Retry-After": "1"})
+        stopping = GatewayStopping()
         if self._stream and self._started:
             if not self._turn.accumulator.ended:
                 self._events += self._turn.accumulator.fail(stopping)
@@ -112,15 +113,3 @@ class Delivery(Response):
     def _put(self, events: Sequence[Event]) -> None:
         self._events += events
         self._wake.set()
-
-
-async def _disconnected(receive: Receive) -> None:
-    """Wait until the client is gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,11 +12,11 @@ from junctor.gateway.responses.delivery import KEEP_ALIVE_SECONDS, Delivery
 from junctor.gateway.responses.loop import LoopLimits, Turn
 from junctor.gateway.responses.request import create_request
 from junctor.gateway.responses.resolve import ResponsesPorts, declared_servers
-from junctor.gateway.web.errors import BadRequest, NoSuchThing
+from junctor.gateway.web.errors import BadRequest, NotFound
 
 
 def responses_routes(ports: ResponsesPorts, *, limits: LoopLimits | None = None, keep_alive: float = KEEP_ALIVE_SECONDS) -> list[Route]:
-    """The routes, for a router inside a Boundary with OpenAI's errors and a CallersGate.
+    """The routes, for a router inside a ErrorMiddleware with OpenAI's errors and a AuthenticationMiddleware.
 
     keep_alive: seconds of silence before a stream gets a comment.
     """
@@ -44,7 +44,7 @@ class _Handlers:
     async def stored(self, request: Request) -> Response:
         """There is none."""
         response_id = request.path_params["rest"].partition("/")[0]
-        raise NoSuchThing(
+        raise NotFound(
             f"there is no response {response_id[:100]!r}: this gateway stores no responses yet; keep the output and send it in input",
             param="response_id",
         )

@@ -28,8 +28,7 @@ from junctor.gateway.responses.refusals import NO_RETRY
 from junctor.gateway.responses.request import CreateRequest
 from junctor.gateway.tools.ports import ToolOutcome
 from junctor.gateway.tools.registry import ToolRegistry
-from junctor.gateway.web.errors import ApiError
-from junctor.gateway.web.request_ids import log_failure
+from junctor.gateway.web.errors import ApiError, log_failure
 
 _log = logging.getLogger(__name__)
 

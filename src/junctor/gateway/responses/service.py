@@ -18,7 +18,7 @@ from junctor.gateway.serving.directory import near_ids
 from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.tools.policy import ConnectorPolicy
 from junctor.gateway.tools.ports import ListingFailed, ToolServer
-from junctor.gateway.web.errors import BadRequest, NotServing
+from junctor.gateway.web.errors import BadRequest, MapNotLoaded
 
 
 class Responding:
@@ -73,7 +73,7 @@ class Responding:
     def _connector(self, caller: Caller, connector_id: str) -> Mapping[str, Any] | None:
         served = self._served()
         if served is None:
-            raise NotServing
+            raise MapNotLoaded
         connector = CallerView.of(served, caller).get(connector_id)
         if connector is None:
             return None

@@ -11,7 +11,7 @@ from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.gateway.auth import Caller
 from junctor.gateway.serving.caller_view import CallerView
 from junctor.gateway.serving.served_map import Connector, ServedMap
-from junctor.gateway.web.errors import NotServing
+from junctor.gateway.web.errors import MapNotLoaded
 
 #: As in `api.connector`, whose import (pydantic) a gateway does without.
 _RESOURCE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
@@ -64,14 +64,14 @@ class ConnectorDirectory:
         self._served = served
 
     def view(self, caller: Caller) -> CallerView:
-        """The current map as a caller sees it, for one request. Raises NotServing."""
+        """The current map as a caller sees it, for one request. Raises MapNotLoaded."""
         served = self._served()
         if served is None:
-            raise NotServing
+            raise MapNotLoaded
         return CallerView.of(served, caller)
 
     async def find(self, caller: Caller, connector_id: str) -> Available | Unavailable | Unknown:
-        """Look one connector up. Lets other requests run only while it searches for ids near an unknown one. Raises NotServing."""
+        """Look one connector up. Lets other requests run only while it searches for ids near an unknown one. Raises MapNotLoaded."""
         view = self.view(caller)
         connector = view.get(connector_id)
         if connector is None:

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp
 
 from junctor.gateway.serving.map_loader import MapLoader, NotReadable, ReloadError, TooManyReloads
 from junctor.gateway.web.errors import ApiError, BadRequest
-from junctor.gateway.web.middleware import Boundary, JSONResponse
+from junctor.gateway.web.json_response import JSONResponse
+from junctor.gateway.web.middleware import ErrorMiddleware
 
 BODY_LIMIT: Final = 64 * 1024
 #: Seconds for a signal's body to arrive.
@@ -30,7 +31,7 @@ def management_app(loader: MapLoader, *, stopping: Callable[[], bool] = lambda: 
         Route("/-/livez", handlers.livez, methods=["GET"]),
         Route("/-/readyz", handlers.readyz, methods=["GET"]),
     ]
-    return Boundary(Router(routes, redirect_slashes=False), body_limit=BODY_LIMIT, render=lambda error: {"error": error.message})
+    return ErrorMiddleware(Router(routes, redirect_slashes=False), body_limit=BODY_LIMIT, render=lambda error: {"error": error.message})
 
 
 class _Handlers:

@@ -1,19 +1,21 @@
-"""What callers are told when a request fails.
+"""Errors that become the answer to a request.
 
-ApiError                an answer that is an error: status, message, and for OpenAI's clients type, param and code
+ApiError                an error with its HTTP status and, for OpenAI's clients, its type, param and code
 +-- BadRequest          400
-+-- Unauthorized        401: no key of a caller that is known
-+-- NoSuchThing         404
-+-- NotServing          503: no map is served yet
++-- Unauthorized        401: the request has no valid key or token
++-- NotFound            404
 +-- BodyTooLarge        413
++-- MapNotLoaded        503: the gateway has not loaded a connector map yet
++-- GatewayStopping     503: the gateway stops before the answer is complete
 """
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
 
 class ApiError(Exception):
-    """A request that ends with an error. message: what was wrong and what to do, fit for the caller's eyes."""
+    """A request that ends with an error. message: what is wrong and what to do; callers see it."""
 
     status = 500
     code: str | None = None
@@ -36,7 +38,7 @@ class ApiError(Exception):
 
     @property
     def type(self) -> str:
-        """The error's type, as OpenAI's API names them."""
+        """The error's type in OpenAI's terms."""
         if self.status == HTTPStatus.TOO_MANY_REQUESTS:
             return "rate_limit_error"
         return "server_error" if self.status >= 500 else "invalid_request_error"
@@ -49,7 +51,7 @@ class BadRequest(ApiError):
 
 
 class Unauthorized(ApiError):
-    """The request has no key or token that lets it in; the answer is the same whatever the reason."""
+    """The request has no valid key or token. The answer is the same whatever the reason."""
 
     status = 401
     code = "invalid_api_key"
@@ -59,25 +61,15 @@ class Unauthorized(ApiError):
         super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
 
 
-class NoSuchThing(ApiError):
-    """What the request names does not exist."""
+class NotFound(ApiError):
+    """The request names something that does not exist."""
 
     status = 404
     code = "not_found"
 
 
-class NotServing(ApiError):
-    """No connector map is served yet."""
-
-    status = 503
-    code = "no_connector_map"
-
-    def __init__(self) -> None:
-        super().__init__("the gateway has no connector map yet; try again in a moment", headers={"Retry-After": "1"})
-
-
 class BodyTooLarge(ApiError):
-    """The request's body is larger than this port takes."""
+    """The request's body is larger than the limit of this port."""
 
     status = 413
     code = "request_too_large"
@@ -86,6 +78,40 @@ class BodyTooLarge(ApiError):
         super().__init__(f"the request body is larger than {limit} bytes; send less")
 
 
+class MapNotLoaded(ApiError):
+    """The gateway has not loaded a connector map yet."""
+
+    status = 503
+    code = "no_connector_map"
+
+    def __init__(self) -> None:
+        super().__init__("the gateway has no connector map yet; try again in a moment", headers={"Retry-After": "1"})
+
+
+class GatewayStopping(ApiError):
+    """The gateway stops before the answer is complete."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is stopping; try again", headers={"Connection": "close", "Retry-After": "1"})
+
+
 def openai_body(error: ApiError) -> dict[str, object]:
-    """The error as OpenAI's API words it."""
+    """The body of an error answer in the form of OpenAI's API."""
     return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+
+
+def log_failure(log: logging.Logger, request_id: str, what: str, error: ApiError) -> None:
+    """Log that a request failed. Messages about the caller's own mistakes are left out, because they may repeat what it sent.
+
+    Args:
+        log: The logger of the module that answers the request.
+        request_id: The request's id, which the caller sees too.
+        what: Names the request, for example by its method and path.
+        error: What the caller is told.
+    """
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.FAILED_DEPENDENCY:
+        log.warning("request %s: %s failed: %d %s: %s", request_id, what, error.status, error.code, error.message)
+    else:
+        log.info("request %s: %s refused: %d %s %s", request_id, what, error.status, error.code or "", error.param or "")

@@ -1,27 +1,15 @@
-"""Every answer has an `x-request-id`, which OpenAI's clients show as `_request_id`, and which the log gives beside what went wrong."""
+"""Request ids: `x-request-id` of every answer, which OpenAI's clients show as `_request_id`, and which log lines about failures repeat."""
 
-import logging
 import re
 import uuid
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Final
 
-from junctor.gateway.web.errors import ApiError
-
 HEADER: Final = b"x-request-id"
-_SANE: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_USABLE: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The caller's own id when it brings one that is fit for logs and headers, else a fresh one that nobody can guess."""
-    given = [value.decode("latin-1") for name, value in headers if name == HEADER]
-    return given[0] if len(given) == 1 and _SANE.fullmatch(given[0]) else f"req_{uuid.uuid4().hex}"
-
-
-def log_failure(log: logging.Logger, request_id: str, what: str, error: ApiError) -> None:
-    """Log that a request failed. The caller's own mistakes without the words, which may repeat what it sent."""
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.FAILED_DEPENDENCY:
-        log.warning("request %s: %s failed: %d %s: %s", request_id, what, error.status, error.code, error.message)
-    else:
-        log.info("request %s: %s refused: %d %s %s", request_id, what, error.status, error.code or "", error.param or "")
+    """The caller's own id if it sent exactly one that is safe in logs and headers, else a new one that nobody can guess."""
+    sent = [value.decode("latin-1") for name, value in headers if name == HEADER]
+    return sent[0] if len(sent) == 1 and _USABLE.fullmatch(sent[0]) else f"req_{uuid.uuid4().hex}"

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from junctor.gateway.auth import ANONYMOUS, Caller, CallersError, Everybody, open_callers
+from junctor.gateway.auth import ANONYMOUS, AllowAll, Caller, CallersError, open_callers
 from junctor.gateway.auth.ports import bearer_token
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.serving.directory import ConnectorDirectory
@@ -68,7 +68,7 @@ async def test_two_keys_at_once_are_refused() -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer anything"}, {"Authorization": "nonsense"}])
 async def test_everybody_is_let_in_when_nobody_is_asked(headers: dict[str, str]) -> None:
-    async with client_of(Everybody()) as client:
+    async with client_of(AllowAll()) as client:
         shown = (await client.get("/show", headers=headers)).json()
     assert shown["caller"] == [ANONYMOUS.kind, ANONYMOUS.name, []]
     assert "authorization" not in shown["headers"]

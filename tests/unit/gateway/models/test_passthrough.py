@@ -16,7 +16,7 @@ from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.passthrough import passthrough_routes
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
 from junctor.gateway.web.errors import openai_body
-from junctor.gateway.web.middleware import Boundary
+from junctor.gateway.web.middleware import ErrorMiddleware
 from tests.support.model_server import ModelServer, Round
 
 PATH = "/v1/chat/completions"
@@ -41,7 +41,7 @@ def server() -> Iterator[ModelServer]:
 def app(url: str, client: ModelClients, key: str | None = "sk-gateway", *, body_limit: int = 1000) -> ASGIApp:
     upstream = ChatCompletionsUpstream(url, clients=client, key=lambda: key, headers={"x-tenant": "ours"})
     routes = passthrough_routes(UpstreamRouter([UpstreamRoute(["*"], upstream)]), body_limit=body_limit)
-    return Boundary(Router(routes, redirect_slashes=False), body_limit=10_000, render=openai_body)
+    return ErrorMiddleware(Router(routes, redirect_slashes=False), body_limit=10_000, render=openai_body)
 
 
 def caller(app: ASGIApp) -> httpx.AsyncClient:

@@ -9,7 +9,7 @@ from openai import AsyncOpenAI
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from junctor.gateway.auth import Caller, CallersGate, Everybody
+from junctor.gateway.auth import AllowAll, AuthenticationMiddleware, Caller
 from junctor.gateway.models.model_errors import ModelNotFound
 from junctor.gateway.models.ports import ModelCall, ModelEvent, ModelRequest, RoundEnd, RoundUsage, TextDelta
 from junctor.gateway.responses.endpoint import responses_routes
@@ -17,7 +17,7 @@ from junctor.gateway.responses.loop import LoopLimits
 from junctor.gateway.responses.resolve import ResponsesPorts
 from junctor.gateway.tools.ports import ToolServer
 from junctor.gateway.web.errors import BadRequest, openai_body
-from junctor.gateway.web.middleware import Boundary
+from junctor.gateway.web.middleware import ErrorMiddleware
 from tests.unit.gateway.tools.servers import FakeServer
 
 #: One of the ids that OpenAI's types know.
@@ -87,7 +87,7 @@ class Gateway:
         self._by_url = url_server
         self._refuses_urls = refuses_urls
         routes = Router(responses_routes(ports, limits=limits, keep_alive=keep_alive))
-        self.app: ASGIApp = Boundary(CallersGate(routes, Everybody()), body_limit=1 << 20, render=openai_body)
+        self.app: ASGIApp = ErrorMiddleware(AuthenticationMiddleware(routes, AllowAll()), body_limit=1 << 20, render=openai_body)
         # The client's types ask for its own edition of httpx; both have the same interface.
         http_client: Any = httpx.AsyncClient(transport=httpx.ASGITransport(self.app))
         self.client = AsyncOpenAI(

@@ -14,7 +14,7 @@ from junctor.gateway.responses.refusals import ListingRefused
 from junctor.gateway.responses.service import Responding
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.served_map import Connector, PreparedMap, ServedMap
-from junctor.gateway.web.errors import NotServing
+from junctor.gateway.web.errors import MapNotLoaded
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish
 
 KEY = "3f7a000000000000.1b2c000000000000"
@@ -22,7 +22,7 @@ KEY = "3f7a000000000000.1b2c000000000000"
 
 async def test_before_there_is_a_map_no_connector_is_called_unknown() -> None:
     responding = Responding(lambda: None, ())
-    with pytest.raises(NotServing):
+    with pytest.raises(MapNotLoaded):
         await responding.tools(ANONYMOUS, "a")
     await responding.close()
 
