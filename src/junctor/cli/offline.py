@@ -13,8 +13,9 @@ import click
 from junctor.api.configuration import ConfigurationError, GatewaySpec, OperatorConfiguration, parse_configuration
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
+from junctor.api.sync_report import SyncReport
 from junctor.offline.manifests import parse_manifests
-from junctor.planning.inputs import Inputs, Published, SecretVersions, SyncReport
+from junctor.planning.inputs import Inputs, Published, SecretVersions
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.snapshot import Snapshot
 

@@ -15,7 +15,7 @@ from junctor.cli.status import table
 from junctor.cli.terminal import printable
 from junctor.connectormap.connector_map import Entry
 from junctor.registry.errors import RegistryError
-from junctor.registry.walk import WalkLoops
+from junctor.registry.scan import ScanAborted
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ def _asked(source: Source, options: Options, ask: Callable[[Any], Coroutine[Any,
         return asyncio.run(asked())
     except RegistryError as error:
         raise click.ClickException(f"{error.reason}: {printable(str(error))}") from error
-    except WalkLoops as error:
+    except ScanAborted as error:
         raise click.ClickException(f"the registry cannot be read to its end: {error}") from error
 
 

@@ -17,11 +17,12 @@ from junctor.cli.terminal import printable
 from junctor.connectormap.connector_map import Entry
 from junctor.registry.client import RegistryClient
 from junctor.registry.errors import NotARegistry
-from junctor.registry.mapping import MappingRules, Skipped, map_server
+from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import InvalidRecord, ServerRecord
+from junctor.registry.rules import MappingRules
+from junctor.registry.scan import RegistryScan
 from junctor.registry.templates import Unusable
 from junctor.registry.versions import order_key
-from junctor.registry.walk import Walk
 
 _TRANSPORTS = ("streamable-http", "sse")
 _MOST_PACKAGES = 32
@@ -51,19 +52,19 @@ async def read_records(client: RegistryClient, name: str, version: str | None) -
 def details_of(records: Records, name: str, version: str | None, source: Source) -> dict[str, Any]:
     """All that is to say, as JSON values. version: as asked for. Raises ClickException when there is no such server or version."""
     known = records.versions
-    walk = Walk(source.rules, {})
+    scan = RegistryScan(source.rules, {})
     # The operator asks for the latest versions, and takes the newest where the registry cannot tell.
-    walk.take(known if _version(records.current) is None else [records.current], None)
-    if name not in walk.seen:
+    scan.add_page(known if _version(records.current) is None else [records.current], None)
+    if name not in scan.servers:
         raise click.ClickException(f"{source.spec.url} has no server {name}; names differ by case, junctor registries search finds them")
-    chosen = version or walk.seen[name].version
+    chosen = version or scan.servers[name].version
     found: dict[str, Any] = {"name": name, "version": chosen, "versions": _versions(known, name)}
     raw = next((raw for raw in (*known, records.current) if _version(raw) == chosen), None)
     if version is not None and raw is None:
         listed = ", ".join(printable(item["version"]) for item in found["versions"][:10])
         raise click.ClickException(f"{name} has no version {version}; it has {listed}")
     if raw is None:  # no record of it can be read
-        return found | _verdict(walk.seen[name].outcome, source)
+        return found | _verdict(scan.servers[name].outcome, source)
     record = ServerRecord.parse(raw)
     outcome = map_server(record, source.rules)
     found |= {"status": record.status, "title": record.title, "description": record.description, **_verdict(outcome, source)}

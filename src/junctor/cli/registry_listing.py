@@ -15,10 +15,11 @@ from junctor.api.conditions import SkipReason
 from junctor.cli.registry_source import Source
 from junctor.connectormap.connector_map import Entry
 from junctor.registry.client import Page, RegistryClient
-from junctor.registry.mapping import MappingRules, Skipped
+from junctor.registry.mapping import Skipped
 from junctor.registry.records import InvalidRecord, ServerRecord
+from junctor.registry.rules import MappingRules
+from junctor.registry.scan import RegistryScan
 from junctor.registry.snapshot_file import SnapshotWriter
-from junctor.registry.walk import Walk
 
 #: Left out on purpose: counted, not listed.
 _NOT_LISTED = frozenset({SkipReason.FILTERED, SkipReason.DELETED})
@@ -45,7 +46,7 @@ class Server:
 
 @dataclass(slots=True)
 class Listing:
-    """What a walk found. servers: those that the filter lets through. found: all. skipped: how many, by reason. whole: the walk came to
+    """What a scan found. servers: those that the filter lets through. found: all. skipped: how many, by reason. whole: the scan came to
     the registry's end.
     """
 
@@ -65,50 +66,50 @@ class Listing:
 
 
 async def list_servers(source: Source, client: RegistryClient, *, limit: int | None, save: Path | None) -> Listing:
-    """Walk until there are `limit` servers to list, or to the end. save: where to keep all records; then the whole registry is read.
+    """Scan until there are `limit` servers to list, or to the end. save: where to keep all records; then the whole registry is read.
 
-    Raises RegistryError, WalkLoops, OSError.
+    Raises RegistryError, ScanAborted, OSError.
     """
     # A snapshot serves other filters, too.
     search = None if save else source.rules.filter.search
-    walk, told = Walk(source.rules, {}), dict[str, _Told]()
+    scan, told = RegistryScan(source.rules, {}), dict[str, _Told]()
     saving: AbstractContextManager[SnapshotWriter | None]
     saving = SnapshotWriter(save, source.spec.url, datetime.now(UTC)) if save else nullcontext()
-    with saving as writer, _progress(walk) as show:
+    with saving as writer, _progress(scan) as show:
         while True:
-            page = await client.page(walk.cursor, search=search)
+            page = await client.page(scan.cursor, search=search)
             if writer is not None:
                 writer.add(page.records)
-            walk.take(page.records, page.next_cursor)
-            _note(page, walk, told)
+            scan.add_page(page.records, page.next_cursor)
+            _note(page, scan, told)
             show()
-            if walk.cursor is None or (limit is not None and _listed(walk) > limit):
-                return _listing(walk, told, source.rules, limit)
+            if scan.cursor is None or (limit is not None and _listed(scan) > limit):
+                return _listing(scan, told, source.rules, limit)
 
 
-def _note(page: Page, walk: Walk, told: dict[str, _Told]) -> None:
-    """Remember what the records say that the walk chose."""
+def _note(page: Page, scan: RegistryScan, told: dict[str, _Told]) -> None:
+    """Remember what the records say that the scan chose."""
     for raw in page.records:
         with suppress(InvalidRecord):
             record = ServerRecord.parse(raw)
-            if walk.seen[record.name].version == record.version:
+            if scan.servers[record.name].version == record.version:
                 transports = tuple(dict.fromkeys(remote.type for remote in record.remotes))
                 told[record.name] = _Told(record.version, record.status, transports)
 
 
-def _listed(walk: Walk) -> int:
-    return sum(_is_listed(seen.outcome) for seen in walk.seen.values())
+def _listed(scan: RegistryScan) -> int:
+    return sum(_is_listed(seen.outcome) for seen in scan.servers.values())
 
 
 def _is_listed(outcome: Entry | Skipped) -> bool:
     return isinstance(outcome, Entry) or outcome.reason not in _NOT_LISTED
 
 
-def _listing(walk: Walk, told: Mapping[str, _Told], rules: MappingRules, limit: int | None) -> Listing:
-    listing = Listing(found=len(walk.seen), whole=walk.cursor is None)
+def _listing(scan: RegistryScan, told: Mapping[str, _Told], rules: MappingRules, limit: int | None) -> Listing:
+    listing = Listing(found=len(scan.servers), whole=scan.cursor is None)
     # Beyond filter.maxConnectors the operator leaves out the last ones in the order of their names.
-    left_out = {entry.id for _, entry in list(walk.entries())[rules.max_connectors :]}
-    for name, seen in walk.seen.items():
+    left_out = {entry.id for _, entry in list(scan.entries())[rules.max_connectors :]}
+    for name, seen in scan.servers.items():
         outcome: Entry | Skipped = seen.outcome
         if isinstance(outcome, Entry) and outcome.id in left_out:
             outcome = Skipped(SkipReason.LIMIT_REACHED)
@@ -124,14 +125,14 @@ def _listing(walk: Walk, told: Mapping[str, _Told], rules: MappingRules, limit: 
 
 
 @contextmanager
-def _progress(walk: Walk) -> Iterator[Any]:
+def _progress(scan: RegistryScan) -> Iterator[Any]:
     """Gives what to call after each page: on a terminal it counts; registries do not say how many servers they have."""
     shown = False
 
     def show() -> None:
         nonlocal shown
-        if walk.pages > 1 and sys.stderr.isatty():
-            click.echo(f"\r{len(walk.seen)} servers on {walk.pages} pages", err=True, nl=False)
+        if scan.pages > 1 and sys.stderr.isatty():
+            click.echo(f"\r{len(scan.servers)} servers on {scan.pages} pages", err=True, nl=False)
             shown = True
 
     try:

@@ -9,8 +9,8 @@ import click
 
 from junctor.api.registry import effective_registry_id, is_registry_id
 from junctor.api.resources import RegistryResource, Resource
-from junctor.planning.inputs import Skipped, SyncReport
-from junctor.registry.mapping import MappingRules
+from junctor.api.sync_report import SyncReport
+from junctor.registry.rules import MappingRules
 from junctor.registry.snapshot_file import SnapshotError, open_snapshot
 from junctor.registry.sync import RegistrySync
 
@@ -77,7 +77,5 @@ def _report(file: Path, rules: MappingRules, generation: int) -> SyncReport:
         synced=result.finding,
         discovered=result.discovered,
         current=True,
-        found=result.counts.found,
-        published=result.counts.published,
-        skipped={reason: Skipped(count, examples) for reason, (count, examples) in result.counts.skipped.items()},
+        counts=result.counts,
     )

@@ -15,8 +15,8 @@ from junctor.api.registry import MCPRegistrySpec, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.cli.offline import collect, configuration_of, snapshot_of
 from junctor.registry.client import RegistryClient
-from junctor.registry.mapping import MappingRules
-from junctor.registry.opening import open_registry
+from junctor.registry.connection import open_registry
+from junctor.registry.rules import MappingRules
 
 #: Fewer than the operator's: somebody waits.
 _RETRIES: Final = 3

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from junctor.api.conditions import Finding, SkipReason
 from junctor.api.resources import ConnectorResource, RegistryResource
+from junctor.api.sync_report import SyncReport
 from junctor.connectormap.connector_map import Entry
-from junctor.connectormap.discovered import Discovered
 
 
 class CredentialVersion(NamedTuple):
@@ -32,35 +31,6 @@ class Origin(NamedTuple):
     namespace: str
     name: str
     generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """Servers of a registry that are not published for one reason. examples: some of their names, with what is wrong."""
-
-    count: int
-    examples: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SyncReport:
-    """How far the syncs of one registry are.
-
-    generation: of the resource that they go by. synced: the condition. discovered: what is to be published, None before the first success.
-    current: whether that was made by the rules of that generation. found: servers in the registry. times: RFC 3339, "" for never.
-    handled: the value of the annotation that asked for the last sync.
-    """
-
-    generation: int
-    synced: Finding
-    discovered: Discovered | None = None
-    current: bool = False
-    found: int = 0
-    published: int = 0
-    skipped: Mapping[SkipReason, Skipped] = field(default_factory=dict)
-    last_sync: str = ""
-    last_full_sync: str = ""
-    handled: str = ""
 
 
 @dataclass(frozen=True, slots=True)

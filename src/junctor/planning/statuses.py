@@ -7,7 +7,7 @@ from typing import Any, Final
 from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, ConditionType, Finding, Reason
 from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.resources import RegistryResource, Resource
-from junctor.planning.inputs import SyncReport
+from junctor.api.sync_report import SyncReport
 from junctor.planning.readiness import GatewayProgress, programmed, ready, since_of
 from junctor.planning.verdicts import Verdict
 
@@ -136,20 +136,20 @@ _SYNC_FIELDS: Final = ("lastSyncTime", "lastFullSyncTime", "discovered", "publis
 
 def _sync_fields(sync: SyncReport | None, current: Mapping[str, Any]) -> dict[str, Any]:
     """Counts and times. Before this process has synced, those of the one before it are still true."""
-    if sync is None or not (sync.last_sync or sync.found):
+    if sync is None or not (sync.last_sync or sync.counts.found):
         return {name: current[name] for name in _SYNC_FIELDS if name in current}
     skipped = [
         {"reason": str(reason), "count": item.count} | ({"examples": list(item.examples[:5])} if item.examples else {})
-        for reason, item in sorted(sync.skipped.items())
+        for reason, item in sorted(sync.counts.skipped.items())
         if item.count
     ]
     fields = {
         "lastSyncTime": sync.last_sync,
         "lastFullSyncTime": sync.last_full_sync,
-        "discovered": sync.found,
-        "published": sync.published,
+        "discovered": sync.counts.found,
+        "published": sync.counts.published,
         "skipped": skipped,
-        "lastHandledSyncRequest": sync.handled,
+        "lastHandledSyncRequest": sync.handled_request,
     }
     return {name: value for name, value in fields.items() if value or value == 0}
 

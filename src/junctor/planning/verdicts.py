@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.resources import Resource
+from junctor.api.sync_report import SyncReport
 from junctor.connectormap.connector_map import Entry
 from junctor.planning.acceptance import refused
-from junctor.planning.inputs import SyncReport
 
 
 @dataclass(frozen=True, slots=True)

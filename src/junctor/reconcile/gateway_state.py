@@ -15,7 +15,7 @@ from junctor.planning.readiness import GatewayProgress
 from junctor.reconcile.long_work import MANY, in_thread
 from junctor.reconcile.ports import Unavailable
 from junctor.reconcile.publisher import MapPublisher
-from junctor.reconcile.registry_memory import Wanted
+from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.signaller import Signaller
 from junctor.reconcile.snapshot import Snapshot
 
@@ -83,9 +83,9 @@ class GatewayState:
         )
 
 
-def registries_to_read(gateways: Iterable[GatewayState], snapshot: Snapshot) -> dict[str, Wanted]:
+def registries_to_read(gateways: Iterable[GatewayState], snapshot: Snapshot) -> dict[str, RegistryToSync]:
     """The registries to read: those that some gateway publishes, each with what is known of it from before this process began."""
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, RegistryToSync] = {}
     for gateway in gateways:
         for uid, verdict in gateway.plan.verdicts.items() if gateway.plan and gateway.publisher.loaded else ():
             resource = verdict.resource
@@ -97,5 +97,5 @@ def registries_to_read(gateways: Iterable[GatewayState], snapshot: Snapshot) -> 
             if uid in wanted and len(servers) <= len(wanted[uid].published):
                 continue  # the gateway that knows most is the memory
             tracked = snapshot.tracked(uid)
-            wanted[uid] = Wanted(resource, tracked.status if tracked else {}, record if own else {}, servers)
+            wanted[uid] = RegistryToSync(resource, tracked.status if tracked else {}, record if own else {}, servers)
     return wanted

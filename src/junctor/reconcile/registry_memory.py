@@ -7,16 +7,16 @@ from typing import Any, Final
 
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
+from junctor.api.sync_report import SkipCount, SyncCounts, SyncReport
 from junctor.connectormap.connector_map import Entry
 from junctor.connectormap.discovered import Discovered
-from junctor.planning.inputs import Skipped, SyncReport
-from junctor.registry.mapping import MappingRules
+from junctor.registry.rules import MappingRules
 
 BEING_READ: Final = Finding("Unknown", Reason.SYNCING, "the registry is being read")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RegistryToSync:
     """A registry to read. status, record, published: what the resource and the map remember of it from before this process."""
 
     resource: RegistryResource
@@ -25,11 +25,11 @@ class Wanted:
     published: Mapping[str, Entry] = field(repr=False, default_factory=dict)
 
 
-def remembered(wanted: Wanted, memory: Discovered | None, rules: MappingRules) -> SyncReport:
+def remembered(wanted: RegistryToSync, memory: Discovered | None, rules: MappingRules) -> SyncReport:
     """The report of a process that begins, from what the one before it left in the status and the map."""
     status = wanted.status
     skipped = {
-        SkipReason(item["reason"]): Skipped(int(item["count"]), tuple(item.get("examples") or ()))
+        SkipReason(item["reason"]): SkipCount(int(item["count"]), tuple(item.get("examples") or ()))
         for item in status.get("skipped") or ()
         if item.get("reason") in set(SkipReason)
     }
@@ -38,18 +38,16 @@ def remembered(wanted: Wanted, memory: Discovered | None, rules: MappingRules) -
         synced=_last_finding(status, wanted.resource.generation),
         discovered=memory,
         current=is_current(memory, rules, str(status.get("lastFullSyncTime") or "")),
-        found=int(status.get("discovered") or 0),
-        published=int(status.get("published") or 0),
-        skipped=skipped,
+        counts=SyncCounts(int(status.get("discovered") or 0), int(status.get("published") or 0), skipped),
         last_sync=str(status.get("lastSyncTime") or ""),
         last_full_sync=str(status.get("lastFullSyncTime") or ""),
-        handled=str(status.get("lastHandledSyncRequest") or ""),
+        handled_request=str(status.get("lastHandledSyncRequest") or ""),
     )
 
 
 def is_current(memory: Discovered | None, rules: MappingRules, last_full_sync: str) -> bool:
     """Whether a registry was read to its end by these rules. What a first walk that broke has found was not."""
-    return memory is not None and memory.digest == rules.digest and bool(memory.watermark or last_full_sync)
+    return memory is not None and memory.digest == str(rules.digest) and bool(memory.watermark or last_full_sync)
 
 
 def _last_finding(status: Mapping[str, Any], generation: int) -> Finding:

@@ -19,14 +19,14 @@ from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
+from junctor.api.sync_report import SyncReport
 from junctor.connectormap.discovered import Discovered
-from junctor.planning.inputs import Skipped, SyncReport
 from junctor.reconcile.long_work import in_thread
-from junctor.reconcile.registry_memory import BEING_READ, Wanted, full_walk_due, is_current, remembered, was_synced
+from junctor.reconcile.registry_memory import BEING_READ, RegistryToSync, full_walk_due, is_current, remembered, was_synced
 from junctor.registry.client import RegistryClient
-from junctor.registry.mapping import MappingRules
-from junctor.registry.opening import open_registry, request_headers
-from junctor.registry.sync import RegistrySync, SyncCounts, SyncResult
+from junctor.registry.connection import open_registry, request_headers
+from junctor.registry.rules import MappingRules
+from junctor.registry.sync import RegistrySync, SyncResult
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _FIRST_RETRY: Final = 10.0
 #: A tenth either way: many installations do not ask a registry at the same moment.
 _JITTER: Final = 0.1
 #: What of a spec matters to how a registry is asked; the rest is in the digest of its rules.
-_TOWARDS: Final = ("url", "headers", "auth", "tls", "sync")
+CONNECTION_FIELDS: Final = ("url", "headers", "auth", "tls", "sync")
 
 #: As much of an annotation is heeded as a status can show.
 _ANNOTATION_LENGTH: Final = 256
@@ -44,7 +44,7 @@ _ANNOTATION_LENGTH: Final = 256
 SecretValue = Callable[[str, SecretKeyRef], bytes | None]
 
 
-class _Lacking(Exception):
+class MissingSecret(Exception):
     """A Secret that the registry itself is asked with is missing."""
 
 
@@ -58,7 +58,7 @@ class RegistrySyncs:
         self._syncing: dict[str, _Syncing] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
-    def want(self, wanted: Mapping[str, Wanted]) -> None:
+    def want(self, wanted: Mapping[str, RegistryToSync]) -> None:
         """Read these registries, by uid, and no others."""
         for uid in [uid for uid in self._tasks if uid not in wanted]:
             self._syncing.pop(uid, None)
@@ -70,7 +70,7 @@ class RegistrySyncs:
             if uid not in self._tasks:
                 self._tasks[uid] = asyncio.create_task(self._keep_read(uid, item), name=f"registry {item.resource}")
 
-    async def _keep_read(self, uid: str, wanted: Wanted) -> None:
+    async def _keep_read(self, uid: str, wanted: RegistryToSync) -> None:
         # In a thread: the map may hold a hundred thousand servers of it.
         memory = await in_thread(partial(Discovered.recalled, wanted.record, wanted.published)) if wanted.record else None
         while True:
@@ -99,7 +99,7 @@ class RegistrySyncs:
 class _Syncing:
     """One registry, read again and again."""
 
-    def __init__(self, wanted: Wanted, memory: Discovered | None, wake: Callable[[], None], secret_value: SecretValue) -> None:
+    def __init__(self, wanted: RegistryToSync, memory: Discovered | None, wake: Callable[[], None], secret_value: SecretValue) -> None:
         self._wake = wake
         self._secret_value = secret_value
         self.resource = wanted.resource
@@ -129,7 +129,7 @@ class _Syncing:
         if changed:
             self._rules = rules
             self._sync = self._new_sync()
-        if changed or any(before.raw_spec.get(name) != resource.raw_spec.get(name) for name in _TOWARDS):
+        if changed or any(before.raw_spec.get(name) != resource.raw_spec.get(name) for name in CONNECTION_FIELDS):
             self._start_now()
             self.report = replace(self.report, synced=BEING_READ)
         elif self._is_asked():
@@ -177,10 +177,10 @@ class _Syncing:
         began = time.monotonic()
         self._sent = self._headers()
         try:
-            await self._narrow(sync)
+            await self._retract(sync)
             async with self._client() as client:
                 result = await (sync.full(client) if full else sync.incremental(client))
-        except _Lacking as error:
+        except MissingSecret as error:
             result = SyncResult.failed(sync, Finding("False", Reason.UNRESOLVED_REFS, str(error)))
         except Exception as error:
             logger.exception("registry %s: a sync failed unexpectedly", self.resource)
@@ -193,11 +193,11 @@ class _Syncing:
         logger.log(level, "registry %s: %s sync in %.1f s: %s", self.resource, kind, time.monotonic() - began, told)
         return result
 
-    async def _narrow(self, sync: RegistrySync) -> None:
+    async def _retract(self, sync: RegistrySync) -> None:
         """What new rules forbid goes before the registry is read, which may take long, or fail."""
-        await asyncio.to_thread(sync.narrow)
+        await asyncio.to_thread(sync.retract_disallowed)
         if sync.memory is not self.report.discovered:
-            self.report = replace(self.report, discovered=sync.memory, published=sync.counts.published, current=self._is_current())
+            self.report = replace(self.report, discovered=sync.memory, counts=sync.counts, current=self._is_current())
             self._wake()
 
     def _take(self, result: SyncResult) -> None:
@@ -208,12 +208,10 @@ class _Syncing:
             self.report,
             synced=result.finding,
             discovered=result.discovered,
-            found=result.counts.found,
-            published=result.counts.published,
-            skipped={reason: Skipped(count, examples) for reason, (count, examples) in result.counts.skipped.items()},
+            counts=result.counts,
             last_sync=now if result.complete else self.report.last_sync,
             last_full_sync=now if whole else self.report.last_full_sync,
-            handled=(self._asked if whole else "") or self.report.handled,
+            handled_request=(self._asked if whole else "") or self.report.handled_request,
         )
         self.report = replace(self.report, current=self._is_current())
         interval = self._settings.interval_seconds or INTERVAL_SECONDS
@@ -235,12 +233,7 @@ class _Syncing:
         return (_spec(self.resource).sync if self.resource.spec else None) or Sync()
 
     def _new_sync(self) -> RegistrySync:
-        counts = SyncCounts(
-            self.report.found,
-            self.report.published,
-            {reason: (item.count, item.examples) for reason, item in self.report.skipped.items()},
-        )
-        return RegistrySync(self._rules, self.report.discovered, counts, wall_clock=lambda: datetime.now(UTC))
+        return RegistrySync(self._rules, self.report.discovered, self.report.counts, wall_clock=lambda: datetime.now(UTC))
 
     def _is_current(self) -> bool:
         return is_current(self.report.discovered, self._rules, self.report.last_full_sync)
@@ -248,19 +241,19 @@ class _Syncing:
     def _is_asked(self) -> bool:
         """Whether an annotation asks for a full walk."""
         asked, accepted = _annotation(self.resource, SYNC_REQUESTED_ANNOTATION), _annotation(self.resource, ACCEPT_SHRINK_ANNOTATION)
-        return asked not in ("", self.report.handled) or accepted not in ("", self._accepted)
+        return asked not in ("", self.report.handled_request) or accepted not in ("", self._accepted)
 
     def _headers(self) -> Mapping[str, str] | None:
         """What the registry is asked with at present; None while a Secret is missing."""
         try:
             return request_headers(_spec(self.resource), self._secret)
-        except _Lacking:
+        except MissingSecret:
             return None
 
     def _secret(self, ref: SecretKeyRef) -> str:
         value = self._secret_value(self.resource.namespace, ref)
         if value is None:
-            raise _Lacking(f"key {ref.key!r} of Secret {self.resource.namespace}/{ref.name} is missing; see ResolvedRefs")
+            raise MissingSecret(f"key {ref.key!r} of Secret {self.resource.namespace}/{ref.name} is missing; see ResolvedRefs")
         return value.decode("ascii")
 
     def _client(self) -> RegistryClient:

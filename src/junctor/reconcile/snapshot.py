@@ -15,8 +15,9 @@ from junctor.api.configuration import OperatorConfiguration
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import CONNECTOR_KIND, CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL, REGISTRY_KIND
 from junctor.api.resources import ConnectorResource, RegistryResource
+from junctor.api.sync_report import SyncReport
 from junctor.connectormap.connector_map import credential_version, reference_hash
-from junctor.planning.inputs import CredentialVersion, Inputs, SyncReport
+from junctor.planning.inputs import CredentialVersion, Inputs
 from junctor.reconcile.ports import Pod
 
 Body = Mapping[str, Any]

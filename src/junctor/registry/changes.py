@@ -9,21 +9,22 @@ from typing import Any, Final
 from junctor.api.conditions import SkipReason
 from junctor.connectormap.connector_map import Entry
 from junctor.registry.client import RegistryClient
-from junctor.registry.mapping import MappingRules, Skipped, map_server
+from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import InvalidRecord, ServerRecord
+from junctor.registry.rules import MappingRules
+from junctor.registry.scan import BestVersion, RegistryScan, ScanAborted
 from junctor.registry.versions import can_tell, is_newer
-from junctor.registry.walk import Seen, Walk, WalkLoops
 
-#: Servers whose current version cannot be told from what has changed; beyond, a whole walk is cheaper.
+#: Servers whose current version cannot be told from what has changed; beyond, a whole scan is cheaper.
 _MAX_DOUBTS: Final = 20
-#: As many changes are read again by a walk, which keeps less of each.
+#: As many changes are read again by a scan, which keeps less of each.
 _MAX_PAGES: Final = 100
 
-#: The clocks of a registry's servers differ, and a transaction can end after a later one was seen.
+#: The clocks of a registry's servers differ, and a transaction can end after a later one was best.
 _OVERLAP: Final = timedelta(minutes=5)
 
 #: What became of each server that changed, by name.
-Outcomes = Mapping[str, Seen]
+Outcomes = Mapping[str, BestVersion]
 
 
 class CannotTell(Exception):
@@ -34,7 +35,7 @@ class CannotTell(Exception):
 class _Changed:
     """The rows about one server. best: the newest version that is not deleted; is_latest: whether the registry calls it so."""
 
-    best: Seen | None = None
+    best: BestVersion | None = None
     is_latest: bool = False
     deleted: set[str] = field(default_factory=set)
 
@@ -43,7 +44,7 @@ class _Changed:
             self.deleted.add(record.version)
         elif self.best is None or is_newer(record.version, record.published_at, self.best.version, self.best.published_at):
             # Mapped at once, so that no record is kept.
-            self.best = Seen(record.version, record.published_at, map_server(record, rules))
+            self.best = BestVersion(record.version, record.published_at, map_server(record, rules))
             self.is_latest = record.is_latest is True
 
 
@@ -52,10 +53,10 @@ async def outcomes_since(
 ) -> tuple[Outcomes, datetime | None]:
     """What became of each server that changed, and the registry's clock at the beginning.
 
-    Raises RegistryError, WalkLoops, and CannotTell when a whole walk is needed.
+    Raises RegistryError, ScanAborted, and CannotTell when a whole scan is needed.
     """
     changed, date = await _rows(client, since, rules)
-    outcomes: dict[str, Seen] = {}
+    outcomes: dict[str, BestVersion] = {}
     doubts: list[str] = []
     for name, rows in changed.items():
         entry = published.get(rules.id_of(name))
@@ -67,11 +68,11 @@ async def outcomes_since(
     if len(doubts) > _MAX_DOUBTS:
         raise CannotTell(f"the current versions of {len(doubts)} servers are not known")
     for name in doubts:
-        walk = Walk(rules, published)
-        await asyncio.to_thread(walk.take, await client.versions(name), None)
-        if name not in walk.seen and changed[name].best is not None:
+        scan = RegistryScan(rules, published)
+        await asyncio.to_thread(scan.add_page, await client.versions(name), None)
+        if name not in scan.servers and changed[name].best is not None:
             raise CannotTell(f"{name} has changed, but its versions are not told")
-        outcomes[name] = walk.seen.get(name, Seen("", 0.0, Skipped(SkipReason.DELETED)))
+        outcomes[name] = scan.servers.get(name, BestVersion("", 0.0, Skipped(SkipReason.DELETED)))
     return outcomes, date
 
 
@@ -86,7 +87,7 @@ async def _rows(client: RegistryClient, since: str, rules: MappingRules) -> tupl
         if page.next_cursor is None:
             return changed, date
         if page.next_cursor in cursors:
-            raise WalkLoops("the registry leads from page to page of changes in a circle")
+            raise ScanAborted("the registry leads from page to page of changes in a circle")
         cursors.add(page.next_cursor)
         if len(cursors) > _MAX_PAGES:
             raise CannotTell(f"more than {_MAX_PAGES} pages have changed")
@@ -105,7 +106,7 @@ def _take(records: Iterable[Any], since: str, rules: MappingRules, changed: dict
         try:
             record = ServerRecord.parse(raw)
         except InvalidRecord:
-            continue  # the next whole walk counts it
+            continue  # the next whole scan counts it
         _check_time(record, since)
         changed.setdefault(record.name, _Changed()).add(record, rules)
 
@@ -121,13 +122,13 @@ def _check_time(record: ServerRecord, since: str) -> None:
     raise CannotTell(f"{record.name} is among the changes since {since} and was not updated since, or does not say when")
 
 
-def _decides(best: Seen, is_latest: bool, current: str | None) -> bool:
+def _decides(best: BestVersion, is_latest: bool, current: str | None) -> bool:
     """Whether a changed version is the one to publish, for all that is known. is_latest: whether the registry calls it so."""
     if current is None or not can_tell(best.version, current):
         return is_latest
     return best.version == current or is_newer(best.version, 0.0, current, 0.0)
 
 
-def _is_older(best: Seen, current: str | None) -> bool:
+def _is_older(best: BestVersion, current: str | None) -> bool:
     """Whether a changed version certainly does not matter, because a newer one is published."""
     return current is not None and can_tell(best.version, current)

@@ -5,24 +5,16 @@ record chooses its text, its address and what it asks for.
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 from junctor.api.conditions import SkipReason
 from junctor.api.endpoint import RESERVED_HEADERS
-from junctor.api.registry import Filter, MCPRegistrySpec, discovered_id
-from junctor.connectormap.connector_map import ENTRY_LIMIT, REGISTRY_FEATURE, Entry, canonical, sha256
+from junctor.connectormap.connector_map import ENTRY_LIMIT, REGISTRY_FEATURE, Entry
 from junctor.net.addresses import private_host
-from junctor.net.globs import Globs
-from junctor.registry.grants import Grant
 from junctor.registry.records import Remote, ServerRecord
+from junctor.registry.rules import TRANSPORTS, CredentialRule, MappingRules
 from junctor.registry.templates import Parts, Secret, Unusable, filled_header, filled_url
 
-#: Part of the digest: raise it when the same record becomes another entry, so that everything is mapped anew.
-MAPPING_VERSION: Final = 1
-DEFAULT_MAX_CONNECTORS: Final = 100_000
-
-_TRANSPORTS: Final = {"streamable-http": "StreamableHTTP", "sse": "SSE"}
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _USERINFO: Final = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
 #: In ASCII only (RFC 3986), because clients make different hosts of other characters.
@@ -39,85 +31,6 @@ class Skipped(NamedTuple):
 
     reason: SkipReason
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MappingRules:
-    """What of an MCPRegistry decides which servers are published and how. digest: of all that, that of the registry's address first."""
-
-    registry_id: str
-    digest: str
-    filter: Filter = field(repr=False)
-    allow_insecure: bool = False
-    allow_private: bool = False
-    callers_authorize: bool = False
-    include: Globs | None = field(default=None, repr=False)
-    exclude: Globs = field(default_factory=lambda: Globs(()), repr=False)
-    grants: tuple[Grant, ...] = field(default=(), repr=False)
-
-    @classmethod
-    def of(cls, spec: MCPRegistrySpec, registry_id: str, namespace: str) -> Self:
-        """The rules of a valid spec. namespace: where its Secrets are."""
-        chosen = spec.filter or Filter()
-        template = spec.connector_template
-        callers_authorize = template is not None and template.caller_authorization == "Require"
-        decisive = {
-            "version": MAPPING_VERSION,
-            "id": registry_id,
-            "namespace": namespace,
-            "url": spec.url,
-            "filter": chosen.to_json(),
-            "insecure": bool(spec.allow_insecure_urls),
-            "private": bool(spec.allow_private_addresses),
-            "callers": callers_authorize,
-            "credentials": [entry.to_json() for entry in spec.credentials or ()],
-        }
-        return cls(
-            registry_id,
-            f"{sha256(canonical(spec.url))[:23]}-{sha256(canonical(decisive))}",
-            chosen,
-            bool(spec.allow_insecure_urls),
-            bool(spec.allow_private_addresses),
-            callers_authorize,
-            Globs(chosen.include) if chosen.include is not None else None,
-            Globs(chosen.exclude or ()),
-            tuple(Grant.of(entry, namespace) for entry in spec.credentials or ()),
-        )
-
-    def are_for_registry_of(self, digest: str) -> bool:
-        """Whether other rules, of this digest, are for the same registry."""
-        return address_of(digest) == address_of(self.digest)
-
-    @property
-    def max_connectors(self) -> int:
-        """The most servers that are published."""
-        return self.filter.max_connectors or DEFAULT_MAX_CONNECTORS
-
-    def id_of(self, name: str) -> str:
-        """The connector id of a server."""
-        return discovered_id(self.registry_id, name)
-
-    def selects_name(self, name: str) -> bool:
-        """Whether the owner's filter lets the servers of this name through."""
-        if (self.include is not None and not self.include.matches(name)) or self.exclude.matches(name):
-            return False
-        # Registries look into other fields as well, or ignore what they are asked for.
-        return (self.filter.search or "").lower() in name.lower()
-
-    def selects_status(self, status: str) -> bool:
-        """Whether the owner wants servers with this status in the registry."""
-        return status in (self.filter.statuses or ("active", "deprecated"))
-
-    @property
-    def transports(self) -> Mapping[str, str]:
-        """What the owner lets servers be called by, the best first: the map's word by the registry's."""
-        wanted = self.filter.transports
-        return {kind: named for kind, named in _TRANSPORTS.items() if not wanted or kind in wanted}
-
-
-def address_of(digest: str) -> str:
-    """The part of a digest of rules that stands for the registry's address."""
-    return digest.partition("-")[0]
 
 
 def map_server(record: ServerRecord, rules: MappingRules) -> Entry | Skipped:
@@ -165,13 +78,13 @@ def _candidates(record: ServerRecord, rules: MappingRules) -> tuple[list[Remote]
 
 
 def _content(record: ServerRecord, remote: Remote, rules: MappingRules) -> dict[str, Any]:
-    url, grant = _granted_url(record, remote, rules)
-    headers, bearer = _headers(remote, grant, rules)
+    url, rule = _url_and_rule(record, remote, rules)
+    headers, bearer = _headers(remote, rule, rules)
     content: dict[str, Any] = {
         "id": rules.id_of(record.name),
         "available": True,
         "url": url,
-        "transport": _TRANSPORTS[remote.type],
+        "transport": TRANSPORTS[remote.type],
         "version": record.version,
         "requires": [REGISTRY_FEATURE],
     }
@@ -185,25 +98,25 @@ def _content(record: ServerRecord, remote: Remote, rules: MappingRules) -> dict[
         content["headers"] = headers
     if bearer is not None:
         content["auth"] = {"bearer": {"credential": bearer.reference}}
-    if grant is not None:
-        content["hosts"] = list(grant.host_globs)
+    if rule is not None:
+        content["hosts"] = list(rule.host_globs)
     return content
 
 
-def _granted_url(record: ServerRecord, remote: Remote, rules: MappingRules) -> tuple[str, Grant | None]:
-    """The URL, and what may be sent there: the first grant whose servers match, and whose hosts match the URL that it makes."""
-    granted = [grant for grant in rules.grants if grant.servers.matches(record.name)]
-    if not granted:
+def _url_and_rule(record: ServerRecord, remote: Remote, rules: MappingRules) -> tuple[str, CredentialRule | None]:
+    """The URL, and the first credential rule whose servers match the name and whose hosts match the URL filled with its variables."""
+    matching = [rule for rule in rules.credential_rules if rule.servers.matches(record.name)]
+    if not matching:
         return _url(remote, {}, rules)[0], None
     failures = []
-    for grant in granted:
+    for rule in matching:
         try:
-            url, host = _url(remote, grant.variables, rules)
+            url, host = _url(remote, rule.variables, rules)
         except Unusable as unusable:
             failures.append(unusable)
             continue
-        if grant.hosts.matches(host):
-            return url, grant
+        if rule.hosts.matches(host):
+            return url, rule
         failures.append(Unusable(SkipReason.HOST_NOT_ALLOWED, f"its host {host} is not among the hosts of its credentials"))
     raise failures[0]
 
@@ -238,18 +151,18 @@ def _host(url: str) -> str | None:
     return found["ipv6"].lower()
 
 
-def _headers(remote: Remote, grant: Grant | None, rules: MappingRules) -> tuple[list[dict[str, Any]], Secret | None]:
+def _headers(remote: Remote, rule: CredentialRule | None, rules: MappingRules) -> tuple[list[dict[str, Any]], Secret | None]:
     """The headers in the map's form, and the bearer token: what the owner gives goes before what the publisher wants."""
     wanted: dict[str, tuple[str, Parts]] = {}
-    own: Mapping[str, tuple[str, Parts]] = {} if grant is None else grant.headers
-    bearer = None if grant is None else grant.bearer
+    own: Mapping[str, tuple[str, Parts]] = {} if rule is None else rule.headers
+    bearer = None if rule is None else rule.bearer
     for header in remote.headers:
         key = header.name.lower()
         if key in RESERVED_HEADERS or not _HEADER_NAME.fullmatch(header.name):
             raise Unusable(SkipReason.INVALID_RECORD, f"it asks for the header {header.name[:80]!r}, which it cannot set")
         if key in own or (key == "authorization" and (bearer is not None or rules.callers_authorize)):
             continue
-        parts = filled_header(header, {} if grant is None else grant.variables)
+        parts = filled_header(header, {} if rule is None else rule.variables)
         if parts is not None:
             wanted[key] = header.name, parts
     token = _bearer_of(wanted.get("authorization", ("", ()))[1])

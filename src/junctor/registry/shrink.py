@@ -6,8 +6,8 @@ from typing import Final
 from junctor.api.conditions import Finding, Reason
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION
 from junctor.connectormap.connector_map import Entry, canonical, sha256
-from junctor.registry.publication import available, is_lost
-from junctor.registry.walk import Walk
+from junctor.registry.merge import available, is_lost
+from junctor.registry.scan import RegistryScan
 
 #: Losing so many servers at once, and more than half, is not believed at first.
 AT_LEAST: Final = 20
@@ -20,17 +20,17 @@ def is_much(lost: int, published: Mapping[str, Entry]) -> bool:
     return lost >= AT_LEAST and 2 * lost > len(available(published))
 
 
-def lost_to(walk: Walk, published: Mapping[str, Entry], *, other_rules: bool) -> Collection[str]:
-    """The published connectors that a whole walk takes away, the forbidden ones aside.
+def lost_to(scan: RegistryScan, published: Mapping[str, Entry], *, other_rules: bool) -> Collection[str]:
+    """The published connectors that a whole scan takes away, the forbidden ones aside.
 
-    other_rules: than the walk's made what is published. What they let through and the walk's do not is believed to be gone; what the
+    other_rules: than the scan's made what is published. What they let through and the scan's do not is believed to be gone; what the
     registry does not list is not, because no rule does that.
     """
-    prefix, lost = len(walk.rules.id_of("")), set()
+    prefix, lost = len(scan.rules.id_of("")), set()
     for connector_id, entry in published.items():
         name = connector_id[prefix:]
-        seen = walk.seen.get(name)
-        if is_lost(seen, entry) and (not other_rules or (seen is None and walk.rules.selects_name(name))):
+        best = scan.servers.get(name)
+        if is_lost(best, entry) and (not other_rules or (best is None and scan.rules.selects_name(name))):
             lost.add(connector_id)
     return lost
 
@@ -42,7 +42,7 @@ class Shrink:
         self._digest, self._walks = "", 0
 
     def judge(self, lost: Collection[str], remaining: Collection[str], published: Mapping[str, Entry], accepted: str) -> Finding | None:
-        """Take the loss that a whole walk found; the finding that holds it back, None when it is believed.
+        """Take the loss that a whole scan found; the finding that holds it back, None when it is believed.
 
         lost, remaining: connector ids. accepted: the digest that the owner confirms.
         """

@@ -10,8 +10,9 @@ import yaml
 
 from junctor.api.conditions import SkipReason
 from junctor.api.registry import MCPRegistrySpec
-from junctor.registry.mapping import MappingRules, Skipped, map_server
+from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import ServerRecord
+from junctor.registry.rules import MappingRules
 from tests.support.fake_registry import Asked, Cursor, FakeRegistry, Status
 from tests.support.mcp_servers import closed_port, self_signed
 from tests.support.registry_data import DIRTY, Row, record, remote, servers

@@ -6,7 +6,7 @@ import pytest
 from junctor.api.registry import MCPRegistrySpec
 from junctor.connectormap.connector_map import Entry, credentials_of
 from junctor.connectormap.discovered import Discovered, bound, names_credential, references_of
-from junctor.registry.mapping import MappingRules
+from junctor.registry.rules import MappingRules
 from tests.unit.registry.building import NAMESPACE, credentials, hashed, mapped, plain, raw, ref, remote, rules, secret
 
 BEARER = {"name": "Authorization", "value": "Bearer {token}"}

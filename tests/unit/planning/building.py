@@ -8,9 +8,10 @@ from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
 from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
+from junctor.api.sync_report import SyncCounts, SyncReport
 from junctor.connectormap.connector_map import REGISTRY_FEATURE, Entry, credential_version, reference_hash
 from junctor.connectormap.discovered import Discovered, names_credential
-from junctor.planning.inputs import CredentialVersion, Inputs, Published, SyncReport
+from junctor.planning.inputs import CredentialVersion, Inputs, Published
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.planning.verdicts import Verdict
 
@@ -73,7 +74,8 @@ def discovered(*servers: Entry, of: str = "internal", digest: str = "sha256:rule
 def synced(servers: Discovered | None, **fields: Any) -> SyncReport:
     """A report on a registry of generation 1 that was read to its end."""
     told: dict[str, Any] = {"generation": 1, "synced": Finding("True", Reason.SYNCED, "all"), "last_sync": "2025-01-01T00:00:00Z"}
-    return SyncReport(**told | {"discovered": servers, "current": servers is not None} | fields)
+    counts = SyncCounts(**{name: fields.pop(name) for name in ("found", "published", "skipped") if name in fields})
+    return SyncReport(**told | {"discovered": servers, "current": servers is not None, "counts": counts} | fields)
 
 
 def bearer(secret: str = "token", key: str = "value") -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
-from junctor.planning.inputs import Skipped, SyncReport
+from junctor.api.sync_report import SkipCount, SyncReport
 from junctor.planning.readiness import GatewayProgress, PodProgress
 from junctor.planning.statuses import findings_of, status_of
 from junctor.planning.verdicts import Verdict
@@ -233,13 +233,16 @@ def test_synced_does_not_depend_on_a_gateway_that_refuses_the_registry() -> None
 
 COUNTED = replace(
     READ,
-    skipped={
-        SkipReason.NO_REMOTE: Skipped(2, ("io.acme/x", "io.acme/y")),
-        SkipReason.FILTERED: Skipped(0),
-        SkipReason.LIMIT_REACHED: Skipped(1),
-        SkipReason.INVALID_RECORD: Skipped(9, tuple(f"io.acme/{number}" for number in range(9))),
-    },
-    handled="now",
+    counts=replace(
+        READ.counts,
+        skipped={
+            SkipReason.NO_REMOTE: SkipCount(2, ("io.acme/x", "io.acme/y")),
+            SkipReason.FILTERED: SkipCount(0),
+            SkipReason.LIMIT_REACHED: SkipCount(1),
+            SkipReason.INVALID_RECORD: SkipCount(9, tuple(f"io.acme/{number}" for number in range(9))),
+        },
+    ),
+    handled_request="now",
 )
 
 

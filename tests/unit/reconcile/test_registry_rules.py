@@ -7,9 +7,9 @@ import pytest
 
 from junctor.api.conditions import Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
+from junctor.api.sync_report import SyncReport
 from junctor.connectormap.connector_map import reference_hash
-from junctor.planning.inputs import SyncReport
-from junctor.reconcile.registry_memory import Wanted
+from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
 from tests.support.fake_registry import FakeRegistry, Stall
 from tests.support.registry_data import record, remote
@@ -66,7 +66,7 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
             return syncs.reports({UID: now}).get(UID) or SyncReport(0, Finding("Unknown", Reason.SYNCING))
 
         try:
-            syncs.want({UID: Wanted(first)})
+            syncs.want({UID: RegistryToSync(first)})
             await until(lambda: report(first).synced.status == "True")
             known = report(first).discovered
             assert known
@@ -78,12 +78,12 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
                 await syncs.close()
                 syncs = RegistrySyncs(lambda: woken.append(None), lambda namespace, ref: b"secret")
                 head = {"id": "internal", "uid": UID, "watermark": known.watermark, "filterDigest": known.digest, "connectors": 2}
-                syncs.want({UID: Wanted(second, record=head, published=known.entries)})
+                syncs.want({UID: RegistryToSync(second, record=head, published=known.entries)})
             woken.clear()
             await until(lambda: is_so(report(second)))
             assert woken
             assert not report(second).current
-            assert report(second).published == 1
+            assert report(second).counts.published == 1
             assert report(second).synced.status != "True"
         finally:
             await syncs.close()

@@ -12,9 +12,9 @@ import junctor.reconcile.registry_syncs as module
 from junctor.api.conditions import Finding, Reason, SkipReason
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from junctor.api.resources import RegistryResource
+from junctor.api.sync_report import SyncReport
 from junctor.connectormap.connector_map import Entry
-from junctor.planning.inputs import SyncReport
-from junctor.reconcile.registry_memory import Wanted
+from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.registry.sync import RegistrySync
 from tests.support.fake_registry import FakeRegistry, Stall, Status
@@ -47,7 +47,7 @@ class Reading:
         return self.resource
 
     def want(self, **remembered: Any) -> None:
-        self.syncs.want({self.resource.uid: Wanted(self.resource, **remembered)})
+        self.syncs.want({self.resource.uid: RegistryToSync(self.resource, **remembered)})
 
     def _reports(self) -> Mapping[str, SyncReport]:
         return self.syncs.reports({self.resource.uid: self.resource})
@@ -98,7 +98,7 @@ async def test_wanted_registry_is_read_and_the_loop_is_woken() -> None:
         await until(item.is_synced)
         assert item.names() == ["a", "b", "c"]
         assert item.report.current
-        assert (item.report.found, item.report.published, item.report.generation) == (3, 3, 1)
+        assert (item.report.counts.found, item.report.counts.published, item.report.generation) == (3, 3, 1)
         assert item.report.last_sync == item.report.last_full_sync != ""
         assert item.woken
 
@@ -163,7 +163,7 @@ async def test_new_process_goes_on_where_the_last_one_was() -> None:
         item.server.fault = lambda _: Stall()
         item.want(**remembered)
         await until(item.begun)
-        assert (item.names(), item.report.current, item.report.found) == (["a", "b", "c"], True, 3)
+        assert (item.names(), item.report.current, item.report.counts.found) == (["a", "b", "c"], True, 3)
         assert item.report.synced == Finding("True", Reason.SYNCED, "3 of 3")
         await until(lambda: item.server.requests)
         assert "updated_since" in item.server.requests[0].query
@@ -224,7 +224,7 @@ async def test_changed_rules_start_a_walk_that_is_under_way_again() -> None:
         assert item.report.generation == 2
         await until(item.is_synced)
         assert (item.names(), item.report.current) == (["a"], True)
-        assert item.report.skipped[SkipReason.FILTERED].count == 2
+        assert item.report.counts.skipped[SkipReason.FILTERED].count == 2
 
 
 async def test_changed_rules_are_not_current_before_they_were_followed() -> None:
@@ -251,10 +251,10 @@ async def test_annotation_asks_for_a_full_walk_and_is_told_as_handled() -> None:
     async with reading() as item:
         item.want()
         await until(item.is_synced)
-        assert item.report.handled == ""
+        assert item.report.handled_request == ""
         item.server.rows = item.server.rows[:2]
         item.changed(requested="1")
-        await until(lambda: item.report.handled == "1")
+        await until(lambda: item.report.handled_request == "1")
         assert (item.walks(), item.names()) == (2, ["a", "b"])
 
 
@@ -267,9 +267,9 @@ async def test_annotation_that_fails_is_handled_by_the_next_walk(monkeypatch: py
         item.server.fault = lambda _: Status(404) if failing else None
         item.changed(requested="1")
         await until(lambda: item.reason() == "NotARegistry")
-        assert item.report.handled == ""
+        assert item.report.handled_request == ""
         failing.clear()
-        await until(lambda: item.report.handled == "1")
+        await until(lambda: item.report.handled_request == "1")
 
 
 async def test_annotation_during_a_walk_asks_for_another() -> None:
@@ -279,7 +279,7 @@ async def test_annotation_during_a_walk_asks_for_another() -> None:
         item.want()
         await until(lambda: item.server.requests)
         item.changed(requested="1", sync={"timeoutSeconds": 5})
-        await until(lambda: item.report.handled == "1")
+        await until(lambda: item.report.handled_request == "1")
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ async def test_failed_sync_keeps_what_is_known() -> None:
         item.server.fault = lambda _: Status(404)
         item.changed(requested="1")
         await until(lambda: item.reason() == "NotARegistry")
-        assert (item.names(), item.report.current, item.report.last_sync, item.report.found) == (["a", "b", "c"], True, told, 3)
+        assert (item.names(), item.report.current, item.report.last_sync, item.report.counts.found) == (["a", "b", "c"], True, told, 3)
 
 
 async def test_crash_within_a_sync_is_told_and_the_next_one_comes(

@@ -4,8 +4,9 @@ from typing import Any
 
 from junctor.api.registry import MCPRegistrySpec
 from junctor.connectormap.connector_map import Entry, reference_hash
-from junctor.registry.mapping import MappingRules, Skipped, map_server
+from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import OFFICIAL_META, ServerRecord
+from junctor.registry.rules import MappingRules
 
 NAME = "io.github.acme/weather"
 URL = "https://mcp.acme.com/mcp"

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from junctor.connectormap.connector_map import Entry
 from junctor.net.addresses import private_host
-from junctor.registry.mapping import MappingRules, Skipped, map_server
+from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import OFFICIAL_META, InvalidRecord, ServerRecord
+from junctor.registry.rules import MappingRules
 from tests.support.registry_data import DIRTY, Row, servers
 from tests.unit.registry.building import credentials, plain, raw, ref, remote, rules, secret
 

@@ -1,4 +1,4 @@
-"""Whole walks: what they publish, and what they count."""
+"""Full syncs: what they publish, and what they count."""
 
 from collections import Counter
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason, SkipReason
+from junctor.api.sync_report import SkipCount
 from tests.support.fake_registry import Cursor
 from tests.support.registry_data import DIRTY, record, remote, servers
 from tests.unit.registry.building import credentials, secret
@@ -34,7 +35,7 @@ async def test_the_first_walk_publishes_every_usable_server_and_counts_the_other
         listed = [row for row in rows if row.latest and (row.status != "deleted" or not registry.manner.include_deleted)]
         assert registry.names == sorted(row.name for row in listed if row.outcome is None)
         skipped = Counter(row.outcome for row in listed if row.outcome is not None)
-        assert {reason: count for reason, (count, _) in result.counts.skipped.items()} == skipped
+        assert {reason: item.count for reason, item in result.counts.skipped.items()} == skipped
         assert (result.counts.found, result.counts.published) == (len(listed), len(registry.names))
         assert (result.complete, result.full, result.finding.status, result.finding.reason) == (True, True, "True", Reason.SYNCED)
         assert result.finding.message == f"{len(registry.names)} of {len(listed)} servers are published"
@@ -51,11 +52,11 @@ async def test_records_without_metadata_are_published() -> None:
 
 async def test_skipped_servers_are_named_with_what_is_wrong_at_most_five_of_each_reason() -> None:
     with Syncing([*usable(3), *DIRTY.values()]) as registry:
-        count, examples = (await registry.full()).counts.skipped[SkipReason.INVALID_RECORD]
-    assert count > len(examples) == 5
-    named_ones = [example for example in examples if example.startswith("io.github.dirty/")]
+        skipped = (await registry.full()).counts.skipped[SkipReason.INVALID_RECORD]
+    assert skipped.count > len(skipped.examples) == 5
+    named_ones = [example for example in skipped.examples if example.startswith("io.github.dirty/")]
     assert named_ones
-    assert all(": " in example and len(example) <= 256 for example in examples)
+    assert all(": " in example and len(example) <= 256 for example in skipped.examples)
 
 
 async def test_the_newest_version_wins_wherever_the_pages_end() -> None:
@@ -91,7 +92,7 @@ async def test_of_two_records_of_the_same_version_the_first_is_used_and_the_othe
     with Syncing([*named("io.acme/a"), *twins]) as registry:
         result = await registry.full()
         assert registry.content("io.acme/twin")["url"] == "https://first.example.com/mcp"
-    assert result.counts.skipped == {SkipReason.DUPLICATE_NAME: (1, ("io.acme/twin",))}
+    assert result.counts.skipped == {SkipReason.DUPLICATE_NAME: SkipCount(1, ("io.acme/twin",))}
 
 
 async def test_the_same_record_on_two_pages_is_no_duplicate() -> None:
@@ -158,8 +159,8 @@ async def test_beyond_the_limit_the_last_names_are_left_out_and_counted() -> Non
         assert registry.names == [row.name for row in rows][:200]
     assert (result.finding.status, result.finding.reason) == ("True", Reason.CONNECTOR_LIMIT_REACHED)
     assert result.finding.message.startswith("200 of 260 servers are published; 60 are left out by filter.maxConnectors")
-    count, examples = result.counts.skipped[SkipReason.LIMIT_REACHED]
-    assert (count, examples[0]) == (60, rows[200].name)
+    skipped = result.counts.skipped[SkipReason.LIMIT_REACHED]
+    assert (skipped.count, skipped.examples[0]) == (60, rows[200].name)
 
 
 async def test_a_server_before_the_limit_takes_the_place_of_the_last_one() -> None:
@@ -179,7 +180,7 @@ async def test_only_what_the_filter_selects_is_published(asks: bool) -> None:
         registry.manner.search = asks
         result = await registry.full()
         assert registry.names == ["io.acme/weather-a"]
-    assert result.counts.skipped[SkipReason.FILTERED][0] == (2 if asks else 3)
+    assert result.counts.skipped[SkipReason.FILTERED].count == (2 if asks else 3)
 
 
 # --- what publishers may not do
@@ -242,4 +243,4 @@ async def test_a_server_that_was_never_published_is_not_listed_when_it_may_not_b
     with Syncing([_secret("https://mcp.evil.com/mcp")], **OURS) as registry:
         result = await registry.full()
         assert registry.entries == {}
-    assert result.counts.skipped[SkipReason.HOST_NOT_ALLOWED][0] == 1
+    assert result.counts.skipped[SkipReason.HOST_NOT_ALLOWED].count == 1

@@ -301,7 +301,7 @@ async def test_a_new_server_before_the_limit_takes_the_place_of_the_last_and_is_
         assert registry.names == ["a.a/a", "b.b/b"]
         assert result.finding.reason == Reason.CONNECTOR_LIMIT_REACHED
         assert "2 of 3 servers are published; 1 are left out" in result.finding.message
-        assert result.counts.skipped[SkipReason.LIMIT_REACHED][0] == 1
+        assert result.counts.skipped[SkipReason.LIMIT_REACHED].count == 1
 
 
 async def test_a_place_that_becomes_free_below_the_limit_asks_for_a_walk() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason, SkipReason
-from junctor.registry import walk
+from junctor.registry import scan
 from tests.support.fake_registry import Asked, Cursor, Cut, Fault, Slow, Status
 from tests.support.registry_data import record, remote
 from tests.unit.registry.building import credentials, secret
@@ -172,7 +172,7 @@ async def test_new_cursors_to_the_same_page_end_the_walk() -> None:
 
 @pytest.mark.parametrize(("what", "most"), [("MAX_SERVERS", 25), ("MAX_PAGES", 3), ("MAX_BYTES", 7500)])
 async def test_a_registry_without_an_end_is_left(what: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, what, most)
+    monkeypatch.setattr(scan, what, most)
     with Syncing(usable(100), page_size=10) as registry:
         result = await registry.full()
         assert (result.complete, result.finding.reason) == (False, Reason.PARTIAL_SYNC)
@@ -182,7 +182,7 @@ async def test_a_registry_without_an_end_is_left(what: str, most: int, monkeypat
 
 
 async def test_servers_that_take_too_much_are_not_published_by_changes_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "MAX_BYTES", 7500)
+    monkeypatch.setattr(scan, "MAX_BYTES", 7500)
     with Syncing(usable(20)) as registry:
         await registry.full()
         registry.later(minutes=10)
@@ -248,4 +248,4 @@ async def test_one_bad_record_on_each_page_loses_no_other() -> None:
     with Syncing([*rows, *bad], page_size=30) as registry:
         result = await registry.full()
         assert registry.names == [row.name for row in rows]
-        assert result.counts.skipped[SkipReason.INVALID_RECORD][0] == len(bad)
+        assert result.counts.skipped[SkipReason.INVALID_RECORD].count == len(bad)

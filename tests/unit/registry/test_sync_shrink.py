@@ -166,7 +166,7 @@ async def test_servers_that_cannot_be_called_do_not_make_a_loss_smaller() -> Non
         result = await registry.full()
         # Forbidden is forbidden, however many there are.
         assert (result.finding.reason, len(registry.names)) == (Reason.SYNCED, 40)
-        assert result.counts.skipped[SkipReason.HOST_NOT_ALLOWED][0] == 60
+        assert result.counts.skipped[SkipReason.HOST_NOT_ALLOWED].count == 60
         registry.rows = moved
         assert is_held(await registry.full())
         assert len(registry.names) == 40
@@ -192,7 +192,7 @@ async def test_what_the_registry_does_not_list_any_more_is_not_what_other_rules_
         sync = registry.new_sync(known, **changed)
         chosen = [name for name in NAMES if sync.rules.selects_name(name)]
         if narrowed:
-            sync.narrow()
+            sync.retract_disallowed()
         registry.rows = []
         for number in (1, 2):
             result = await registry.full()

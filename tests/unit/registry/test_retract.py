@@ -7,7 +7,7 @@ import pytest
 from junctor.api.conditions import SkipReason
 from junctor.connectormap.connector_map import Entry
 from junctor.registry.mapping import unavailable
-from junctor.registry.narrowing import narrowed
+from junctor.registry.retract import retract_disallowed
 from tests.support.fake_registry import Status
 from tests.support.registry_data import Row, record, remote
 from tests.unit.registry.building import credentials, hashed, mapped, raw, rules, secret
@@ -22,7 +22,7 @@ def left(published: Any, **spec: Any) -> Any:
     """What new rules leave of an entry: the same, "gone", or its content."""
     assert isinstance(published, Entry)
     before = {published.id: published}
-    after = narrowed(before, rules(**spec))
+    after = retract_disallowed(before, rules(**spec))
     if published.id not in after:
         return "gone"
     return "same" if after is before else after[published.id].content
@@ -128,7 +128,7 @@ def test_a_lower_limit_takes_the_last_names_off() -> None:
         entry = mapped(raw(name=f"io.acme/{letter}"))
         assert isinstance(entry, Entry)
         entries[entry.id] = entry
-    assert sorted(narrowed(entries, rules(filter={"maxConnectors": 2}))) == [f"{ID}io.acme/a", f"{ID}io.acme/b"]
+    assert sorted(retract_disallowed(entries, rules(filter={"maxConnectors": 2}))) == [f"{ID}io.acme/a", f"{ID}io.acme/b"]
 
 
 def test_a_server_that_cannot_be_called_leaves_with_its_name() -> None:
@@ -151,7 +151,7 @@ async def test_what_is_forbidden_is_off_while_the_registry_does_not_answer() -> 
     with Syncing(_mixed(), **ALLOWED) as registry:
         known = (await registry.full()).discovered
         sync = registry.new_sync(known, filter={"exclude": ["*/other"]})
-        sync.narrow()
+        sync.retract_disallowed()
         assert registry.names == ["io.acme/api", "zz.zz/last"]
         assert registry.content("io.acme/plain")["reason"] == SkipReason.INSECURE_URL
         assert sync.counts.published == 2
@@ -163,7 +163,7 @@ async def test_what_is_forbidden_is_off_while_the_registry_does_not_answer() -> 
 async def test_a_walk_by_the_new_rules_gives_what_is_left_and_more() -> None:
     with Syncing(_mixed(), **ALLOWED) as registry:
         known = (await registry.full()).discovered
-        registry.new_sync(known).narrow()
+        registry.new_sync(known).retract_disallowed()
         left_over = dict(registry.entries)
         await registry.full()
         assert all(registry.entries[key] is entry for key, entry in left_over.items())
@@ -173,9 +173,9 @@ async def test_a_walk_by_the_new_rules_gives_what_is_left_and_more() -> None:
 async def test_rules_that_change_back_ask_for_a_walk_too() -> None:
     with Syncing(_mixed(), **ALLOWED) as registry:
         known = (await registry.full()).discovered
-        registry.new_sync(known, filter={"exclude": ["*/other"]}).narrow()
+        registry.new_sync(known, filter={"exclude": ["*/other"]}).retract_disallowed()
         sync = registry.new_sync(registry.sync.memory, **ALLOWED)
-        sync.narrow()
+        sync.retract_disallowed()
         assert not sync.can_be_incremental
         result = await registry.incremental()
         assert (result.full, len(registry.names)) == (True, 4)
@@ -185,7 +185,7 @@ async def test_rules_that_forbid_nothing_leave_the_same_objects() -> None:
     with Syncing(usable(50)) as registry:
         known = (await registry.full()).discovered
         sync = registry.new_sync(known, **ALLOWED)
-        sync.narrow()
+        sync.retract_disallowed()
         assert sync.memory is known
         assert not sync.can_be_incremental  # there may be more now
 
@@ -194,6 +194,6 @@ async def test_equal_rules_do_not_look_at_what_they_made() -> None:
     with Syncing(usable(50)) as registry:
         known = (await registry.full()).discovered
         sync = registry.new_sync(known)
-        sync.narrow()
+        sync.retract_disallowed()
         assert sync.memory is known
         assert sync.can_be_incremental

@@ -1,4 +1,4 @@
-"""What one walk over a registry has seen: the best version of each server, mapped at once, so that no record is kept."""
+"""What one scan over a registry has best: the best version of each server, mapped at once, so that no record is kept."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,12 +6,13 @@ from typing import Any, Final, NamedTuple
 
 from junctor.api.conditions import SkipReason
 from junctor.connectormap.connector_map import Entry
-from junctor.registry.mapping import MappingRules, Skipped, map_server
+from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import InvalidRecord, ServerRecord
+from junctor.registry.rules import MappingRules
 from junctor.registry.versions import is_newer
 
 EXAMPLES: Final = 5
-#: A page without any server that was not seen before is normal where a registry lists every version; so many in a row are a loop.
+#: A page without any server that was not best before is normal where a registry lists every version; so many in a row are a loop.
 _MAX_IDLE_PAGES: Final = 200
 MAX_PAGES: Final = 20_000
 #: More than twice as many as can be published; a registry that never ends must not fill the memory.
@@ -20,11 +21,11 @@ MAX_SERVERS: Final = 250_000
 MAX_BYTES: Final = 128 * 1024**2
 
 
-class WalkLoops(Exception):
-    """The registry leads the walk in a circle, on without an end, or to more than can be kept."""
+class ScanAborted(Exception):
+    """The registry leads the scan in a circle, on without an end, or to more than can be kept."""
 
 
-class Seen(NamedTuple):
+class BestVersion(NamedTuple):
     """A server. version, published_at: of the best record so far."""
 
     version: str
@@ -33,42 +34,42 @@ class Seen(NamedTuple):
 
 
 @dataclass(slots=True)
-class Walk:
-    """A walk under way. known: entries of before, which are kept where nothing changed. cursor: of the page to read next."""
+class RegistryScan:
+    """A scan under way. known: entries of before, which are kept where nothing changed. cursor: of the page to read next."""
 
     rules: MappingRules
     known: Mapping[str, Entry] = field(repr=False)
     began: str = ""
     cursor: str | None = None
     pages: int = 0
-    seen: dict[str, Seen] = field(default_factory=dict, repr=False)
+    servers: dict[str, BestVersion] = field(default_factory=dict, repr=False)
     duplicates: list[str] = field(default_factory=list, repr=False)
     _cursors: set[str] = field(default_factory=set, repr=False)
     _idle: int = 0
     _unnamed: int = 0
     _bytes: int = 0
 
-    def take(self, records: Iterable[Any], next_cursor: str | None) -> None:
-        """Take a page, each record by itself. Raises WalkLoops."""
-        before = len(self.seen)
+    def add_page(self, records: Iterable[Any], next_cursor: str | None) -> None:
+        """Take a page, each record by itself. Raises ScanAborted."""
+        before = len(self.servers)
         for raw in records:
-            self._take(raw)
-            if len(self.seen) > MAX_SERVERS:
-                raise WalkLoops(f"more than {MAX_SERVERS} servers are not read")
+            self._add(raw)
+            if len(self.servers) > MAX_SERVERS:
+                raise ScanAborted(f"more than {MAX_SERVERS} servers are not read")
             if is_too_much(self._bytes):
-                raise WalkLoops(f"servers that take more than {MAX_BYTES} bytes in the map are not read; narrow spec.filter")
+                raise ScanAborted(f"servers that take more than {MAX_BYTES} bytes in the map are not read; narrow spec.filter")
         self.pages += 1
-        self._idle = 0 if len(self.seen) > before else self._idle + 1
+        self._idle = 0 if len(self.servers) > before else self._idle + 1
         self.cursor = next_cursor
         if next_cursor is None:
             return
         if next_cursor in self._cursors or self._idle > _MAX_IDLE_PAGES:
-            raise WalkLoops(f"page {self.pages} leads back to pages that were read already")
+            raise ScanAborted(f"page {self.pages} leads back to pages that were read already")
         if self.pages >= MAX_PAGES:
-            raise WalkLoops(f"more than {MAX_PAGES} pages are not read")
+            raise ScanAborted(f"more than {MAX_PAGES} pages are not read")
         self._cursors.add(next_cursor)
 
-    def _take(self, raw: Any) -> None:
+    def _add(self, raw: Any) -> None:
         try:
             record = ServerRecord.parse(raw)
         except InvalidRecord as error:
@@ -77,19 +78,19 @@ class Walk:
                 self._unnamed += 1
                 name = f"record {self._unnamed} without a name"
             # Another version of the server may be good.
-            self.seen.setdefault(name, Seen("", 0.0, Skipped(SkipReason.INVALID_RECORD, str(error))))
+            self.servers.setdefault(name, BestVersion("", 0.0, Skipped(SkipReason.INVALID_RECORD, str(error))))
             return
-        held = self.seen.get(record.name)
+        held = self.servers.get(record.name)
         if held is not None and held.version:
             if held.version == record.version:
-                self._take_twice(record, held)
+                self._add_duplicate(record, held)
                 return
             if not _beats(record, held):
                 return
-        seen = self.seen[record.name] = Seen(record.version, record.published_at, self._mapped(record))
-        self._bytes += _size(seen) - (_size(held) if held is not None else 0)
+        best = self.servers[record.name] = BestVersion(record.version, record.published_at, self._mapped(record))
+        self._bytes += _size(best) - (_size(held) if held is not None else 0)
 
-    def _take_twice(self, record: ServerRecord, held: Seen) -> None:
+    def _add_duplicate(self, record: ServerRecord, held: BestVersion) -> None:
         """The same version again: a page that moved while others were published there, or two records of one name."""
         outcome = self._mapped(record)
         same = outcome == held.outcome if isinstance(outcome, Skipped) else isinstance(held.outcome, Entry) and (
@@ -107,8 +108,8 @@ class Walk:
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """The servers that can be published, by name and in the order of the names."""
-        for name in sorted(self.seen):
-            outcome = self.seen[name].outcome
+        for name in sorted(self.servers):
+            outcome = self.servers[name].outcome
             if isinstance(outcome, Entry):
                 yield name, outcome
 
@@ -118,11 +119,11 @@ def is_too_much(size: int) -> bool:
     return size > MAX_BYTES
 
 
-def _size(seen: Seen) -> int:
-    return seen.outcome.size if isinstance(seen.outcome, Entry) else 0
+def _size(best: BestVersion) -> int:
+    return best.outcome.size if isinstance(best.outcome, Entry) else 0
 
 
-def _beats(record: ServerRecord, held: Seen) -> bool:
+def _beats(record: ServerRecord, held: BestVersion) -> bool:
     """Whether a record is the one to publish: a deleted version gives way to any other."""
     deleted = isinstance(held.outcome, Skipped) and held.outcome.reason is SkipReason.DELETED
     if deleted != (record.status == "deleted"):

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from junctor.api.conditions import SkipReason
+from junctor.api.sync_report import SkipCount
 from junctor.connectormap.connector_map import Entry
 from junctor.registry.mapping import Skipped, unavailable
+from junctor.registry.scan import EXAMPLES, BestVersion
 from junctor.registry.versions import can_tell, is_newer
-from junctor.registry.walk import EXAMPLES, Seen
 
 #: What the owner's rules forbid takes effect at once, however many servers it concerns.
 FORBIDDEN: Final = frozenset({SkipReason.HOST_NOT_ALLOWED, SkipReason.INSECURE_URL, SkipReason.PRIVATE_ADDRESS})
@@ -15,27 +16,27 @@ FORBIDDEN: Final = frozenset({SkipReason.HOST_NOT_ALLOWED, SkipReason.INSECURE_U
 LISTED: Final = FORBIDDEN | {SkipReason.CONFIGURATION_REQUIRED, SkipReason.INVALID_RECORD, SkipReason.TOO_LARGE}
 
 
-def settled(seen: Seen, published: Entry | None) -> Entry | None:
+def merged_entry(best: BestVersion, published: Entry | None) -> Entry | None:
     """The entry of a server that was looked at, the published one where it says the same; None when it has none."""
-    entry = seen.outcome
+    entry = best.outcome
     if isinstance(entry, Skipped):
         if published is None or entry.reason not in LISTED:
             return None
-        entry = unavailable(published, entry.reason, seen.version)
+        entry = unavailable(published, entry.reason, best.version)
     return published if published is not None and published.digest == entry.digest else entry
 
 
-def is_lost(seen: Seen | None, published: Entry) -> bool:
-    """Whether a server could be called and can be no longer, for another reason than that it must not be. seen: None when it is gone."""
+def is_lost(best: BestVersion | None, published: Entry) -> bool:
+    """Whether a server could be called and can be no longer, for another reason than that it must not be. best: None when it is gone."""
     if not is_available(published):
         return False
-    return seen is None or (isinstance(seen.outcome, Skipped) and seen.outcome.reason not in FORBIDDEN)
+    return best is None or (isinstance(best.outcome, Skipped) and best.outcome.reason not in FORBIDDEN)
 
 
-def is_certain(seen: Seen, published: Entry) -> bool:
-    """Whether a version that was seen follows the published one, although more of the server's versions may come."""
+def supersedes(best: BestVersion, published: Entry) -> bool:
+    """Whether a version that was best follows the published one, although more of the server's versions may come."""
     version = str(published.content["version"])
-    return seen.version == version or (can_tell(seen.version, version) and is_newer(seen.version, 0.0, version, 0.0))
+    return best.version == version or (can_tell(best.version, version) and is_newer(best.version, 0.0, version, 0.0))
 
 
 def is_available(entry: Entry) -> bool:
@@ -48,17 +49,18 @@ def available(entries: Mapping[str, Entry]) -> list[str]:
     return sorted(connector_id for connector_id, entry in entries.items() if is_available(entry))
 
 
-class Tally:
+class SkipCounter:
     """Counts skipped servers by reason, and names the first of them."""
 
     def __init__(self) -> None:
-        self._counts: dict[SkipReason, tuple[int, tuple[str, ...]]] = {}
+        self._counts: dict[SkipReason, SkipCount] = {}
 
     def add(self, reason: SkipReason, named: str) -> None:
         """Count one. named: how a status names it."""
-        total, examples = self._counts.get(reason, (0, ()))
-        self._counts[reason] = total + 1, (*examples, named) if len(examples) < EXAMPLES else examples
+        skipped = self._counts.get(reason, SkipCount(0))
+        examples = (*skipped.examples, named) if len(skipped.examples) < EXAMPLES else skipped.examples
+        self._counts[reason] = SkipCount(skipped.count + 1, examples)
 
-    def counts(self) -> Mapping[SkipReason, tuple[int, tuple[str, ...]]]:
+    def counts(self) -> Mapping[SkipReason, SkipCount]:
         """How many there are of each, with examples."""
         return dict(self._counts)
