@@ -25,9 +25,9 @@ from tests.bench.gateway_load import Direct, Responses, Work, client, p50, rate,
 from tests.bench.gateway_peer import AGENTIC, OGX, SECONDS, Forgiven, Peer, PeerMissing, agentic, ogx
 from tests.bench.idle import rss_mib
 from tests.bench.system import percentile, result, say
-from tests.cluster.controlplane import free_port
 from tests.cluster.processes import Process, ProcessFailed, gateway
 from tests.support.mcp_servers import everything
+from tests.support.ports import free_port
 
 CONCURRENCY: Final = 16
 STREAMS: Final = 200

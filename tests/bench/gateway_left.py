@@ -8,9 +8,9 @@ import httpx
 
 from tests.bench.gateway_load import Responses, client, rate
 from tests.bench.system import say
-from tests.cluster.controlplane import free_port
 from tests.cluster.processes import Process
 from tests.support.counted_gateway import held, program
+from tests.support.ports import free_port
 
 #: So many sessions are open before those that are measured: the first ones load modules.
 _WARM = 10

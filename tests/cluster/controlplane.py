@@ -6,12 +6,10 @@
 import base64
 import json
 import os
-import random
 import secrets
 import shlex
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -26,8 +24,9 @@ import httpx
 from tests.cluster.api import Api, wait_for
 from tests.cluster.processes import Process, ProcessFailed
 from tests.cluster.tools import Binaries, ToolError, find_binary, kubernetes_version
+from tests.support.ports import free_port
 
-__all__ = ["ControlPlane", "KubectlFailed", "find_binary", "free_port"]
+__all__ = ["ControlPlane", "KubectlFailed", "find_binary"]
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 60.0
@@ -231,18 +230,6 @@ class ControlPlane:
             wait_for(lambda: api.find("v1/Namespace", "default"), _START_SECONDS, "the namespace default")
             if self._binaries.has_controllers:
                 wait_for(lambda: api.find("v1/ServiceAccount", "default", "default"), _START_SECONDS, "the service account default")
-
-
-def free_port() -> int:
-    """A port of loopback that is free now, below those that the system gives to outgoing connections, so that it stays free."""
-    for port in random.sample(range(20_000, 30_000), 1_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind((_HOST, port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no free port between 20000 and 30000")
 
 
 def _as_arguments(flags: dict[str, object]) -> list[str]:

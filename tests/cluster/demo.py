@@ -16,11 +16,12 @@ from junctor.demo.client_steps import ClientSteps, new_parcel
 from junctor.demo.manifests import GITHUB, GITHUB_CHANGED, RIVAL, WIKI, WIKI_CREDENTIAL, orders
 from junctor.demo.processes import DemoServer, isolate
 from tests.cluster.api import wait_for
-from tests.cluster.controlplane import ControlPlane, KubectlFailed, free_port
+from tests.cluster.controlplane import ControlPlane, KubectlFailed
 from tests.cluster.pods import create_gateway_pods
 from tests.cluster.processes import Process, ProcessFailed, gateway, operator
 from tests.cluster.resources import install_crds
 from tests.cluster.tools import ToolError, kubernetes_version
+from tests.support.ports import free_port
 
 ADDRESSES = ["127.0.0.2", "127.0.0.3"]
 NAMESPACE = "junctor"

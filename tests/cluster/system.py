@@ -1,6 +1,5 @@
 """A running system for tests: the chart's release, the real operator and gateways as its service accounts, pods on loopback addresses."""
 
-import random
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tests.cluster.pods import GatewayPod
 from tests.cluster.processes import Process, gateway, operator
 from tests.cluster.release import Release, install_release
 from tests.cluster.resources import fresh_namespace
+from tests.support.ports import free_subnet
 
 CONNECTOR = f"{API_VERSION}/MCPConnector"
 REGISTRY = f"{API_VERSION}/MCPRegistry"
@@ -61,7 +61,7 @@ class System:
         self.logs = logs
         self.stack = ExitStack()
         self.gateways: list[RunningGateway] = []
-        self._subnet = f"127.{random.randint(1, 250)}.{random.randint(0, 250)}"
+        self._subnet = free_subnet()
         self._hosts = 1
         self.release: Release
         self.operator: Process

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from tests.cluster.api import Api, ApiError, Object, wait_for
-from tests.cluster.controlplane import ControlPlane, KubectlFailed, free_port
+from tests.cluster.controlplane import ControlPlane, KubectlFailed
 from tests.cluster.pods import GatewayPod, create_gateway_pods
 from tests.cluster.processes import Process, ProcessFailed
+from tests.support.ports import free_port
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from tests.cluster.registries import (
 )
 from tests.cluster.system import REGISTRY, System
 from tests.support.fake_registry import FakeRegistry, Fault, Stall, Status
-from tests.support.mcp_servers import closed_port, self_signed
+from tests.support.mcp_servers import self_signed
+from tests.support.ports import free_port
 from tests.support.registry_data import record, remote
 
 
@@ -114,7 +115,7 @@ def test_an_operator_that_starts_while_the_registry_is_down_changes_nothing(syst
     counted = {name: [status(system, name).get(field) for field in fields] for name in before}
     system.operator.kill()
     system.operator.restart()
-    system.create_registry("nowhere", f"http://127.0.0.1:{closed_port()}")
+    system.create_registry("nowhere", f"http://127.0.0.1:{free_port()}")
     for name in ("lasting", "empty", "nowhere"):
         assert "nothing accepts connections" in synced(system, name, "False", "RegistryUnreachable", timeout=90.0)
     assert {name: conditions(system, name) | {"Synced": ()} for name in before} == before

@@ -21,10 +21,11 @@ from starlette.types import Receive, Scope, Send
 from junctor.gateway.auth import open_callers
 from junctor.gateway.auth.key_file import entry_of
 from tests.cluster.api import Api
-from tests.cluster.controlplane import ControlPlane, free_port
+from tests.cluster.controlplane import ControlPlane
 from tests.cluster.processes import Process, ProcessFailed, gateway, junctor
 from tests.support.mcp_servers import serving
 from tests.support.model_server import ModelServer
+from tests.support.ports import free_port
 from tests.unit.gateway.maps import MAP, content, head_of, layout_of
 
 KEY = "test-key-that-goes-nowhere"

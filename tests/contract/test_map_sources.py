@@ -16,7 +16,8 @@ from junctor.gateway.serving.sources.file import FileSource
 from junctor.gateway.serving.sources.opening import open_source
 from junctor.gateway.serving.sources.source import BadSource, MapSource, SourceUnavailable
 from tests.cluster.api import Api
-from tests.cluster.controlplane import ControlPlane, free_port
+from tests.cluster.controlplane import ControlPlane
+from tests.support.ports import free_port
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish
 
 KEY = "3f7a000000000000.1b2c000000000000"

@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from junctor.gateway.mcp import Limits, McpClient, McpClientPool
 from junctor.gateway.tools.ports import ListingFailed, ToolFailure
-from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, answering, closed_port, error, hang, result, serving, text_result
+from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, answering, error, hang, result, serving, text_result
+from tests.support.ports import free_port
 
 SECRET = "s3cr3t-value"
 QUICK = Limits(connect_timeout=0.3, call_timeout=0.3)
@@ -51,7 +52,7 @@ async def works(client: McpClient) -> bool:
 
 async def test_a_refused_connection() -> None:
     async with closing(McpClientPool()) as pool:
-        client = pool.from_params(f"http://127.0.0.1:{closed_port()}/mcp")
+        client = pool.from_params(f"http://127.0.0.1:{free_port()}/mcp")
         with pytest.raises(ListingFailed, match="refuses connections") as caught:
             await client.list_tools()
         assert caught.value.status == 502
@@ -282,7 +283,7 @@ async def test_a_redirect_to_another_origin_is_not_followed_and_gets_no_credenti
 
 
 async def test_cookies_of_a_server_are_not_carried_from_one_client_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
 
     async def with_cookie(request: dict[str, Any]) -> Response:
         return result(request, {"tools": [ECHO_TOOL]}, {"set-cookie": "who=one"})
@@ -333,7 +334,7 @@ async def test_hundreds_of_failures_leave_no_descriptor_and_no_task() -> None:
         pool = McpClientPool()
         for number in range(200):
             server.answers = {("initialize", "tools/call")[number % 2]: ways[number % len(ways)]}
-            target = f"{url}/mcp" if number % 7 else f"http://127.0.0.1:{closed_port()}/mcp"
+            target = f"{url}/mcp" if number % 7 else f"http://127.0.0.1:{free_port()}/mcp"
             client = pool.from_params(target, limits=limits)
             await fails(client)
         await pool.close()

@@ -18,7 +18,8 @@ from junctor.connectormap.connector_map import Entry
 from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.tools.ports import ListingFailed
 from tests.support.faults import SAYS, faults
-from tests.support.mcp_servers import Answer, ScriptedServer, closed_port, sdk_server, serving
+from tests.support.mcp_servers import Answer, ScriptedServer, sdk_server, serving
+from tests.support.ports import free_port
 from tests.unit.gateway.maps import content
 
 
@@ -70,7 +71,7 @@ class Modern:
 @pytest.mark.parametrize("method", ["tools/list", "tools/call"])
 @pytest.mark.parametrize("fault", SAYS)
 async def test_a_fault_of_a_modern_server_is_a_clear_failure_and_the_next_call_works(fault: str, method: str) -> None:
-    app = Modern(method, faults(f"http://127.0.0.1:{closed_port()}")[fault])
+    app = Modern(method, faults(f"http://127.0.0.1:{free_port()}")[fault])
     async with talking(app, "/mcp", "StreamableHTTP") as client:
         assert re.search(SAYS[fault], await said(client, method))
         app.answers.clear()

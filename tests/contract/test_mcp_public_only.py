@@ -16,7 +16,8 @@ from junctor.connectormap.connector_map import Entry
 from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.tools.ports import ListingFailed
-from tests.support.mcp_servers import closed_port, sdk_server, self_signed, serving
+from tests.support.mcp_servers import sdk_server, self_signed, serving
+from tests.support.ports import free_port
 from tests.unit.gateway.maps import content
 
 NAME = "mcp.acme.com"
@@ -102,7 +103,7 @@ async def test_a_name_that_resolves_to_public_addresses_is_connected_to_and_keep
 
 @pytest.mark.parametrize("addresses", [[PRIVATE], [PUBLIC, PRIVATE], [PRIVATE, PUBLIC]])
 async def test_a_name_that_resolves_to_a_private_address_is_not_connected_to(addresses: list[str]) -> None:
-    port = closed_port()
+    port = free_port()
     async with counting(port) as connections, pooling(Resolver(addresses)) as pool:
         message = await refused(client_of(pool, f"http://{NAME}:{port}"))
         outcome = await client_of(pool, f"http://{NAME}:{port}").call_tool("echo", {})
@@ -114,7 +115,7 @@ async def test_a_name_that_resolves_to_a_private_address_is_not_connected_to(add
 
 
 async def test_a_name_that_is_public_first_and_private_later_is_connected_to_only_while_it_is_public() -> None:
-    port, resolver = closed_port(), Resolver([PUBLIC], [PRIVATE])
+    port, resolver = free_port(), Resolver([PUBLIC], [PRIVATE])
     async with counting(port) as connections, pooling(resolver) as pool:
         async with serving(_Once(sdk_server().streamable_http_app(host=NAME)), port) as url:
             client = client_of(pool, url)
@@ -142,7 +143,7 @@ class _Once:
 
 @pytest.mark.parametrize("host", [PRIVATE, "2130706434", "0x7f.2", "[::1]", "[::ffff:127.0.0.2]", "localhost"])
 async def test_addresses_in_a_url_are_checked_however_they_are_written(host: str) -> None:
-    port, pool = closed_port(), McpClientPool()
+    port, pool = free_port(), McpClientPool()
     async with counting(port) as connections:
         message = await refused(client_of(pool, f"http://{NAME}:{port}", host))
     await pool.close()
@@ -176,7 +177,7 @@ async def test_a_resolver_that_hangs_costs_no_more_than_the_time_to_connect() ->
 
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = closed_port()
+    port = free_port()
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://{PRIVATE}:{port}")
     async with (
@@ -190,7 +191,7 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("status", [302, 307, 308])
 async def test_redirects_are_not_followed(status: int) -> None:
-    port = closed_port()
+    port = free_port()
 
     async def redirecting(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

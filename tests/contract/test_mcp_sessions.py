@@ -26,7 +26,6 @@ from tests.support.mcp_servers import (
     ECHO_TOOL,
     LegacyOnly,
     ScriptedServer,
-    closed_port,
     error,
     everything,
     result,
@@ -35,6 +34,7 @@ from tests.support.mcp_servers import (
     serving,
     text_result,
 )
+from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.unit.gateway.maps import bearer, content
 
@@ -107,7 +107,7 @@ async def test_the_reference_server(mode: str, transport: str) -> None:
 
 @pytest.mark.parametrize("mode", ["streamableHttp", "sse"])
 async def test_the_reference_server_is_found_again_after_a_restart(mode: str) -> None:
-    port = closed_port()
+    port = free_port()
     async with pooling() as pool:
         async with everything(mode, port) as url:
             client = pool.from_config(Entry.of(content("a", url=url)), {})
@@ -131,7 +131,7 @@ async def test_the_sdk_server(era: str) -> None:
 
 @ERAS
 async def test_a_server_that_restarts_is_used_again(era: str) -> None:
-    port = closed_port()
+    port = free_port()
     async with pooling() as pool:
         async with serving(sdk_app(era), port) as url:
             client = pool.from_config(entry(url), {})
@@ -146,7 +146,7 @@ async def test_a_server_that_restarts_is_used_again(era: str) -> None:
 
 @ERAS
 async def test_a_server_that_dies_in_a_call_fails_that_call_only(era: str) -> None:
-    port = closed_port()
+    port = free_port()
     async with pooling() as pool:
         async with serving(sdk_app(era), port) as url:
             client = pool.from_config(entry(url), {})
@@ -233,7 +233,7 @@ async def test_the_probe_has_no_time_of_its_own_beyond_the_connect_deadline() ->
 
 
 async def test_a_server_that_was_replaced_by_an_older_one_is_asked_anew_what_it_speaks() -> None:
-    port = closed_port()
+    port = free_port()
     async with pooling() as pool:
         async with serving(sdk_app("modern"), port) as url:
             client = pool.from_config(entry(url), {})
@@ -375,7 +375,7 @@ def served(*entries: Entry) -> ServedMap:
 
 async def test_sessions_are_shared_by_connector_and_credential_and_by_nothing_else() -> None:
     async with pooling() as pool:
-        url = f"http://127.0.0.1:{closed_port()}"
+        url = f"http://127.0.0.1:{free_port()}"
         one = entry(url, auth=bearer(KEY))
         mine = pool.from_config(one, {KEY: b"x"})
         assert pool.from_config(one, {KEY: b"x"}) is mine

@@ -19,8 +19,8 @@ from junctor.demo.manifests import orders
 from junctor.demo.processes import DemoServer, Standalone
 from junctor.demo.standalone_client import StandaloneClient
 from tests.cluster.api import wait_for
-from tests.support.mcp_servers import closed_port
 from tests.support.model_server import Call, ModelServer, Round
+from tests.support.ports import free_port
 
 DEMO = (sys.executable, "-m", "junctor.cli.main", "demo")
 DEADLINE = 60.0
@@ -28,7 +28,7 @@ DEADLINE = 60.0
 
 def environment(directory: Path) -> dict[str, str]:
     """One in which all that the demo must not need is broken. directory: where its files go."""
-    nowhere = f"http://127.0.0.1:{closed_port()}"
+    nowhere = f"http://127.0.0.1:{free_port()}"
     broken = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "OPENAI_BASE_URL", "JUNCTOR_UPSTREAM"), nowhere)
     return {**os.environ, **broken, "TMPDIR": str(directory), "PYTHONUNBUFFERED": "1"}
 
@@ -86,7 +86,7 @@ def test_without_the_openai_client_one_line_says_how_to_install_it(tmp_path: Pat
 
 
 def test_a_step_that_fails_ends_the_demo_with_its_name_and_what_the_processes_said(tmp_path: Path) -> None:
-    nowhere = f"http://127.0.0.1:{closed_port()}"
+    nowhere = f"http://127.0.0.1:{free_port()}"
     result = run(f"from junctor.demo import steps; orders = steps.orders; steps.orders = lambda url: orders({nowhere!r})", tmp_path)
     assert result.returncode == 1
     assert "junctor: the demo failed: step 11: GET /v1/connectors/connector_orders/tools: 424" in result.stderr

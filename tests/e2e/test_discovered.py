@@ -13,10 +13,10 @@ import pytest
 from openai import AsyncOpenAI
 
 from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_object, credential_object_name
-from tests.cluster.controlplane import free_port
 from tests.cluster.processes import gateway
 from tests.support.mcp_servers import sdk_server, self_signed, serving
 from tests.support.model_server import Call, ModelServer, Round
+from tests.support.ports import free_port
 from tests.support.recording import Recording
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond
 from tests.support.waiting import until

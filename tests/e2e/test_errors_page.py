@@ -15,11 +15,11 @@ from openai import AsyncOpenAI
 from starlette.responses import Response
 
 from junctor.gateway.auth.key_file import entry_of
-from tests.cluster.controlplane import free_port
 from tests.cluster.processes import gateway
 from tests.support.examples import examples, run
-from tests.support.mcp_servers import Answer, ScriptedServer, closed_port, error, result, serving, text_result
+from tests.support.mcp_servers import Answer, ScriptedServer, error, result, serving, text_result
 from tests.support.model_server import Call, Round
+from tests.support.ports import free_port
 from tests.support.running_gateway import RunningGateway, mcp_tool, respond, running_gateway
 
 PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
@@ -90,7 +90,7 @@ def assert_is(answer: httpx.Response, row: Row) -> None:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def connectors(shared_gateway: RunningGateway) -> None:
     """The connectors that the requests name."""
-    nowhere = f"http://127.0.0.1:{closed_port()}"
+    nowhere = f"http://127.0.0.1:{free_port()}"
     for name in ("a-good-one", "down"):
         await shared_gateway.connector(nowhere, connectorID=name)
     await shared_gateway.connector(nowhere, connectorID="strict-one", callerAuthorization="Require")

@@ -15,10 +15,10 @@ from openai import AsyncOpenAI
 from openai.types.responses import Response
 from starlette.responses import Response as HttpResponse
 
-from tests.cluster.controlplane import free_port
 from tests.cluster.processes import gateway
 from tests.support.mcp_servers import ScriptedServer, serving
 from tests.support.model_server import ModelServer, Round
+from tests.support.ports import free_port
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond
 from tests.support.waiting import until
 

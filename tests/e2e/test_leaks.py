@@ -13,7 +13,8 @@ from starlette.routing import Mount
 
 from tests.support.counted_gateway import Held, held, program
 from tests.support.faults import SAYS, faults
-from tests.support.mcp_servers import ScriptedServer, closed_port, serving
+from tests.support.mcp_servers import ScriptedServer, serving
+from tests.support.ports import free_port
 from tests.support.running_gateway import ANSWER, ECHO, mcp_tool, running_gateway
 
 #: After so many, every cache and pool has the size that it keeps: over 5,000 faults memory then stayed between 94.0 and 94.2 MB.
@@ -64,10 +65,10 @@ async def meet_faults(url: str, model: str, connectors: Sequence[str]) -> None:
 
 
 async def test_a_thousand_faults_leave_no_descriptor_no_task_and_no_memory(tmp_path: Path) -> None:
-    hostile = servers(f"http://127.0.0.1:{closed_port()}")
+    hostile = servers(f"http://127.0.0.1:{free_port()}")
     counts = tmp_path / "counts"
     async with serving(Starlette(routes=[Mount(f"/{name}", app=server.app()) for name, server in hostile.items()])) as url:
-        where = {name: f"{url}/{name}" for name in hostile} | {"refuses": f"http://127.0.0.1:{closed_port()}"}
+        where = {name: f"{url}/{name}" for name in hostile} | {"refuses": f"http://127.0.0.1:{free_port()}"}
         with running_gateway(tmp_path, program=program(counts)) as gateway:
             # Calls whose callers go away end without the help of a time limit.
             limits = {name: {"connectTimeoutSeconds": 1, "callTimeoutSeconds": 1} if name != GONE else {} for name in where}

@@ -8,8 +8,8 @@ import pytest
 from openai import AsyncOpenAI
 from starlette.responses import Response
 
-from tests.cluster.controlplane import free_port
 from tests.support.mcp_servers import ECHO_TOOL, Answer, ScriptedServer, answering, hang, result, sdk_server, serving
+from tests.support.ports import free_port
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

@@ -13,7 +13,6 @@ from openai.types.responses.response_item import McpCall
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from tests.cluster.controlplane import free_port
 from tests.support.mcp_servers import (
     Answer,
     LegacyOnly,
@@ -27,6 +26,7 @@ from tests.support.mcp_servers import (
     text_result,
 )
 from tests.support.model_server import Call, Round
+from tests.support.ports import free_port
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, read_by_model, respond
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

@@ -13,7 +13,7 @@ import pytest
 
 from junctor.api.conditions import SkipReason
 from tests.support.fake_registry import FakeRegistry, Status
-from tests.support.mcp_servers import closed_port
+from tests.support.ports import free_port
 from tests.support.registry_data import record, remote, servers
 from tests.support.running_standalone import Running, Standalone
 
@@ -63,7 +63,7 @@ def test_servers_of_a_registry_come_change_and_go_with_its_manifest(running: Run
 
 
 def test_registry_that_is_down_at_the_start_is_read_when_it_is_up(tmp_path: Path) -> None:
-    directory, port = tmp_path / "connectors", closed_port()
+    directory, port = tmp_path / "connectors", free_port()
     directory.mkdir()
     (directory / "registry.yaml").write_text(manifest(f"http://127.0.0.1:{port}"))
     with Standalone(directory, tmp_path / "log") as standalone:

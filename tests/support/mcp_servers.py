@@ -6,7 +6,6 @@ import gc
 import itertools
 import json
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.support.listening import Listener
 from tests.support.node import node, node_modules
+from tests.support.ports import free_port
 
 _START_SECONDS = 60.0
 
@@ -97,13 +97,6 @@ def self_signed(directory: Path, *names: str) -> tuple[Path, Path]:
     paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return paths
-
-
-def closed_port() -> int:
-    """A port of the loopback where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # --- the Python SDK's server --------------------------------------------------------------------------------------------------------
@@ -287,7 +280,7 @@ def everything_command() -> list[str]:
 @asynccontextmanager
 async def everything(mode: str = "streamableHttp", port: int = 0) -> AsyncIterator[str]:
     """Run the reference server over `streamableHttp` or `sse`; gives its MCP URL."""
-    port = port or closed_port()
+    port = port or free_port()
     process = await asyncio.create_subprocess_exec(
         *everything_command(),
         mode,

@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 import httpx
 
-from tests.cluster.controlplane import free_port
 from tests.cluster.processes import Process
 from tests.cluster.tools import find_registry, registry_source
+from tests.support.ports import free_port
 from tests.support.postgres import Postgres
 from tests.support.registry_data import SCHEMA
 

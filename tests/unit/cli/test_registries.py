@@ -14,7 +14,8 @@ from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import ServerRecord
 from junctor.registry.rules import MappingRules
 from tests.support.fake_registry import Asked, Cursor, FakeRegistry, Status
-from tests.support.mcp_servers import closed_port, self_signed
+from tests.support.mcp_servers import self_signed
+from tests.support.ports import free_port
 from tests.support.registry_data import DIRTY, Row, record, remote, servers
 from tests.unit.cli.running import Result, run
 
@@ -214,7 +215,7 @@ def test_registry_that_leads_in_a_circle_is_one_clear_line() -> None:
 
 
 def test_registry_that_is_down_is_one_clear_line() -> None:
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     assert_failed(run("registries", "list", url), f"RegistryUnreachable: nothing accepts connections at {url}")
 
 

@@ -25,7 +25,8 @@ from junctor.registry.errors import (
     SyncTimeout,
 )
 from tests.support.fake_registry import Asked, Cursor, Cut, Drip, FakeRegistry, Fault, Manner, Slow, Stall, Status
-from tests.support.mcp_servers import closed_port, self_signed
+from tests.support.mcp_servers import self_signed
+from tests.support.ports import free_port
 from tests.support.registry_data import DIRTY, PUBLISHED, servers
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -199,7 +200,7 @@ async def test_a_long_wait_is_left_to_the_next_sync(asked: str, told: float) -> 
 
 async def test_nothing_listens() -> None:
     with pytest.raises(RegistryUnreachable, match="nothing accepts connections at"):
-        await ask(f"http://127.0.0.1:{closed_port()}")
+        await ask(f"http://127.0.0.1:{free_port()}")
 
 
 async def test_a_name_that_does_not_resolve() -> None:
@@ -232,7 +233,7 @@ async def test_https_where_nobody_speaks_it() -> None:
 
 
 async def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     with FakeRegistry(ROWS) as registry:
         assert len((await ask(registry.url)).records) == 3
 
@@ -411,7 +412,7 @@ def test_other_addresses_are_refused(url: str) -> None:
 async def test_a_registry_that_has_not_answered_at_all_is_given_up_sooner() -> None:
     pauses = Pauses()
     with pytest.raises(RegistryUnreachable):
-        await ask(f"http://127.0.0.1:{closed_port()}", retries=5, first_retries=2, pauses=pauses)
+        await ask(f"http://127.0.0.1:{free_port()}", retries=5, first_retries=2, pauses=pauses)
     assert pauses.taken == [1.0, 2.0]
 
 
