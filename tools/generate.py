@@ -1,7 +1,7 @@
-"""Writes what follows from the models: `python -m tools.generate [--check]` (`make crds`).
+"""Generates files from the models of `junctor.api`: `python -m tools.generate [--check]` (`make crds`).
 
-The CRDs, the chart's copy of them, a page of reference for each and the list of conditions. With --check nothing is written; files that
-are not what the models say are named, and the exit code is 1.
+These are the CRDs, the chart's copy of them, a reference page for each kind and docs/conditions.md. With --check nothing is written;
+outdated files are named, and the exit code is 1.
 """
 
 import argparse
@@ -13,42 +13,11 @@ from typing import Any, Final
 import yaml
 
 from junctor.api import names
-from junctor.api.conditions import CONDITION_MEANING, REASONS, SKIP_REASONS, ConditionType, Reason
 from junctor.api.crd import crd_of
 from junctor.api.kinds import KINDS
+from junctor.api.reasons import CONDITION_MEANING, REASONS, SKIP_REASONS, Explanation, reasons_of
 
 _NOTICE: Final = "Generated from src/junctor/api by `make crds`; do not edit."
-
-_REFUSALS: Final = (
-    Reason.INVALID, Reason.INVALID_CA_BUNDLE, Reason.INVALID_ID, Reason.ID_CONFLICT, Reason.ID_NOT_PERMITTED, Reason.ID_IMMUTABLE,
-    Reason.UNSUPPORTED_FIELD, Reason.TOO_LARGE, Reason.CREDENTIALS_TOO_LARGE,
-)  # fmt: skip
-
-#: The reasons that each condition carries, in the order in which a reader meets them.
-CARRIED_BY: Final[dict[ConditionType, tuple[Reason, ...]]] = {
-    ConditionType.ACCEPTED: (Reason.PENDING, Reason.ACCEPTED, Reason.NO_MATCHING_GATEWAY, *_REFUSALS),
-    ConditionType.RESOLVED_REFS: (
-        Reason.PENDING, Reason.RESOLVED_REFS, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_VALUE_INVALID,
-        Reason.DISABLED, Reason.NOT_ACCEPTED,
-    ),
-    ConditionType.SYNCED: (
-        Reason.PENDING, Reason.SYNCING, Reason.SYNCED, Reason.CONNECTOR_LIMIT_REACHED, Reason.PARTIAL_SYNC, Reason.SUSPICIOUS_SHRINK,
-        Reason.NOT_A_REGISTRY, Reason.REGISTRY_UNREACHABLE, Reason.REGISTRY_UNAUTHORIZED, Reason.REGISTRY_TLS_FAILED,
-        Reason.REGISTRY_RATE_LIMITED, Reason.REGISTRY_ERROR, Reason.SYNC_TIMEOUT, Reason.UNRESOLVED_REFS, Reason.DISABLED,
-        Reason.NOT_ACCEPTED,
-    ),
-    ConditionType.PROGRAMMED: (
-        Reason.PENDING, Reason.PROGRAMMED, Reason.PUBLISHING, Reason.PUBLISH_FAILED, Reason.MAP_OF_ANOTHER_INSTALLATION,
-        Reason.DISABLED, Reason.NOT_ACCEPTED,
-    ),
-    ConditionType.READY: (
-        Reason.PENDING, Reason.READY, Reason.AWAITING_GATEWAYS, Reason.NO_GATEWAY_PODS, Reason.GATEWAY_UNREACHABLE,
-        Reason.GATEWAY_REJECTED, Reason.UNRESOLVED_REFS, Reason.DISABLED, Reason.NOT_PROGRAMMED, Reason.NOT_ACCEPTED,
-    ),
-    ConditionType.STALLED: tuple(
-        reason for reason in _REFUSALS if reason not in (Reason.ID_CONFLICT, Reason.CREDENTIALS_TOO_LARGE)
-    ),
-}  # fmt: skip
 
 
 def generated_files() -> dict[str, str]:
@@ -63,7 +32,7 @@ def generated_files() -> dict[str, str]:
 
 
 def helm_template(crds: Iterable[Mapping[str, Any]]) -> str:
-    """The CRDs as a template of the chart: left out without `crds.install`, left behind on uninstalling with `crds.keep`."""
+    """The CRDs as a template of the chart: installed only with `crds.install`, kept on uninstall with `crds.keep`."""
     documents = "---\n".join(_helm_document(crd) for crd in crds)
     return "{{- /* " + _NOTICE + " */ -}}\n{{- if .Values.crds.install }}\n" + documents + "{{- end }}\n"
 
@@ -74,7 +43,7 @@ def _helm_document(crd: Mapping[str, Any]) -> str:
     name = f"  name: {crd['metadata']['name']}\n"
     head, found, tail = text.partition(name)
     if not found:
-        raise AssertionError("the CRD's metadata is not where the template needs it")
+        raise AssertionError("the name of the CRD was not found; the template cannot add an annotation below it")
     return head + name + keep + tail
 
 
@@ -84,30 +53,30 @@ def conditions_page() -> str:
         f"<!-- {_NOTICE} -->",
         "# Conditions",
         "",
-        "`status.conditions` of a resource says what is true of it. Each condition has the `observedGeneration` that it speaks about and",
-        "a message for people; a resource that several gateways select is judged by all of them, and the worst verdict is shown.",
-        "Until the operator has looked, the API server itself shows every condition as `Unknown` with the reason `Pending`.",
+        "`status.conditions` of a resource says what the operator observed. Each condition has the `observedGeneration` that it describes",
+        "and a human-readable message. If several gateways select a resource, each of them has findings, and the worst one is shown.",
+        "Until the operator has processed a resource, the API server shows every condition as `Unknown` with the reason `Pending`.",
     ]
     for kind, meaning in CONDITION_MEANING.items():
-        lines += ["", f"## {kind}", "", _plain(meaning), "", *_reasons({reason: REASONS[reason] for reason in CARRIED_BY[kind]})]
+        lines += ["", f"## {kind}", "", _plain(meaning), "", *_reasons({reason: REASONS[reason] for reason in reasons_of(kind)})]
     lines += [
         "",
         "## Skipped servers",
         "",
-        "`status.skipped` of an MCPRegistry counts the servers that did not become connectors, by these reasons, with some examples.",
+        "`status.skipped` of an MCPRegistry counts the servers that did not become connectors, by reason, with some examples.",
         "",
         *_reasons(SKIP_REASONS),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _reasons(reasons: Mapping[Any, tuple[str, str]]) -> list[str]:
-    rows = [f"| `{reason}` | {_plain(what)} | {_plain(remedy) or 'Nothing.'} |" for reason, (what, remedy) in reasons.items()]
+def _reasons(reasons: Mapping[Any, Explanation]) -> list[str]:
+    rows = [f"| `{reason}` | {_plain(doc.meaning)} | {_plain(doc.remedy) or 'Nothing.'} |" for reason, doc in reasons.items()]
     return ["| reason | meaning | what to do |", "|---|---|---|", *rows]
 
 
 def reference_page(crd: Mapping[str, Any]) -> str:
-    """The page about a kind in docs/reference/."""
+    """The page of one kind in docs/reference/."""
     version = crd["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
     selectors = ", ".join(f"`{field['jsonPath'][1:]}`" for field in version["selectableFields"])
@@ -126,8 +95,8 @@ def reference_page(crd: Mapping[str, Any]) -> str:
     for path, node in _objects("", schema):
         if path:
             lines += _object_section(path, node)
-    lines += ["", "## What is refused", "", "`kubectl apply` refuses an object that breaks one of these rules, and says:", ""]
-    lines += ["| at | message |", "|---|---|"]
+    lines += ["", "## Validation rules", "", "`kubectl apply` rejects an object that breaks one of these rules, with this message:", ""]
+    lines += ["| field | message |", "|---|---|"]
     for path, node in _objects("", schema):
         for rule in node.get("x-kubernetes-validations", ()):
             lines.append(f"| `{(path + rule.get('fieldPath', '')).lstrip('.')}` | {_plain(rule['message'])} |")
@@ -139,7 +108,7 @@ def reference_page(crd: Mapping[str, Any]) -> str:
 
 
 def _objects(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every object with fields in a schema, depth first: `spec`, `spec.headers[]`, `spec.headers[].valueFrom`."""
+    """Yield every object with fields in a schema, depth first: `spec`, `spec.headers[]`, `spec.headers[].valueFrom`."""
     if "properties" in node:
         yield path, node
         for name, child in node["properties"].items():
@@ -158,7 +127,7 @@ def _object_section(path: str, node: Mapping[str, Any]) -> list[str]:
 
 
 def _type(field: Mapping[str, Any]) -> str:
-    """The type of a field with its bounds, for people."""
+    """The type of a field with its bounds, in words."""
     match field["type"]:
         case "array":
             return f"list, at most {field['maxItems']}, of {_type(field['items'])}"
@@ -180,7 +149,7 @@ def _cell(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which nothing is Markdown."""
+    """Escape everything that Markdown would interpret."""
     return "".join(f"\\{char}" if char in "\\`*_|<~" else char for char in text)
 
 
@@ -194,9 +163,9 @@ def _as_yaml(body: Mapping[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = Path(__file__).parents[1]) -> int:
-    """Write or check the files below `root`; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.generate", description="Generate the CRD and what is written about it.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not what the models say")
+    """Write or check the files below `root`. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.generate", description="Generate the CRDs and their documentation.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is outdated")
     check = parser.parse_args(arguments).check
     drifted = [name for name, text in generated_files().items() if not (root / name).exists() or (root / name).read_text("utf-8") != text]
     if check:

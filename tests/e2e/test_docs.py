@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from junctor.api import configuration, names
-from junctor.api.conditions import REASONS, Reason
+from junctor.api.conditions import Reason
+from junctor.api.reasons import REASONS
 from junctor.cli.main import COMMANDS, junctor
 from tests.support.running_standalone import Standalone
 
@@ -283,7 +284,7 @@ def test_troubleshooting_speaks_of_every_reason_that_calls_for_somebody() -> Non
     page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
     section = page.partition("## By reason\n")[2].partition("\n## ")[0]
     spoken = re.findall(r"^\| `(\w+)` \|", section, re.M)
-    needing = {str(reason) for reason, (_, remedy) in REASONS.items() if remedy}
+    needing = {str(reason) for reason, doc in REASONS.items() if doc.remedy}
     assert set(spoken) == needing - {Reason.DISABLED, Reason.NOT_ACCEPTED, Reason.NOT_PROGRAMMED}
 
 

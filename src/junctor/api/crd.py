@@ -9,7 +9,7 @@ from pydantic_core import core_schema
 
 from junctor.api import names
 from junctor.api.base import ApiModel, Rule
-from junctor.api.conditions import ConditionType, pending_conditions
+from junctor.api.conditions import pending_conditions
 from junctor.api.kinds import ResourceKind
 
 #: The order of keywords in the generated schema: stable, so that the files change only when a model does.
@@ -17,32 +17,6 @@ _KEYWORDS: Final = (
     "description", "type", "format", "enum", "minLength", "maxLength", "pattern", "minimum", "maximum", "minItems", "maxItems",
     "items", "properties", "required", "default", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-validations",
 )  # fmt: skip
-
-#: metav1.Condition with its bounds, which the model of a condition does not have.
-_CONDITION: Final[dict[str, Any]] = {
-    "type": "object",
-    "description": "One observation about the resource.",
-    "required": ["type", "status", "reason", "message", "lastTransitionTime"],
-    "properties": {
-        "type": {
-            "type": "string",
-            "description": f"Type of the condition: {', '.join(ConditionType)}.",
-            "maxLength": 316,
-            "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
-        },
-        "status": {"type": "string", "description": "True, False or Unknown.", "enum": ["True", "False", "Unknown"]},
-        "reason": {
-            "type": "string",
-            "description": "Machine-readable reason for the status; docs/conditions.md lists every reason and its remedy.",
-            "minLength": 1,
-            "maxLength": 1024,
-            "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
-        },
-        "message": {"type": "string", "description": "Human-readable explanation of the status.", "maxLength": 32768},
-        "lastTransitionTime": {"type": "string", "description": "When the status last changed.", "format": "date-time"},
-        "observedGeneration": {"type": "integer", "description": "The metadata.generation that the condition describes.", "minimum": 0},
-    },
-}
 
 
 def crd_of(kind: ResourceKind) -> dict[str, Any]:
@@ -80,7 +54,6 @@ def crd_of(kind: ResourceKind) -> dict[str, Any]:
 def schema_of(kind: ResourceKind) -> dict[str, Any]:
     """The structural schema of a whole object."""
     status = _model_schema(kind.status)
-    status["properties"]["conditions"]["items"] = _ordered(_CONDITION)
     # On the status itself and not on `conditions`: otherwise it would not show before something writes the status.
     status["default"] = {"conditions": pending_conditions(kind.conditions)}
     return _ordered(

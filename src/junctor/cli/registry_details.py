@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from junctor.api.conditions import SKIP_REASONS, SkipReason
+from junctor.api.conditions import SkipReason
 from junctor.api.names import CREDENTIALS_LABEL
+from junctor.api.reasons import SKIP_REASONS
 from junctor.api.registry import MCPRegistrySpec
 from junctor.cli.registry_credentials import Need, credentials_for, needs_of
 from junctor.cli.registry_source import Source
@@ -102,7 +103,7 @@ def _verdict(outcome: Entry | Skipped, source: Source) -> dict[str, Any]:
     if isinstance(outcome, Entry):
         found = {"connector": True, "url": outcome.content["url"], "transport": outcome.content["transport"]}
         return found | ({"connectorID": outcome.id} if source.named else {})
-    return {"connector": False, "reason": str(outcome.reason), "detail": outcome.detail, "remedy": SKIP_REASONS[outcome.reason][1]}
+    return {"connector": False, "reason": str(outcome.reason), "detail": outcome.detail, "remedy": SKIP_REASONS[outcome.reason].remedy}
 
 
 def _remote(kind: str, url: str, needs: Sequence[Need]) -> dict[str, Any]:

@@ -6,23 +6,11 @@ from typing import Any, Final
 
 from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, ConditionType, Finding, Reason
 from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.api.reasons import PERMANENT
 from junctor.api.resources import RegistryResource, Resource
 from junctor.api.sync_report import SyncReport
 from junctor.planning.readiness import GatewayProgress, programmed, ready, since_of
 from junctor.planning.verdicts import Verdict
-
-#: Reasons of Accepted=False that nothing but a person changes (kstatus: Stalled).
-PERMANENT: Final = frozenset(
-    {
-        Reason.INVALID,
-        Reason.INVALID_CA_BUNDLE,
-        Reason.INVALID_ID,
-        Reason.ID_NOT_PERMITTED,
-        Reason.ID_IMMUTABLE,
-        Reason.UNSUPPORTED_FIELD,
-        Reason.TOO_LARGE,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import yaml
-from tools.generate import CARRIED_BY, generated_files, helm_template, main
+from tools.generate import generated_files, helm_template, main
 
-from junctor.api.conditions import REASONS, SKIP_REASONS, ConditionType, SkipReason
+from junctor.api.conditions import ConditionType, Reason, SkipReason
 from junctor.api.crd import crd_of, schema_of
 from junctor.api.kinds import CONNECTOR, KINDS, REGISTRY, ResourceKind
-from junctor.planning.statuses import PERMANENT
+from junctor.api.reasons import CONDITION_MEANING, PERMANENT, REASONS, SKIP_REASONS, reasons_of
 
 _ROOT = Path(__file__).parents[3]
 
@@ -108,12 +108,16 @@ def test_braces_in_a_description_do_not_reach_helm() -> None:
 
 
 def test_every_reason_belongs_to_a_condition_and_is_explained() -> None:
-    carried = {reason for reasons in CARRIED_BY.values() for reason in reasons}
-    assert carried == set(REASONS)
-    assert set(CARRIED_BY) == set(ConditionType)
-    assert set(CARRIED_BY[ConditionType.STALLED]) == PERMANENT
+    assert set(REASONS) == set(Reason)
+    assert {reason for kind in ConditionType for reason in reasons_of(kind)} == set(REASONS)
+    assert set(CONDITION_MEANING) == set(ConditionType)
     page = generated_files()["docs/conditions.md"]
     assert all(f"| `{reason}` |" in page for reason in REASONS)
+
+
+def test_stalled_carries_the_permanent_reasons_of_accepted() -> None:
+    assert set(reasons_of(ConditionType.STALLED)) == PERMANENT
+    assert set(reasons_of(ConditionType.ACCEPTED)) > PERMANENT
 
 
 def test_every_skip_reason_is_explained() -> None:
