@@ -1,35 +1,38 @@
 """Logs of every Junctor process: one JSON object on each line of standard error, or text for people."""
 
-import json
 import logging
 import sys
-import traceback
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+from junctor.net.timestamps import rfc3339
+
 Format = Literal["json", "text"]
 
-#: What a LogRecord has by itself; anything else was given with `extra`.
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+#: What each line says of itself: attributes of a log record, and the fields that they become.
+_FIELDS: Final = {"levelname": "severity", "message": "message", "name": "logger", "exc_info": "exception", "stack_info": "stack"}
 
 
-class JSONFormatter(logging.Formatter):
-    """A record as `{"time", "severity", "message", "logger"}` and what was given with `extra`; an exception in `exception`."""
+class JSONFormatter(JsonFormatter):
+    """A record as `{"time", "severity", "message", "logger"}` and what was passed as `extra`; an exception in `exception`."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, never more."""
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "severity": record.levelname,
-            "message": record.getMessage(),
-            "logger": record.name,
-        }
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD and key not in line}
-        if record.exc_info and record.exc_info[1] is not None:
-            line["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        if record.stack_info:
-            line["stack"] = record.stack_info
-        return json.dumps(line, ensure_ascii=False, default=str)
+    def __init__(self) -> None:
+        super().__init__(
+            ("levelname", "message", "name"),
+            style="__sequence__",
+            rename_fields=_FIELDS,
+            reserved_attrs=(*RESERVED_ATTRS, "time", "color_message", *_FIELDS.values()),
+            json_default=str,
+            json_ensure_ascii=False,
+        )
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        """Put the time first, where people look for it."""
+        log_data["time"] = rfc3339(datetime.fromtimestamp(record.created, UTC), "milliseconds")
+        super().add_fields(log_data, record, message_dict)
 
 
 def configure_logging(format: Format = "json", level: str = "INFO") -> None:  # noqa: A002  # named after the option

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import yaml
 
-from junctor.api.configuration import API_VERSION as CONFIGURATION_API_VERSION
 from junctor.api.names import SYNC_REQUESTED_ANNOTATION
+from junctor.net.configuration import API_VERSION as CONFIGURATION_API_VERSION
 from tests.cluster.api import wait_for
 from tests.e2e.test_docs import ROOT, blocks, commands, run
 from tests.support.examples import examples

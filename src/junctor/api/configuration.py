@@ -1,30 +1,20 @@
 """OperatorConfiguration: the gateways of one operator, as the file of `junctor operator --config` lists them."""
 
-import fnmatch
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, field_validator, model_validator
 
-from junctor.api.base import problems_of
-
-API_VERSION = "config.junctor.dev/v1alpha1"
+from junctor.net import configuration
+from junctor.net.configuration import ConfigurationModel
+from junctor.net.globs import Globs
 
 _DNS_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 
-class ConfigurationError(Exception):
-    """The configuration file is invalid; the message names the field and says what to do."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-
-
-class LabelRequirement(_Model):
+class LabelRequirement(ConfigurationModel):
     """One matchExpressions item of a Kubernetes label selector."""
 
     key: str
@@ -50,7 +40,7 @@ class LabelRequirement(_Model):
                 return self.key not in labels
 
 
-class LabelSelector(_Model):
+class LabelSelector(ConfigurationModel):
     """A Kubernetes label selector. An empty one selects everything."""
 
     match_labels: dict[str, str] = Field(default_factory=dict)
@@ -68,7 +58,7 @@ class LabelSelector(_Model):
         return not self.match_labels and not self.match_expressions
 
 
-class IDPolicy(_Model):
+class IDPolicy(ConfigurationModel):
     """Reserves the ids that match `pattern` (a glob) for resources of `namespaces`."""
 
     pattern: Annotated[str, Field(min_length=1, max_length=128)]
@@ -76,10 +66,14 @@ class IDPolicy(_Model):
 
     def reserves(self, connector_id: str) -> bool:
         """Whether the policy applies to this id."""
-        return fnmatch.fnmatchcase(connector_id, self.pattern)
+        return self._globs.matches(connector_id)
+
+    @cached_property
+    def _globs(self) -> Globs:
+        return Globs((self.pattern,))
 
 
-class GatewaySpec(_Model):
+class GatewaySpec(ConfigurationModel):
     """One gateway as the operator sees it: pods that serve one map.
 
     name: value of the label junctor.dev/gateway on its pods. map: name of the head ConfigMap in `namespace`, and the value of a label on
@@ -104,7 +98,7 @@ class GatewaySpec(_Model):
         return value
 
 
-class OperatorConfiguration(_Model):
+class OperatorConfiguration(ConfigurationModel):
     """The operator's configuration file."""
 
     api_version: Literal["config.junctor.dev/v1alpha1"]
@@ -129,13 +123,4 @@ class OperatorConfiguration(_Model):
 
 def parse_configuration(text: str, source: str) -> OperatorConfiguration:
     """Parse the text of a configuration file. Raises ConfigurationError with one line per fault."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{source}: not YAML: {error}") from error
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"{source}: expected an OperatorConfiguration, apiVersion {API_VERSION}")
-    try:
-        return OperatorConfiguration.model_validate(value)
-    except ValidationError as error:
-        raise ConfigurationError("\n".join(f"{source}: {line.removeprefix('.')}" for line in problems_of(error, ""))) from error
+    return configuration.parse_configuration(text, source, OperatorConfiguration, "OperatorConfiguration")

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from junctor.api.base import ApiModel, Rule, cel_string, without_duplicates
 from junctor.api.endpoint import HEADER_RULES, PRINTABLE_PATTERN, Auth, Headers, HeaderSource, PlacedSecretRef, secret_refs
+from junctor.net.headers import is_ascii_header_value
 
 _VARIABLE_NAME_PATTERN = r"^[^{}\x00-\x1f\x7f]+$"
 _HOST_PATTERN = r"^[A-Za-z0-9._:*?-]+$"
@@ -46,7 +47,7 @@ class Variable(ApiModel):
             cel=f"!has(self.value) || self.value.matches({cel_string(PRINTABLE_PATTERN)})",
             message="a variable value may contain only printable ASCII characters; remove line breaks and other characters",
             field="value",
-            check=lambda self: self.value is None or re.fullmatch(PRINTABLE_PATTERN[1:-1], self.value) is not None,
+            check=lambda self: self.value is None or is_ascii_header_value(self.value),
         ),
     )
 

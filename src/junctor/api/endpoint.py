@@ -8,14 +8,12 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from junctor.api.base import ApiModel, Rule, cel_string
+from junctor.net.headers import CONNECTION_HEADERS, HEADER_NAME_CHARACTER, HEADER_VALUE_CHARACTER, MCP_HEADERS, is_ascii_header_value
 
-#: Headers that the transport and the MCP protocol set themselves (RFC 9110 section 7.6.1; MCP transports, 2025-11-25).
-RESERVED_HEADERS = (
-    "accept", "connection", "content-length", "content-type", "expect", "host", "keep-alive", "last-event-id", "mcp-protocol-version",
-    "mcp-session-id", "te", "trailer", "transfer-encoding", "upgrade",
-)  # fmt: skip
+#: Headers that the transport and the MCP protocol set themselves, in the order in which the CRD lists them.
+RESERVED_HEADERS = tuple(sorted(CONNECTION_HEADERS | MCP_HEADERS))
 
-_HEADER_NAME_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+_HEADER_NAME_PATTERN = f"^{HEADER_NAME_CHARACTER}+$"
 #: RFC 3986, limited to what RE2 and Python match alike. Userinfo passes here because a separate rule explains it.
 _URL_PATTERN = (
     r"^[hH][tT][tT][pP][sS]?://([^/?#]*@)?"
@@ -24,8 +22,7 @@ _URL_PATTERN = (
     r"([/?#]([^\x00-\x20\x7f%]|%[0-9A-Fa-f]{2})*)?$"
 )
 _USERINFO_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@"
-#: RFC 9110 section 5.5 limits new field values to US-ASCII.
-PRINTABLE_PATTERN = r"^[\x20-\x7e\t]*$"
+PRINTABLE_PATTERN = f"^{HEADER_VALUE_CHARACTER}*$"
 
 
 def _is_http_url(value: str) -> bool:
@@ -88,7 +85,7 @@ class Header(ApiModel):
             cel=f"!has(self.value) || self.value.matches({cel_string(PRINTABLE_PATTERN)})",
             message="a header value may contain only printable ASCII characters; remove line breaks and other characters",
             field="value",
-            check=lambda self: self.value is None or re.fullmatch(PRINTABLE_PATTERN[1:-1], self.value) is not None,
+            check=lambda self: self.value is None or is_ascii_header_value(self.value),
         ),
         Rule(
             cel="!has(self.value) || self.value.size() <= 4096",

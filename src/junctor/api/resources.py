@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import ValidationError
 
-from junctor.api.base import ApiModel, problems_of
+from junctor.api.base import ApiModel
 from junctor.api.connector import MCPConnectorSpec
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import (
@@ -18,6 +18,7 @@ from junctor.api.names import (
     SYNC_REQUESTED_ANNOTATION,
 )
 from junctor.api.registry import MCPRegistrySpec
+from junctor.net.faults import problems_of
 
 #: Names of fields that may be ignored by a version that does not know them: they only describe. Every other unknown field is policy.
 #: A new descriptive field takes one of these names, or begins with "display".

@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from junctor.api.configuration import ConfigurationError, GatewaySpec, OperatorConfiguration, parse_configuration
+from junctor.api.configuration import GatewaySpec, OperatorConfiguration, parse_configuration
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
 from junctor.api.sync_report import SyncReport
+from junctor.net.configuration import ConfigurationError
 from junctor.offline.manifests import parse_manifests
 from junctor.planning.inputs import Inputs, Published, SecretVersions
 from junctor.planning.plan import GatewayPlan, Planner

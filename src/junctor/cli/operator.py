@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from junctor.api.configuration import ConfigurationError, parse_configuration
+from junctor.api.configuration import parse_configuration
 from junctor.cli.options import kubeconfig_option, log_options
+from junctor.net.configuration import ConfigurationError
 
 
 def _namespaces(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -105,8 +105,8 @@ def upstreams_of(config: Path | None, upstream: str | None) -> "tuple[UpstreamCo
     if config is None and upstream is None:
         return ()
     # Imported late: a gateway without model servers does without.
-    from junctor.api.configuration import ConfigurationError
     from junctor.gateway.config import only_upstream, read_configuration
+    from junctor.net.configuration import ConfigurationError
 
     try:
         named = read_configuration(config).upstreams if config is not None else ()

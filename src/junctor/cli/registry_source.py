@@ -9,11 +9,12 @@ from typing import Any, Final, Self
 
 import click
 
-from junctor.api.endpoint import PRINTABLE_PATTERN, SecretKeyRef
+from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import API_VERSION, REGISTRY_KIND
 from junctor.api.registry import MCPRegistrySpec, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.cli.offline import collect, configuration_of, snapshot_of
+from junctor.net.headers import is_ascii_header_value
 from junctor.registry.client import RegistryClient
 from junctor.registry.connection import open_registry
 from junctor.registry.rules import MappingRules
@@ -125,7 +126,7 @@ def _split_headers(context: click.Context, parameter: click.Parameter, values: S
     pairs = []
     for value in values:
         name, separator, text = value.partition("=")
-        if not separator or not re.fullmatch(r"[\w.-]+", name, re.ASCII) or not re.fullmatch(PRINTABLE_PATTERN[1:-1], text):
+        if not separator or not re.fullmatch(r"[\w.-]+", name, re.ASCII) or not is_ascii_header_value(text):
             # Without what was written: it may be a secret.
             raise click.BadParameter("write NAME=VALUE or NAME=@FILE, in printable ASCII and without spaces in the name")
         pairs.append((name, text))

@@ -1,46 +1,27 @@
 """GatewayConfiguration: what the file of `junctor gateway --config` says."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ValidationError, field_validator
 
-from junctor.api.base import problems_of
-from junctor.api.configuration import API_VERSION, ConfigurationError
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
 from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.model_server import KeyFile, Timeouts, base_url, no_key
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
+from junctor.net import configuration
+from junctor.net.configuration import ConfigurationError, ConfigurationModel
+from junctor.net.faults import problems_of
+from junctor.net.globs import Globs
+from junctor.net.headers import CONNECTION_HEADERS, is_ascii_header_value, is_header_name
 
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,4094}[\x21-\x7e])?")
 #: Headers that the gateway sets by itself, in lower case.
-RESERVED_HEADERS: Final = frozenset(
-    (
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "content-type",
-        "cookie",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
+RESERVED_HEADERS: Final = CONNECTION_HEADERS | {"accept-encoding", "cookie"}
+_MAX_VALUE: Final = 4096
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-
-
-class UpstreamConfiguration(_Model):
+class UpstreamConfiguration(ConfigurationModel):
     """One model server.
 
     models: globs; the first upstream of the file with a matching one generates. url: of the server, or of its API when it has a path.
@@ -62,20 +43,20 @@ class UpstreamConfiguration(_Model):
     @classmethod
     def _are_headers(cls, value: dict[str, str]) -> dict[str, str]:
         for name, text in value.items():
-            if not _HEADER_NAME.fullmatch(name):
+            if not is_header_name(name):
                 raise ValueError(f"{name[:128]!r} is no header name")
             if name.lower() == "authorization":
                 raise ValueError("Authorization comes from keyFile; put the key there")
             if name.lower() in RESERVED_HEADERS:
                 raise ValueError(f"{name} is set by the gateway; remove it")
-            if not _HEADER_VALUE.fullmatch(text):
+            if not is_ascii_header_value(text) or not 1 <= len(text) <= _MAX_VALUE or text != text.strip():
                 raise ValueError(f"the value of {name} must be 1 to 4096 printable ASCII characters without spaces around")
         if len({name.lower() for name in value}) < len(value):
             raise ValueError("a header is given twice; case does not count")
         return value
 
 
-class GatewayConfiguration(_Model):
+class GatewayConfiguration(ConfigurationModel):
     """The gateway's configuration file."""
 
     api_version: Literal["config.junctor.dev/v1alpha1"]
@@ -84,34 +65,24 @@ class GatewayConfiguration(_Model):
 
 
 def read_configuration(path: Path) -> GatewayConfiguration:
-    """Read a configuration file. Raises ConfigurationError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
-    return parse_configuration(text, str(path), directory=path.parent)
+    """Read a configuration file; relative key files are resolved against its directory. Raises ConfigurationError."""
+    return _with_key_files(configuration.read_configuration(path, GatewayConfiguration, "GatewayConfiguration"), path.parent)
 
 
 def parse_configuration(text: str, source: str, *, directory: Path = Path()) -> GatewayConfiguration:
-    """Read a configuration file's text. directory: where relative key files are. Raises ConfigurationError with one line for each fault."""
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{source}: not YAML: {error}") from error
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{source}: expected a GatewayConfiguration, apiVersion {API_VERSION}")
-    try:
-        configuration = GatewayConfiguration.model_validate(value)
-    except ValidationError as error:
-        raise ConfigurationError("\n".join(f"{source}: {line.removeprefix('.')}" for line in problems_of(error, ""))) from error
-    return configuration.model_copy(update={"upstreams": tuple(_resolved(upstream, directory) for upstream in configuration.upstreams)})
+    """Parse a configuration file's text. directory: where relative key files are. Raises ConfigurationError."""
+    return _with_key_files(configuration.parse_configuration(text, source, GatewayConfiguration, "GatewayConfiguration"), directory)
+
+
+def _with_key_files(parsed: GatewayConfiguration, directory: Path) -> GatewayConfiguration:
+    return parsed.model_copy(update={"upstreams": tuple(_resolved(upstream, directory) for upstream in parsed.upstreams)})
 
 
 def upstream_router(
     upstreams: Sequence[UpstreamConfiguration], clients: ModelClients, *, timeouts: Timeouts | None = None
 ) -> UpstreamRouter:
     """The model servers of a configuration. clients: shared by all, closed by its owner."""
-    return UpstreamRouter([UpstreamRoute(upstream.models, _upstream(upstream, clients, timeouts)) for upstream in upstreams])
+    return UpstreamRouter([UpstreamRoute(Globs(upstream.models), _upstream(upstream, clients, timeouts)) for upstream in upstreams])
 
 
 def only_upstream(url: str) -> UpstreamConfiguration:

@@ -12,6 +12,7 @@ The typed models cost more time and memory than the calls themselves (81 MB for 
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
@@ -19,6 +20,8 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
+
+from junctor.net.retry_after import retry_after_seconds
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -177,8 +180,7 @@ def _error(status: int, data: bytes, retry_after: str | None) -> KubernetesError
         kind = Conflict
     elif status == 429 or status >= 500:
         kind = Unavailable
-    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
-    return kind(status, f"{status}: {message}", reason, seconds)
+    return kind(status, f"{status}: {message}", reason, retry_after_seconds(retry_after, datetime.now(UTC)))
 
 
 def object_path(plural: str, namespace: str | None = None, name: str | None = None, *, group: str = "", version: str = "v1") -> str:

@@ -1,1 +1,1 @@
-"""Primitives without a domain: addresses, TLS, globs, connection pools."""
+"""Primitives without a domain, each in one place: backoff, Retry-After, headers, URLs and addresses, TLS, redaction, files, time."""

@@ -12,7 +12,8 @@ class Globs:
     """
 
     def __init__(self, globs: Iterable[str], *, ignore_case: bool = False) -> None:
-        alternatives = [_expression(glob) for glob in globs]
+        self.patterns = tuple(globs)
+        alternatives = [_expression(glob) for glob in self.patterns]
         flags = re.DOTALL | (re.IGNORECASE | re.ASCII if ignore_case else 0)
         self._pattern = re.compile("|".join(alternatives), flags) if alternatives else None
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from junctor.api import names
-from junctor.api.base import Fault, faults_of, path_text
 from junctor.api.crd import schema_of
 from junctor.api.kinds import BY_NAME, ResourceKind
+from junctor.net.faults import Fault, faults_of, path_text
 from junctor.offline.yaml_documents import Document, Path, YamlFault, documents
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

@@ -2,8 +2,8 @@
 
 import asyncio
 import gc
+import itertools
 import logging
-import random
 import re
 import signal
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,6 +15,7 @@ import kopf
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.kube.client import KubernetesApi, load_configuration
+from junctor.net.backoff import Backoff
 from junctor.operator.cluster import KubernetesCluster
 from junctor.operator.handlers import register, select
 from junctor.operator.map_objects import ConfigMapObjects
@@ -33,6 +34,10 @@ T = TypeVar("T")
 _STUCK_SECONDS = 300.0
 #: Of so many failures of one request in a row, one is logged.
 _REPEATS = 100
+#: Short at first, so that the end of an outage is noticed soon.
+_RETRIES = Backoff(first=0.1, last=3.0)
+#: Short at first, so that the end of an outage is noticed soon.
+_RETRIES = Backoff(first=0.1, last=3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +54,11 @@ class OperatorSettings:
 class Backoffs:
     """Pauses between attempts of kopf's own requests, for ever: an operator that waits beats one that restarts.
 
-    Short at first, so that the end of an outage is noticed soon; with jitter, so that replicas do not come back as one.
+    An object that kopf can iterate again for each request.
     """
 
     def __iter__(self) -> Iterator[float]:
-        pause = 0.1
-        while True:
-            yield pause * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, protects nothing
-            pause = min(3.0, pause * 2)
+        return (_RETRIES.pause(failures) for failures in itertools.count(1))
 
 
 async def run_operator(

@@ -8,6 +8,7 @@ from typing import Any
 from junctor.api.names import API_VERSION, FIELD_MANAGER, GROUP, VERSION
 from junctor.kube import client
 from junctor.kube.client import KubernetesApi, object_path
+from junctor.net.timestamps import rfc3339
 from junctor.operator.map_objects import port_errors
 from junctor.planning.statuses import StatusUpdate
 
@@ -43,7 +44,7 @@ class KubernetesStatusSink:
     @port_errors
     async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
         """Create an Event in the object's namespace."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = rfc3339(datetime.now(UTC))
         namespace = str(regarding["namespace"])
         body = {
             "apiVersion": "v1",

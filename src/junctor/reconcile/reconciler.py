@@ -13,6 +13,7 @@ from typing import Final
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.resources import Resource
+from junctor.net.backoff import Backoff
 from junctor.planning.inputs import Inputs
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.reconcile.gateway_state import GatewayState, registries_to_read
@@ -33,8 +34,7 @@ logger = logging.getLogger(__name__)
 REFRESH_SECONDS: Final = 300.0
 #: Seconds after which old shards and credentials are removed although some pod did not acknowledge: it starts again at the head.
 CLEAN_UP_SECONDS: Final = 60.0
-_FIRST_RETRY: Final = 0.5
-_LAST_RETRY: Final = 10.0
+_RETRIES: Final = Backoff(first=0.5, last=10.0, jitter=0.0)
 _SURVEY_SECONDS: Final = 2.0
 #: Acknowledgements of one revision come within milliseconds of each other: one report speaks of them all.
 _REPORT_SECONDS: Final = 0.005
@@ -163,7 +163,7 @@ class Reconciler:
             for gateway in self._gateways:
                 gateway.publisher.objects_changed()
             self.wake()
-            pause = REFRESH_SECONDS if complete else min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, 5))
+            pause = REFRESH_SECONDS if complete else _RETRIES.pause(failures)
             try:
                 async with asyncio.timeout(pause):
                     await self._refresh.wait()
@@ -207,7 +207,7 @@ class Reconciler:
             self._health.failures = 0
         else:
             self._health.failures += 1
-            self._wake_in("retry", min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(self._health.failures - 1, 5)))
+            self._wake_in("retry", _RETRIES.pause(self._health.failures))
         self._settle()
         self._syncs.want(registries_to_read(self._gateways, self.snapshot))
         self._health.passed_at = self._clock()
@@ -221,7 +221,7 @@ class Reconciler:
                     await self._clean_up(gateway, gateway.plan)
                 except PortError as error:
                     logger.warning("old objects of map %s not removed yet: %s", gateway.configuration.map, error)
-                    self._wake_in("retry", _LAST_RETRY)
+                    self._wake_in("retry", _RETRIES.last)
         self._settle()
 
     def _settle(self) -> None:

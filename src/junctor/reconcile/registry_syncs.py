@@ -21,6 +21,7 @@ from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.discovered import Discovered
+from junctor.net.timestamps import rfc3339
 from junctor.reconcile.long_work import in_thread
 from junctor.reconcile.registry_memory import BEING_READ, RegistryToSync, full_walk_due, is_current, remembered, was_synced
 from junctor.registry.client import RegistryClient
@@ -202,7 +203,7 @@ class _Syncing:
 
     def _take(self, result: SyncResult) -> None:
         """Report a result, and decide when to sync next."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = rfc3339(datetime.now(UTC))
         whole = result.complete and result.full
         self.report = replace(
             self.report,

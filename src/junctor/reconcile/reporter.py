@@ -8,6 +8,7 @@ from typing import Any, Final
 from junctor.api.conditions import ConditionType
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.connector_map import Entry
+from junctor.net.timestamps import rfc3339
 from junctor.planning.readiness import GatewayProgress
 from junctor.planning.statuses import GatewayFindings, findings_of, status_of
 from junctor.planning.verdicts import Verdict
@@ -87,7 +88,7 @@ class Reporter:
             findings.append(findings_of(verdict, progress, says_ready and is_known_ready, says_ready))
             if entry is not None and findings[-1].conditions[ConditionType.READY].ok:
                 ready[progress.gateway] = entry, discovered
-        update = status_of(resource, findings, current, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"))
+        update = status_of(resource, findings, current, rfc3339(self._now()))
         if update is not None:
             self._queue.put(update)
             in_flight = (*in_flight[1 - _IN_FLIGHT :], update.status)

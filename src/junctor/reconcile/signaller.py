@@ -4,10 +4,10 @@ answers costs its own task's time and nobody else's."""
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
+from junctor.net.backoff import Backoff
 from junctor.planning.readiness import PodProgress
 from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable, Signal
 
@@ -15,8 +15,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for one signal, connection included.
 DEADLINE: Final = 3.0
-_FIRST_RETRY: Final = 0.1
-_LAST_RETRY: Final = 10.0
+RETRIES: Final = Backoff(first=0.1, last=10.0)
 _PARALLEL: Final = 64
 #: Seconds after which a signal that still waits for its answer no longer counts as one of _PARALLEL: waiting is no load.
 _PATIENCE: Final = 0.2
@@ -47,7 +46,9 @@ class Signaller:
         *,
         on_ahead: Callable[[], None] = lambda: None,
         deadline: float = DEADLINE,
+        backoff: Backoff = RETRIES,
     ) -> None:
+        self._backoff = backoff
         self._gateway = gateway
         self._signal = signal
         self._on_change = on_change
@@ -128,15 +129,14 @@ class Signaller:
             self._note(held, progress)
             failures = failures + 1 if failed else 0
             if failed:
-                pause = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, 10))
-                await self._pause(held, pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, protects nothing
+                await self._pause(held, self._backoff.pause(failures))
                 held.wanted.set()
 
     async def _pause(self, held: _PodSignal, seconds: float) -> None:
         """Wait before a retry; news end the wait, but never sooner than the first retry would come."""
-        await asyncio.sleep(min(seconds, _FIRST_RETRY))
+        await asyncio.sleep(min(seconds, self._backoff.first))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, seconds - _FIRST_RETRY)):
+            async with asyncio.timeout(max(0.0, seconds - self._backoff.first)):
                 await held.wanted.wait()
 
     async def _ask(self, pod: Pod, sequence: int, peers: Sequence[str], deadline: float) -> PodProgress:

@@ -2,28 +2,28 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Mapping
 from typing import Any, Final
 
 from junctor.api.conditions import Reason
 from junctor.api.names import API_VERSION
+from junctor.net.backoff import Backoff
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import PortError, StatusSink
 
 logger = logging.getLogger(__name__)
 
 _WRITERS: Final = 4
-_FIRST_RETRY: Final = 1.0
-_LAST_RETRY: Final = 30.0
+RETRIES: Final = Backoff(first=1.0, last=30.0)
 _EVENT_BACKLOG: Final = 10_000
 
 
 class StatusQueue:
     """A queue by resource uid, and one of events."""
 
-    def __init__(self, sink: StatusSink) -> None:
+    def __init__(self, sink: StatusSink, *, backoff: Backoff = RETRIES) -> None:
         self._sink = sink
+        self._backoff = backoff
         self._pending: dict[str, StatusUpdate] = {}
         self._events: asyncio.Queue[tuple[Mapping[str, Any], bool, str, str]] = asyncio.Queue(_EVENT_BACKLOG)
         self._waiting = asyncio.Event()
@@ -87,7 +87,7 @@ class StatusQueue:
         unforeseen = None if isinstance(error, PortError) else error
         logger.warning("status of %s not written, trying again: %s", update.resource, error, exc_info=unforeseen)
         if uid not in self._pending:
-            pause = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures - 1, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries
+            pause = self._backoff.pause(failures)
             self._retries[uid] = asyncio.get_running_loop().call_later(pause, self.put, update)
 
     def _announce(self, update: StatusUpdate) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from junctor.api.conditions import SkipReason
 from junctor.connectormap.connector_map import Entry
+from junctor.net.timestamps import rfc3339
 from junctor.registry.client import RegistryClient
 from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import InvalidRecord, ServerRecord
@@ -97,7 +98,7 @@ async def _rows(client: RegistryClient, since: str, rules: MappingRules) -> tupl
 def watermark_of(date: datetime | None, asked: datetime) -> str:
     """Where the next incremental sync begins: by the registry's clock, unless that is far from ours. asked: when this one began."""
     told = date if date is not None and abs(date - asked) < timedelta(days=1) else asked
-    return (told - _OVERLAP).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(told - _OVERLAP)
 
 
 def _take(records: Iterable[Any], since: str, rules: MappingRules, changed: dict[str, _Changed]) -> None:

@@ -2,17 +2,19 @@
 
 import asyncio
 import random
-import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Final, Protocol, Self
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlunsplit
 
+from junctor.net.backoff import Backoff
+from junctor.net.retry_after import retry_after_seconds
+from junctor.net.timestamps import http_date
+from junctor.net.urls import NotABase, NotHTTP, split_base_url
 from junctor.registry.bodies import STRING, read_json, with_short_strings
 from junctor.registry.errors import NotARegistry, QueryRefused, RegistryError, RegistryRateLimited, RegistryUnauthorized
 from junctor.registry.fetch import Answer, Fetcher
@@ -21,7 +23,8 @@ from junctor.registry.fetch import Answer, Fetcher
 _LONGEST_PAUSE: Final = 60.0
 #: Seconds. No registry can silence its sync for longer.
 _LONGEST_RETRY_AFTER: Final = 3600.0
-_LONGEST_BACKOFF: Final = 30.0
+#: The client draws the jitter.
+_RETRIES: Final = Backoff(first=1.0, last=30.0, jitter=0.0)
 _MAX_CURSOR: Final = 4096
 #: Bytes. A page of a real registry has 200,000.
 _LARGE: Final = 1024 * 1024
@@ -117,7 +120,7 @@ class RegistryClient:
             query["cursor"] = cursor
         answer, body, requests = await self._json(f"{self._servers}?{urlencode(query)}")
         records, next_cursor = _listing(answer, body)
-        return Page(records, next_cursor, _date(answer.headers.get("date")), requests)
+        return Page(records, next_cursor, http_date(answer.headers.get("date")), requests)
 
     async def versions(self, name: str) -> Sequence[Any]:
         """All versions of a server that are not deleted, as JSON values, not validated; none of a server that is not known.
@@ -144,13 +147,15 @@ class RegistryClient:
                 retries = self._retries if self._answered else self._first_retries
                 if not error.transient or attempt >= retries or (error.retry_after or 0.0) > _LONGEST_PAUSE:
                     raise
-                backoff = min(2.0**attempt, _LONGEST_BACKOFF) * self._jitter()
+                backoff = _RETRIES.pause(attempt + 1) * self._jitter()
                 await self._sleep(max(backoff, error.retry_after or 0.0))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _value(self, answer: Answer, *, unknown: bool) -> Any:
         status, where = answer.status, f"{answer.url} answers HTTP {answer.status}"
-        retry_after = _seconds(answer.headers.get("retry-after"), self._now())
+        retry_after = retry_after_seconds(answer.headers.get("retry-after"), self._now())
+        if retry_after is not None:
+            retry_after = min(retry_after, _LONGEST_RETRY_AFTER)
         said = f"{where} ({answer.kind or 'no content type'}): {answer.excerpt}" if answer.excerpt else f"{where} without a body"
         match status:
             case HTTPStatus.OK:
@@ -171,12 +176,12 @@ class RegistryClient:
 
 
 def _servers_url(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("the address of a registry is http or https, with a host; for example https://registry.example.com")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise ValueError("the address of a registry is its base, without user name, password, query and fragment")
-    _ = parts.port  # raises ValueError
+    try:
+        parts = split_base_url(base_url)
+    except NotHTTP:
+        raise ValueError("the address of a registry is http or https, with a host; for example https://registry.example.com") from None
+    except NotABase:
+        raise ValueError("the address of a registry is its base, without user name, password, query and fragment") from None
     path = parts.path.rstrip("/")
     if not path.endswith(("/v0.1", "/v0")):
         path += "/v0.1"
@@ -215,23 +220,3 @@ def _listing(answer: Answer, body: Any) -> tuple[Sequence[Any], str | None]:
     if cursor is not None and not (isinstance(cursor, str) and len(cursor) <= _MAX_CURSOR):
         raise NotARegistry(f"{answer.url} answers with a cursor that is not a text of at most {_MAX_CURSOR} characters")
     return records, cursor
-
-
-def _date(value: str | None) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(value or "")
-    except (ValueError, OverflowError):
-        return None
-    return date.replace(tzinfo=date.tzinfo or UTC)
-
-
-def _seconds(retry_after: str | None, now: datetime) -> float | None:
-    """What a Retry-After asks for, as seconds or as a date; bounded. None when it says nothing that can be read."""
-    value = (retry_after or "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
-        seconds = float(value)
-    elif date := _date(value):
-        seconds = (date - now).total_seconds()
-    else:
-        return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)

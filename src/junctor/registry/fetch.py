@@ -5,8 +5,6 @@ Of what comes from outside, messages repeat only a short printable excerpt, from
 
 import asyncio
 import http.cookiejar
-import re
-import socket
 import ssl
 import zlib
 from collections.abc import Mapping
@@ -17,7 +15,10 @@ import anyio  # noqa: F401 - httpx would import it at the first request, and the
 import httpx
 
 from junctor import __version__
+from junctor.net.redaction import redact, secret_words
 from junctor.net.tls import ssl_context
+from junctor.net.transport_failures import FailureKind, transport_failure
+from junctor.net.urls import redacted_url
 from junctor.registry.errors import NotARegistry, RegistryError, RegistryTLSFailed, RegistryUnreachable, SyncTimeout
 
 #: Bytes of one answer, decompressed.
@@ -25,8 +26,6 @@ MAX_BODY: Final = 32 * 1024 * 1024
 _MAX_REDIRECTS: Final = 5
 _MAX_CONNECT_SECONDS: Final = 10.0
 _EXCERPT: Final = 100
-#: Shorter words of header values may be words of any text.
-_SECRET_LENGTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,7 @@ class Fetcher:
 
     def __init__(self, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout: float) -> None:
         self._timeout = timeout
-        words = {word for value in headers.values() for word in (value, *value.split())}
-        self._secrets = sorted((word for word in words if len(word) >= _SECRET_LENGTH), key=len, reverse=True)
+        self._secrets = secret_words(headers.values())
         self._client = httpx.AsyncClient(
             headers={"user-agent": f"junctor/{__version__}", "accept": "application/json", **headers, "accept-encoding": "gzip"},
             cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
@@ -78,9 +76,9 @@ class Fetcher:
                 return await self._follow(httpx.URL(url))
         except httpx.TransportError as error:
             # Not chained: the library's texts may hold header values.
-            raise _failure(error, shown(url)) from None
+            raise _failure(error, redacted_url(url)) from None
         except TimeoutError:
-            raise SyncTimeout(f"{shown(url)} did not answer completely within {self._timeout:g} s", transient=True) from None
+            raise SyncTimeout(f"{redacted_url(url)} did not answer completely within {self._timeout:g} s", transient=True) from None
 
     async def _follow(self, url: httpx.URL) -> Answer:
         asked = url
@@ -88,17 +86,16 @@ class Fetcher:
             async with self._client.stream("GET", url) as response:
                 if response.next_request is None:
                     body = await _read(response)
-                    return Answer(shown(str(asked)), response.status_code, response.headers, body, self._excerpt(body))
+                    return Answer(redacted_url(str(asked)), response.status_code, response.headers, body, self._excerpt(body))
                 target = response.next_request.url
             if _origin(target) != _origin(asked):
-                raise NotARegistry(f"{shown(str(asked))} redirects to {shown(str(target))}, another origin, where requests are not sent")
+                there = redacted_url(str(target))
+                raise NotARegistry(f"{redacted_url(str(asked))} redirects to {there}, another origin, where requests are not sent")
             url = target
-        raise NotARegistry(f"{shown(str(asked))} redirects more than {_MAX_REDIRECTS} times")
+        raise NotARegistry(f"{redacted_url(str(asked))} redirects more than {_MAX_REDIRECTS} times")
 
     def _excerpt(self, body: bytes) -> str:
-        text = body[: 64 * 1024].decode("utf-8", "replace")
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = redact(body[: 64 * 1024].decode("utf-8", "replace"), self._secrets)
         return printable(text[: 10 * _EXCERPT])
 
 
@@ -107,15 +104,11 @@ def printable(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_EXCERPT]
 
 
-def shown(url: str) -> str:
-    """A URL as messages may name it: without user information, query and fragment."""
-    return re.sub(r"//[^/?#]*@", "//", url).split("?")[0].split("#")[0]
-
-
 async def _read(response: httpx.Response) -> bytes:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip"):
-        raise RegistryError(f"{shown(str(response.url))} compressed its answer with {printable(encoding)!r}, which was not asked for")
+        url = redacted_url(str(response.url))
+        raise RegistryError(f"{url} compressed its answer with {printable(encoding)!r}, which was not asked for")
     # Not the library's own: it has no bound on what a few bytes become.
     unpacked = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
     parts, size = [], 0
@@ -127,7 +120,7 @@ async def _read(response: httpx.Response) -> bytes:
         size += len(part)
         if size > MAX_BODY:
             limit = f"{MAX_BODY // 1024**2} MiB"
-            raise RegistryError(f"{shown(str(response.url))} has more than {limit} in one answer; lower spec.sync.pageSize")
+            raise RegistryError(f"{redacted_url(str(response.url))} has more than {limit} in one answer; lower spec.sync.pageSize")
         parts.append(part)
     if unpacked and not unpacked.eof:
         raise _broken(response)
@@ -135,24 +128,20 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 def _broken(response: httpx.Response) -> RegistryError:
-    return RegistryError(f"the compressed answer of {shown(str(response.url))} cannot be read", transient=True)
+    return RegistryError(f"the compressed answer of {redacted_url(str(response.url))} cannot be read", transient=True)
 
 
 def _failure(error: httpx.TransportError, url: str) -> RegistryError:
-    cause: BaseException | None = error
-    while cause is not None:
-        match cause:
-            case ssl.SSLCertVerificationError():
-                return RegistryTLSFailed(f"the certificate of {url} is not valid: {printable(cause.verify_message)}")
-            case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLWantReadError() | ssl.SSLWantWriteError():
-                break  # the connection ended, or the handshake hangs: no verdict about TLS
-            case ssl.SSLError():
-                return RegistryTLSFailed(f"no TLS connection to {url}: {cause.reason or 'the handshake failed'}")
-            case socket.gaierror():
-                return RegistryUnreachable(f"the host name of {url} does not resolve", transient=True)
-            case ConnectionRefusedError():
-                return RegistryUnreachable(f"nothing accepts connections at {url}", transient=True)
-        cause = cause.__cause__ or cause.__context__
+    kind, detail = transport_failure(error)
+    match kind:
+        case FailureKind.CERTIFICATE:
+            return RegistryTLSFailed(f"the certificate of {url} is not valid: {printable(detail)}")
+        case FailureKind.TLS:
+            return RegistryTLSFailed(f"no TLS connection to {url}: {detail}")
+        case FailureKind.NAME:
+            return RegistryUnreachable(f"the host name of {url} does not resolve", transient=True)
+        case FailureKind.REFUSED:
+            return RegistryUnreachable(f"nothing accepts connections at {url}", transient=True)
     match error:
         case httpx.ConnectTimeout():
             return RegistryUnreachable(f"{url} did not accept a connection in time", transient=True)

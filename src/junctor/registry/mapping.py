@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from junctor.api.conditions import SkipReason
-from junctor.api.endpoint import RESERVED_HEADERS
 from junctor.connectormap.connector_map import ENTRY_LIMIT, REGISTRY_FEATURE, Entry
 from junctor.net.addresses import private_host
+from junctor.net.headers import CONNECTION_HEADERS, MCP_HEADERS, is_header_name
 from junctor.registry.records import Remote, ServerRecord
 from junctor.registry.rules import TRANSPORTS, CredentialRule, MappingRules
 from junctor.registry.templates import Parts, Secret, Unusable, filled_header, filled_url
 
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: Publishers may not choose these headers: the transport and the MCP protocol set them.
+_RESERVED: Final = CONNECTION_HEADERS | MCP_HEADERS
 _USERINFO: Final = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
 #: In ASCII only (RFC 3986), because clients make different hosts of other characters.
 _URL: Final = re.compile(
@@ -158,7 +159,7 @@ def _headers(remote: Remote, rule: CredentialRule | None, rules: MappingRules) -
     bearer = None if rule is None else rule.bearer
     for header in remote.headers:
         key = header.name.lower()
-        if key in RESERVED_HEADERS or not _HEADER_NAME.fullmatch(header.name):
+        if key in _RESERVED or not is_header_name(header.name):
             raise Unusable(SkipReason.INVALID_RECORD, f"it asks for the header {header.name[:80]!r}, which it cannot set")
         if key in own or (key == "authorization" and (bearer is not None or rules.callers_authorize)):
             continue

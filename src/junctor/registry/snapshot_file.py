@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from junctor.net.timestamps import rfc3339
 from junctor.registry.client import Page
 
 SCHEMA: Final = "junctor.dev/registry-snapshot/v1"
@@ -43,7 +44,7 @@ class SnapshotWriter:
         self._file = self._part.open("xb")
         # Without a time of its own, so that equal content is an equal file.
         self._zip = gzip.GzipFile("", "wb", compresslevel=6, fileobj=self._file, mtime=0)
-        self._line({"schema": SCHEMA, "url": url, "taken": taken.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")})
+        self._line({"schema": SCHEMA, "url": url, "taken": rfc3339(taken)})
 
     def __enter__(self) -> Self:
         return self

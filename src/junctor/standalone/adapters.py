@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_version
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, ReloadError
+from junctor.net.timestamps import rfc3339
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import Acknowledgement, Conflict, MapRejected, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.reconciler import Reconciler
@@ -176,7 +177,7 @@ class MemoryStatusSink:
 
     async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
         """Keep an event."""
-        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        time = rfc3339(datetime.now(UTC), "milliseconds")
         kind = "Warning" if warning else "Normal"
         self.events.append({"time": time, "type": kind, "reason": reason, "message": message, "regarding": dict(regarding)})
 

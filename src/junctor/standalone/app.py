@@ -15,6 +15,7 @@ from junctor.api.configuration import GatewaySpec, OperatorConfiguration
 from junctor.api.names import GATEWAY_LABEL
 from junctor.gateway.app import GatewaySettings, Listening, serve, stop_on_signals
 from junctor.gateway.serving.map_loader import MapLoader, ReloadError
+from junctor.net.timestamps import rfc3339
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
 from junctor.standalone.adapters import InProcessSignal, MemoryMapObjects, MemoryStatusSink, StoreCluster, StoreObserver
@@ -139,4 +140,4 @@ def _pod() -> Mapping[str, Any]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC), "microseconds")

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from junctor.net.files import FileStamp
+from junctor.net.timestamps import rfc3339
 from junctor.offline.manifests import Manifest, parse_manifests
 from junctor.standalone.objects import Body, Key
 
@@ -44,17 +46,11 @@ class FoundObject(NamedTuple):
     created: str
 
 
-class _Stamp(NamedTuple):
-    modified: int
-    size: int
-    inode: int
-
-
 @dataclass(frozen=True, slots=True)
 class FileState:
     """A file as it was read last. missing_since: when it was first seen to be gone, on the reader's clock."""
 
-    stamp: _Stamp | None
+    stamp: FileStamp | None
     objects: tuple[FoundObject, ...] = ()
     problems: tuple[FileProblem, ...] = ()
     note: str = ""
@@ -91,7 +87,7 @@ class ManifestFiles:
             else:
                 present[str(path)] = found
         for name, status in present.items():
-            stamp = _Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+            stamp = FileStamp.of_status(status)
             held = self._files.get(name)
             if held is None or held.stamp != stamp:
                 self._files[name] = self._read(name, status, stamp, held, now)
@@ -108,7 +104,7 @@ class ManifestFiles:
         waiting = any(state.missing_since is not None for state in self._files.values())
         return Look(dict(sorted(self._files.items())), tuple(problems), SETTLE_SECONDS if waiting else None)
 
-    def _read(self, name: str, status: os.stat_result, stamp: _Stamp, held: FileState | None, now: float) -> FileState:
+    def _read(self, name: str, status: os.stat_result, stamp: FileStamp, held: FileState | None, now: float) -> FileState:
         kept = held.objects if held else ()
         try:
             text = _text(name, status)
@@ -120,9 +116,9 @@ class ManifestFiles:
                 return FileState(None, kept, (), missing_since=since)
         return self._parsed(name, text, status, stamp, kept)
 
-    def _parsed(self, name: str, text: str, status: os.stat_result, stamp: _Stamp, kept: tuple[FoundObject, ...]) -> FileState:
+    def _parsed(self, name: str, text: str, status: os.stat_result, stamp: FileStamp, kept: tuple[FoundObject, ...]) -> FileState:
         manifests, found = parse_manifests(text, name)
-        created = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        created = rfc3339(datetime.fromtimestamp(status.st_mtime, UTC), "microseconds")
         objects = {(item := _object(manifest, name, created)).key: item for manifest in reversed(manifests)}
         twice = [item for manifest in manifests if (item := _object(manifest, name, created)).line != objects[item.key].line]
         problems = [FileProblem(name, problem.message, problem.line, problem.column) for problem in found]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from junctor.api.configuration import ConfigurationError
 from junctor.gateway.config import only_upstream, parse_configuration, read_configuration, upstream_router
 from junctor.gateway.models.clients import ModelClients
+from junctor.net.configuration import ConfigurationError
 
 HEAD = {"apiVersion": "config.junctor.dev/v1alpha1", "kind": "GatewayConfiguration"}
 LEAST = {"models": ["*"], "url": "http://vllm:8000"}

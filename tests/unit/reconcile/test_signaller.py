@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 import junctor.reconcile.signaller as module
+from junctor.net.backoff import Backoff
 from junctor.reconcile.ports import Acknowledgement, MapRejected, Pod, PodUnreachable
 from junctor.reconcile.signaller import Signaller
 from tests.unit.reconcile.fakes import Pods, pod, until
@@ -300,10 +301,8 @@ async def test_close_ends_every_signal(pods: Pods, changes: Changes) -> None:
 
 
 @pytest.mark.parametrize("steps", range(6))
-async def test_cancelled_pause_before_a_retry_ends_although_news_came_at_the_same_time(
-    signaller: Signaller, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
-    monkeypatch.setattr(module, "_FIRST_RETRY", 0.0)
+async def test_cancelled_pause_before_a_retry_ends_although_news_came_at_the_same_time(pods: Pods, changes: Changes, steps: int) -> None:
+    signaller = Signaller("default", pods, changes, backoff=Backoff(first=0.0, last=0.0))
     held = module._PodSignal(pod("gw-0"))
     task = asyncio.create_task(signaller._pause(held, 3600.0))
     for _ in range(5):

@@ -9,6 +9,7 @@ import pytest
 
 import junctor.reconcile.status_queue as module
 from junctor.api.conditions import Finding, Reason
+from junctor.net.backoff import Backoff
 from junctor.planning.statuses import StatusUpdate, Transition
 from junctor.reconcile.ports import Unavailable
 from junctor.reconcile.status_queue import StatusQueue
@@ -30,9 +31,17 @@ def sink() -> Sink:
 
 
 @pytest.fixture
-async def queue(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StatusQueue]:
-    monkeypatch.setattr(module, "_FIRST_RETRY", 0.01)
-    made = StatusQueue(sink)
+async def queue(sink: Sink) -> AsyncIterator[StatusQueue]:
+    made = StatusQueue(sink, backoff=Backoff(first=0.01, last=30.0))
+    made.start()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def patient_queue(sink: Sink) -> AsyncIterator[StatusQueue]:
+    """A queue whose retries come later than any test waits."""
+    made = StatusQueue(sink, backoff=Backoff(first=3600.0, last=3600.0))
     made.start()
     yield made
     await made.close()
@@ -69,8 +78,8 @@ async def test_status_that_cannot_be_written_is_tried_again(queue: StatusQueue, 
     assert len(sink.attempts) == 3
 
 
-async def test_newer_status_replaces_one_that_waits_for_its_retry(queue: StatusQueue, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FIRST_RETRY", 3600.0)
+async def test_newer_status_replaces_one_that_waits_for_its_retry(patient_queue: StatusQueue, sink: Sink) -> None:
+    queue = patient_queue
 
     def fault(item: StatusUpdate) -> None:
         if item.status["connectorID"] == "old":
@@ -96,10 +105,8 @@ async def test_status_that_came_during_a_failing_write_is_not_replaced_by_the_fa
 
 
 @pytest.mark.parametrize("error", [Unavailable("403"), KeyError("metadata")], ids=["refused", "unforeseen"])
-async def test_resources_whose_status_can_never_be_written_block_no_other(
-    queue: StatusQueue, sink: Sink, error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_FIRST_RETRY", 3600.0)
+async def test_resources_whose_status_can_never_be_written_block_no_other(patient_queue: StatusQueue, sink: Sink, error: Exception) -> None:
+    queue = patient_queue
 
     def fault(item: StatusUpdate) -> None:
         if item.resource.name.startswith("bad"):
@@ -120,7 +127,7 @@ async def test_retries_of_one_resource_come_less_and_less_often(sink: Sink) -> N
         queue.put(update("a"))
         queue._pending.clear()
     assert pauses[4] > 4 * pauses[0]
-    assert max(pauses) <= 1.5 * module._LAST_RETRY
+    assert max(pauses) <= 1.5 * module.RETRIES.last
 
 
 async def test_event_marks_the_transitions_of_a_written_status(queue: StatusQueue, sink: Sink) -> None:

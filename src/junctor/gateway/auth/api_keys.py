@@ -6,9 +6,10 @@ import logging
 from pathlib import Path
 from typing import Self
 
-from junctor.gateway.auth.key_file import ApiKey, Stamp, digest_of, read_keys, stamp_of
+from junctor.gateway.auth.key_file import ApiKey, digest_of, read_keys
 from junctor.gateway.auth.ports import Caller, CallersError, bearer_token
 from junctor.gateway.web.errors import Unauthorized
+from junctor.net.files import FileStamp
 
 _log = logging.getLogger(__name__)
 
@@ -16,7 +17,7 @@ _log = logging.getLogger(__name__)
 class ApiKeys:
     """Knows callers by their keys. A file that cannot be read leaves the keys as they were; an empty one lets nobody in."""
 
-    def __init__(self, path: Path, stamp: Stamp, keys: tuple[ApiKey, ...]) -> None:
+    def __init__(self, path: Path, stamp: FileStamp | None, keys: tuple[ApiKey, ...]) -> None:
         self._path = path
         self._stamp = stamp
         self._keys = keys
@@ -29,7 +30,7 @@ class ApiKeys:
 
     async def identify(self, authorization: str | None) -> Caller:
         """Whose key it is, by the file of now. Raises Unauthorized."""
-        if stamp_of(self._path) != self._stamp:
+        if FileStamp.find(self._path) != self._stamp:
             await self._read_again()
         token = bearer_token(authorization)
         if token is None:
@@ -48,7 +49,7 @@ class ApiKeys:
 
     async def _read_again(self) -> None:
         async with self._reading:
-            stamp = stamp_of(self._path)
+            stamp = FileStamp.find(self._path)
             if stamp == self._stamp:
                 return
             try:

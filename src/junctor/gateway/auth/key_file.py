@@ -15,6 +15,7 @@ from typing import Any, Final, TypeGuard
 import yaml
 
 from junctor.gateway.auth.ports import Caller, CallersError
+from junctor.net.files import FileStamp
 
 #: The most that a Secret holds.
 _MAX_BYTES: Final = 1024 * 1024
@@ -23,9 +24,6 @@ _NAME: Final = re.compile(r"[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]{0,126}[^\x00-\x2
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 #: The safe loader, in C where there is one.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-#: What tells that a file is still the one that was read: modification time in ns, size, inode. None: it cannot be looked at.
-Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,7 @@ def digest_of(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def stamp_of(path: Path) -> Stamp:
-    """The file's stamp of now."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def read_keys(path: Path) -> tuple[Stamp, tuple[ApiKey, ...]]:
+def read_keys(path: Path) -> tuple[FileStamp, tuple[ApiKey, ...]]:
     """The keys, and the stamp of exactly the file that they are from. Raises CallersError."""
     try:
         with path.open("rb") as file:
@@ -80,7 +69,7 @@ def read_keys(path: Path) -> tuple[Stamp, tuple[ApiKey, ...]]:
         text = content.decode()
     except UnicodeDecodeError:
         raise CallersError(f"{path}: is not UTF-8 text") from None
-    return (status.st_mtime_ns, status.st_size, status.st_ino), parse_keys(text, str(path))
+    return FileStamp.of_status(status), parse_keys(text, str(path))
 
 
 def parse_keys(text: str, source: str) -> tuple[ApiKey, ...]:

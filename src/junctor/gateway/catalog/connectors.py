@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from junctor.api.names import REGISTRY_ID_PREFIX
-from junctor.gateway.catalog.shown_url import shown_url
 from junctor.gateway.serving.caller_view import CallerView
 from junctor.gateway.serving.served_map import Connector
+from junctor.net.urls import redacted_url
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
@@ -85,7 +85,7 @@ def item(connector: Connector, unavailable: str) -> dict[str, Any]:
             "deprecated": content.get("deprecated") is True,
         }
     return shown | {
-        "server_url": shown_url(str(content.get("url"))) or None,
+        "server_url": redacted_url(str(content.get("url"))) or None,
         "transport": content.get("transport"),
         "caller_authorization": content.get("callerAuthorization"),
         "tools": content.get("tools") or {},

@@ -5,9 +5,9 @@ from bisect import bisect_right
 from typing import Any, Final
 
 from junctor.gateway.catalog.connectors import Query, as_list, shown_origin
-from junctor.gateway.catalog.shown_url import shown_url
 from junctor.gateway.serving.caller_view import CallerView
 from junctor.gateway.serving.registry_defaults import Registry
+from junctor.net.urls import redacted_url
 
 #: As in `api.registry`, whose import (pydantic) a gateway does without.
 _REGISTRY_ID: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", re.ASCII)
@@ -23,7 +23,7 @@ def registry_page(view: CallerView, query: Query) -> dict[str, Any]:
     visible = [registry for registry in view.served.registries.values() if view.may_use[registry.access]]
     start = bisect_right(visible, query.after, key=lambda registry: registry.id)
     text = query.search.casefold()
-    found = [registry for registry in visible[start:] if text in f"{registry.id}\n{shown_url(registry.url)}".casefold()]
+    found = [registry for registry in visible[start:] if text in f"{registry.id}\n{redacted_url(registry.url)}".casefold()]
     return as_list([registry_item(view, registry) for registry in found[: query.limit]], has_more=len(found) > query.limit)
 
 
@@ -32,7 +32,7 @@ def registry_item(view: CallerView, registry: Registry) -> dict[str, Any]:
     return {
         "id": registry.id,
         "object": "registry",
-        "url": shown_url(registry.url) or None,
+        "url": redacted_url(registry.url) or None,
         "connectors": view.connectors_of(registry),
         "origin": shown_origin(registry.content),
     }

@@ -1,14 +1,13 @@
 """An answer that comes as a stream of events, bounded, and what its failures are called."""
 
 import asyncio
-import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
 
 import httpx2
 
 from junctor.gateway.mcp.exchange import Exchange, Problem
 from junctor.gateway.mcp.public_only import AddressNotPublic
+from junctor.net.transport_failures import FailureKind, causes, transport_failure
 
 
 class Events(httpx2.AsyncByteStream):
@@ -75,17 +74,16 @@ class Events(httpx2.AsyncByteStream):
 
 def describe(error: httpx2.TransportError) -> tuple[int, str]:
     """A transport error as a status and a sentence; the library's own text may name addresses."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, AddressNotPublic):
-            return 502, "address not public; servers of this registry are called at public addresses only (allowPrivateAddresses)"
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return 502, f"the server's certificate is not valid: {cause.verify_message}"
-        if isinstance(cause, socket.gaierror):
+    if any(isinstance(cause, AddressNotPublic) for cause in causes(error)):
+        return 502, "address not public; servers of this registry are called at public addresses only (allowPrivateAddresses)"
+    kind, detail = transport_failure(error)
+    match kind:
+        case FailureKind.CERTIFICATE:
+            return 502, f"the server's certificate is not valid: {detail}"
+        case FailureKind.NAME:
             return 502, "the server's host name does not resolve"
-        if isinstance(cause, ConnectionRefusedError):
+        case FailureKind.REFUSED:
             return 502, "the server refuses connections"
-        cause = cause.__cause__ or cause.__context__
     match error:
         case httpx2.ConnectTimeout():
             return 504, "the server did not accept a connection in time"

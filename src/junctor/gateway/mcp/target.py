@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from typing import Any, Final, Literal
 
 import httpx2
 
-from junctor.api.endpoint import RESERVED_HEADERS
 from junctor.gateway.mcp.errors import (
     AuthorizationForbidden,
     AuthorizationRequired,
@@ -19,13 +17,12 @@ from junctor.gateway.mcp.errors import (
     HeaderRefused,
 )
 from junctor.gateway.serving.registry_defaults import is_host_allowed
+from junctor.net.headers import CONNECTION_HEADERS, MCP_HEADERS, SENDER_HEADERS, is_header_name, is_header_value
 
 Transport = Literal["Auto", "StreamableHTTP", "SSE"]
 
 #: What no caller sets, besides the transport's and the protocol's own: where the request goes, and what identifies the gateway.
-_RESERVED: Final = frozenset(RESERVED_HEADERS) | {"accept-encoding", "cookie", "proxy-authorization", "proxy-connection"}
-_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_RESERVED: Final = CONNECTION_HEADERS | MCP_HEADERS | SENDER_HEADERS
 #: Identities are compared within a process only; without the key they say nothing about a credential.
 _IDENTITY_KEY: Final = secrets.token_bytes(32)
 
@@ -121,7 +118,7 @@ def _caller_headers(headers: Mapping[str, str], name: str, own: frozenset[str]) 
     sent: dict[str, str] = {}
     for header, value in headers.items():
         shown, key = header[:64], header.lower()
-        if not _NAME.fullmatch(header) or not isinstance(value, str) or not _VALUE.fullmatch(value):
+        if not is_header_name(header) or not isinstance(value, str) or not is_header_value(value):
             raise HeaderRefused(f"{name}: header {shown!r} is not a valid name with a valid value")
         if key == "authorization":
             raise HeaderRefused(f"{name}: header Authorization cannot be set here; use `authorization`")
@@ -134,7 +131,7 @@ def _caller_headers(headers: Mapping[str, str], name: str, own: frozenset[str]) 
 
 
 def _bearer(token: str, name: str) -> str:
-    if not token or not _VALUE.fullmatch(token):
+    if not token or not is_header_value(token):
         raise HeaderRefused(f"{name}: `authorization` must be a token on one line")
     return f"Bearer {token}"
 
@@ -150,6 +147,6 @@ def _credential(credentials: Mapping[str, bytes], key: str, name: str) -> str:
     if value is None:
         raise CredentialUnusable(f"{name}: its credential is not here yet; the operator publishes it anew")
     text = value.decode("latin-1").strip()
-    if not text or not _VALUE.fullmatch(text):
+    if not text or not is_header_value(text):
         raise CredentialUnusable(f"{name}: a credential is empty or holds more than one line; correct its Secret")
     return text

@@ -8,22 +8,21 @@ ApiError
 import json
 import logging
 import math
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
 from junctor.gateway.models.ports import UpstreamError
 from junctor.gateway.web.errors import ApiError
+from junctor.net.redaction import redact
+from junctor.net.retry_after import retry_after_seconds
 
 _log = logging.getLogger(__name__)
 
 _MAX_MESSAGE: Final = 2000
 #: Seconds. OpenAI's clients ignore a larger Retry-After and try again at once.
 _LONGEST_WAIT: Final = 60
-_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 #: Statuses that concern the gateway's own request, not the caller's: credentials, address, method.
 _GATEWAYS_FAULT: Final = frozenset({401, 402, 403, 405, 407})
 _CODES: Final = {404: "model_not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}
@@ -72,16 +71,8 @@ def refusal(status: int, body: bytes, *, retry_after: str | None = None, secrets
 
 def seconds_to_wait(retry_after: str | None, now: datetime) -> int | None:
     """Return the wait that a Retry-After header (seconds or a date) asks for, in whole seconds from 1 to 60; None when it is unreadable."""
-    value = (retry_after or "").strip()
-    if _SECONDS.fullmatch(value):
-        seconds = float(value)
-    else:
-        try:
-            date = parsedate_to_datetime(value)
-        except (ValueError, OverflowError):
-            return None
-        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
-    return min(max(math.ceil(seconds), 1), _LONGEST_WAIT)
+    seconds = retry_after_seconds(retry_after, now)
+    return None if seconds is None else min(max(math.ceil(seconds), 1), _LONGEST_WAIT)
 
 
 def stream_error(document: Mapping[str, Any], *, secrets: tuple[str, ...] = ()) -> UpstreamError | None:
@@ -98,8 +89,7 @@ def stream_error(document: Mapping[str, Any], *, secrets: tuple[str, ...] = ()) 
 def _error(status: int, error: Mapping[str, Any], secrets: tuple[str, ...]) -> UpstreamError:
     text = error.get("message")
     message = text[:_MAX_MESSAGE] if isinstance(text, str) else ""
-    for secret in secrets:
-        message = message.replace(secret, "***")
+    message = redact(message, secrets)
     if status in (401, 403):
         _log.error("the model server refused the gateway's key (%d)", status)
         return UpstreamError("the model server refused the gateway's key; its configuration must be corrected", code="server_error")

@@ -6,13 +6,16 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 import httpx
 
 from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.model_errors import refusal
 from junctor.gateway.models.ports import UpstreamError
+from junctor.net.files import FileStamp
+from junctor.net.redaction import secret_words
+from junctor.net.urls import NotABase, NotHTTP, split_base_url
 
 _log = logging.getLogger(__name__)
 
@@ -20,8 +23,6 @@ _log = logging.getLogger(__name__)
 Key = Callable[[], str | None]
 
 _MAX_ERROR: Final = 64 * 1024
-#: Shorter header values are names, and words that occur in messages.
-_SECRET_LENGTH: Final = 8
 
 
 def no_key() -> None:
@@ -34,14 +35,13 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: FileStamp | None = None
         self._key = ""
 
     def __call__(self) -> str:
         """Return the current key. Raises UpstreamError when the file holds none."""
         try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            stamp = FileStamp.of(self._path)
             if stamp != self._stamp:
                 key = self._path.read_text(encoding="ascii").strip()
                 if not key or not key.isprintable():
@@ -72,12 +72,12 @@ def base_url(url: str) -> str:
 
     A URL without a path means its /v1. Raises ValueError with a message for whoever wrote the URL.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address such as http://vllm:8000 or https://models.example.com/v1")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise ValueError("must not hold credentials, a query or a fragment; a key belongs into keyFile")
-    _ = parts.port  # raises ValueError
+    try:
+        parts = split_base_url(url)
+    except NotHTTP:
+        raise ValueError("must be an address such as http://vllm:8000 or https://models.example.com/v1") from None
+    except NotABase:
+        raise ValueError("must not hold credentials, a query or a fragment; a key belongs into keyFile") from None
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") or "/v1", "", ""))
 
 
@@ -121,7 +121,7 @@ class ModelServer:
     def secrets(self, request: httpx.Request) -> tuple[str, ...]:
         """Return what `request` carried and no answer may repeat: the key, and configured header values that are long enough."""
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
-        return tuple(secret for secret in (key, *self.headers.values()) if len(secret) >= _SECRET_LENGTH)
+        return secret_words((key, *self.headers.values()))
 
     def _request_headers(self, headers: Mapping[str, str], *, has_body: bool) -> httpx.Headers:
         key = self.key()

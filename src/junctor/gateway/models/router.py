@@ -1,7 +1,6 @@
 """Selects the model server for a model."""
 
 import asyncio
-import fnmatch
 import json
 import logging
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
 from junctor.gateway.models.model_errors import ModelNotFound
 from junctor.gateway.models.model_server import ModelServer, read_body
 from junctor.gateway.models.ports import UpstreamError
+from junctor.net.globs import Globs
 
 _log = logging.getLogger(__name__)
 
@@ -22,12 +22,12 @@ _MAX_LISTING: Final = 8 * 1024 * 1024
 class UpstreamRoute:
     """models: case-sensitive globs."""
 
-    models: Sequence[str]
+    models: Globs
     upstream: ChatCompletionsUpstream
 
     def serves(self, model: str) -> bool:
         """Tell whether a glob matches."""
-        return any(fnmatch.fnmatchcase(model, glob) for glob in self.models)
+        return self.models.matches(model)
 
 
 class UpstreamRouter:
@@ -55,7 +55,7 @@ class UpstreamRouter:
         failures: list[UpstreamError] = []
         for route, listing in zip(self._routes, listings, strict=True):
             if isinstance(listing, UpstreamError):
-                _log.warning("models of %s are left out of the list: %s", ", ".join(route.models), listing)
+                _log.warning("models of %s are left out of the list: %s", ", ".join(route.models.patterns), listing)
                 failures.append(listing)
             elif isinstance(listing, BaseException):
                 raise listing

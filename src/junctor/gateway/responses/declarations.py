@@ -1,15 +1,15 @@
 """The `tools` of a request: functions of the caller and MCP servers, read and checked without asking anybody."""
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from junctor.gateway.catalog.shown_url import shown_url
 from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.responses.refusals import Strict, checked, refuse
 from junctor.gateway.tools.policy import RequestedApproval, ToolFilter
+from junctor.net.headers import is_ascii_header_value, is_header_name
+from junctor.net.urls import redacted_url
 
 _MOST_TOOLS: Final = 128
 #: The only values of connector_id that the types of OpenAI's clients take in a response.
@@ -17,8 +17,7 @@ _OPENAI_CONNECTORS: Final = frozenset(
     f"connector_{name}"
     for name in ("dropbox", "gmail", "googlecalendar", "googledrive", "microsoftteams", "outlookcalendar", "outlookemail", "sharepoint")
 )
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", re.ASCII)
-_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e\t]*", re.ASCII)
+_MAX_HEADER_NAME: Final = 256
 
 Callers = list[Literal["direct", "programmatic"]]
 
@@ -95,7 +94,7 @@ class McpDeclaration(Strict):
         others warn.
         """
         if self.connector_id is None:
-            target = {"server_url": shown_url(self.server_url or "")}
+            target = {"server_url": redacted_url(self.server_url or "")}
         elif self.connector_id in _OPENAI_CONNECTORS:
             target = {"connector_id": self.connector_id}
         else:
@@ -164,13 +163,13 @@ def _server(tool: object, place: str) -> McpDeclaration:
 
 
 def _check_headers(server: McpDeclaration, place: str) -> None:
-    if server.authorization is not None and not (server.authorization.strip() and _HEADER_VALUE.fullmatch(server.authorization)):
+    if server.authorization is not None and not (server.authorization.strip() and is_ascii_header_value(server.authorization)):
         refuse("authorization must be a token: visible ASCII characters, without 'Bearer'", f"{place}.authorization")
     if (server.authorization or "").strip().lower().startswith("bearer "):
         refuse("authorization must be the token alone; 'Bearer' is put before it here", f"{place}.authorization")
     seen: set[str] = set()
     for name, value in (server.headers or {}).items():
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value) or name.lower() in seen:
+        if not is_header_name(name, longest=_MAX_HEADER_NAME) or not is_ascii_header_value(value) or name.lower() in seen:
             refuse("headers must have distinct valid names, and values of visible ASCII characters", f"{place}.headers")
         seen.add(name.lower())
     if server.authorization is not None and "authorization" in seen:

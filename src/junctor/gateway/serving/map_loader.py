@@ -18,13 +18,14 @@ from typing import Final, NoReturn
 from junctor.connectormap.connector_map import READ_ATTEMPTS, ConnectorMapError, Head, MapUnreadable, credential_object, read_map
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
 from junctor.gateway.serving.sources.source import MapSource, SourceUnavailable
+from junctor.net.backoff import Backoff
 
 _log = logging.getLogger(__name__)
 
 BURST: Final = 5.0
 PER_SECOND: Final = 1.0
-_FIRST_RETRY: Final = 0.1
-_LAST_RETRY: Final = 5.0
+#: The clock adds the jitter.
+_RETRIES: Final = Backoff(first=0.1, last=5.0, jitter=0.0)
 
 
 class ReloadError(Exception):
@@ -102,12 +103,12 @@ class MapLoader:
 
     async def run(self) -> NoReturn:
         """Load until it works, with growing pauses, then look at the head every `poll_seconds`. Ends only by cancellation."""
-        pause = _FIRST_RETRY
+        failures = 0
         while True:
             await self._load()
             if self._served is None:
-                await self._clock.sleep(pause * self._clock.jitter())
-                pause = min(pause * 2, _LAST_RETRY)
+                failures += 1
+                await self._clock.sleep(_RETRIES.pause(failures) * self._clock.jitter())
             else:
                 await self._clock.sleep(self._poll_seconds * self._clock.jitter())
 

@@ -17,6 +17,7 @@ from junctor.connectormap.connector_map import ConnectorMap, Entry, credentials_
 from junctor.gateway.auth.access import NOBODY, Subject, read_access
 from junctor.gateway.serving.registry_defaults import Registry, is_host_allowed, is_registry
 from junctor.gateway.serving.rejections import Rejection, bounded
+from junctor.net.timestamps import rfc3339
 
 #: Ids that are sorted at one go, a few milliseconds.
 _SORT_STEP: Final = 8192
@@ -270,7 +271,7 @@ class ServedMap:
 
     def acknowledgement(self) -> dict[str, Any]:
         """What the pod tells the operator: sequence, revision, appliedAt, rejected."""
-        applied_at = self.applied_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        applied_at = rfc3339(self.applied_at, "microseconds")
         rejected = [{"id": rejection.id, "reason": rejection.reason} for rejection in self.rejected]
         return {"sequence": self.sequence, "revision": self.revision, "appliedAt": applied_at, "rejected": rejected}
 

@@ -17,6 +17,7 @@ from junctor.gateway.models.passthrough import passthrough_routes
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
 from junctor.gateway.web.errors import openai_body
 from junctor.gateway.web.middleware import ErrorMiddleware
+from junctor.net.globs import Globs
 from tests.support.model_server import ModelServer, Round
 
 PATH = "/v1/chat/completions"
@@ -40,7 +41,7 @@ def server() -> Iterator[ModelServer]:
 
 def app(url: str, client: ModelClients, key: str | None = "sk-gateway", *, body_limit: int = 1000) -> ASGIApp:
     upstream = ChatCompletionsUpstream(url, clients=client, key=lambda: key, headers={"x-tenant": "ours"})
-    routes = passthrough_routes(UpstreamRouter([UpstreamRoute(["*"], upstream)]), body_limit=body_limit)
+    routes = passthrough_routes(UpstreamRouter([UpstreamRoute(Globs(["*"]), upstream)]), body_limit=body_limit)
     return ErrorMiddleware(Router(routes, redirect_slashes=False), body_limit=10_000, render=openai_body)
 
 

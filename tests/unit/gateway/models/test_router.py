@@ -11,6 +11,7 @@ from junctor.gateway.models.model_errors import ModelNotFound
 from junctor.gateway.models.model_server import Timeouts
 from junctor.gateway.models.ports import ChatMessage, ModelRequest, RoundEnd, TextDelta, UpstreamError
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
+from junctor.net.globs import Globs
 from tests.support.model_server import ModelServer, Round
 
 
@@ -31,17 +32,17 @@ def named(name: str) -> ChatCompletionsUpstream:
 def test_first_route_with_a_matching_glob_generates(model: str, host: str) -> None:
     router = UpstreamRouter(
         [
-            UpstreamRoute(["meta/llama-*", "special"], named("llama")),
-            UpstreamRoute(["meta/*"], named("meta")),
-            UpstreamRoute(["*"], named("rest")),
-            UpstreamRoute(["gpt-5"], named("never")),
+            UpstreamRoute(Globs(["meta/llama-*", "special"]), named("llama")),
+            UpstreamRoute(Globs(["meta/*"]), named("meta")),
+            UpstreamRoute(Globs(["*"]), named("rest")),
+            UpstreamRoute(Globs(["gpt-5"]), named("never")),
         ]
     )
     assert router.find(model).server.base == f"http://{host}/v1"
 
 
 def test_model_without_a_route_does_not_exist() -> None:
-    router = UpstreamRouter([UpstreamRoute(["a"], named("a"))])
+    router = UpstreamRouter([UpstreamRoute(Globs(["a"]), named("a"))])
     with pytest.raises(ModelNotFound, match="'b' does not exist") as caught:
         router.find("b")
     assert (caught.value.status, caught.value.code, caught.value.param) == (404, "model_not_found", "model")
@@ -50,8 +51,8 @@ def test_model_without_a_route_does_not_exist() -> None:
 async def test_round_goes_to_the_models_server(client: ModelClients) -> None:
     with ModelServer({"a": [Round(text="A")]}) as a, ModelServer({"b": [Round(text="B")]}) as b:
         routes = [
-            UpstreamRoute(["a"], ChatCompletionsUpstream(a.url, clients=client)),
-            UpstreamRoute(["b"], ChatCompletionsUpstream(b.url, clients=client)),
+            UpstreamRoute(Globs(["a"]), ChatCompletionsUpstream(a.url, clients=client)),
+            UpstreamRoute(Globs(["b"]), ChatCompletionsUpstream(b.url, clients=client)),
         ]
         request = ModelRequest("b", [ChatMessage("user", "hi")])
         _, first, end = [event async for event in UpstreamRouter(routes).find("b").round(request)]
@@ -64,8 +65,8 @@ async def test_models_are_those_that_requests_reach(client: ModelClients) -> Non
     with ModelServer({"a": [], "b": []}) as first, ModelServer({"a": [], "c": []}) as second:
         router = UpstreamRouter(
             [
-                UpstreamRoute(["a"], ChatCompletionsUpstream(first.url, clients=client)),
-                UpstreamRoute(["*"], ChatCompletionsUpstream(second.url, clients=client)),
+                UpstreamRoute(Globs(["a"]), ChatCompletionsUpstream(first.url, clients=client)),
+                UpstreamRoute(Globs(["*"]), ChatCompletionsUpstream(second.url, clients=client)),
             ]
         )
         models = await router.models()
@@ -75,7 +76,7 @@ async def test_models_are_those_that_requests_reach(client: ModelClients) -> Non
 
 def listing(answer: Callable[[httpx.Request], httpx.Response]) -> UpstreamRoute:
     client = ModelClients(httpx.MockTransport(answer))
-    return UpstreamRoute(["*"], ChatCompletionsUpstream("http://model", clients=client, timeouts=Timeouts(listing=5)))
+    return UpstreamRoute(Globs(["*"]), ChatCompletionsUpstream("http://model", clients=client, timeouts=Timeouts(listing=5)))
 
 
 async def test_server_that_does_not_answer_is_left_out_unless_none_does() -> None:
@@ -83,8 +84,8 @@ async def test_server_that_does_not_answer_is_left_out_unless_none_does() -> Non
         raise httpx.ConnectError("refused")
 
     good = listing(lambda _: httpx.Response(200, json={"data": [{"id": "a"}]}))
-    assert await UpstreamRouter([listing(fail), UpstreamRoute(["a"], good.upstream)]).models() == []
-    assert await UpstreamRouter([UpstreamRoute(["b"], listing(fail).upstream), good]).models() == [{"id": "a"}]
+    assert await UpstreamRouter([listing(fail), UpstreamRoute(Globs(["a"]), good.upstream)]).models() == []
+    assert await UpstreamRouter([UpstreamRoute(Globs(["b"]), listing(fail).upstream), good]).models() == [{"id": "a"}]
     with pytest.raises(UpstreamError, match="cannot be reached"):
         await UpstreamRouter([listing(fail)]).models()
 

@@ -12,13 +12,13 @@ import yaml
 
 from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, MapUnreadable, credential_object_name
 from junctor.gateway.serving.sources.source import BadSource, SourceUnavailable
+from junctor.net.files import FileStamp
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 #: The safe loader, in C where there is one.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-#: What tells that a file is still the one that was read: path, modification time in ns, size, inode.
-_Stamp = tuple[tuple[str, int, int, int], ...]
+_Stamps = Mapping[Path, FileStamp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class FileSource:
         self._path = path
         self._wanted = name
         self._name = name or path.name
-        self._stamp: _Stamp | None = None
+        self._stamps: _Stamps | None = None
         self._objects = _Objects()
 
     @classmethod
@@ -60,7 +60,7 @@ class FileSource:
     async def fetch_head(self) -> str | None:
         """The head in the files as they are now; None when no file holds one."""
         # In a thread: a map of 50,000 connectors is 40 MB of YAML.
-        self._stamp, self._objects = await asyncio.to_thread(_read, self._path, self._stamp, self._objects)
+        self._stamps, self._objects = await asyncio.to_thread(_read, self._path, self._stamps, self._objects)
         heads = [name for name, data in self._objects.config_maps.items() if HEAD_KEY in data]
         if self._wanted is None and len(heads) > 1:
             raise MapUnreadable(
@@ -90,11 +90,11 @@ class FileSource:
         return text
 
 
-def _read(path: Path, stamp: _Stamp | None, objects: _Objects) -> tuple[_Stamp, _Objects]:
+def _read(path: Path, stamps: _Stamps | None, objects: _Objects) -> tuple[_Stamps, _Objects]:
     try:
         files = sorted(f for f in path.iterdir() if f.suffix in _SUFFIXES and not f.name.startswith(".")) if path.is_dir() else [path]
-        found = tuple((str(f), s.st_mtime_ns, s.st_size, s.st_ino) for f in files for s in [f.stat()])
-        if found == stamp:
+        found = {file: FileStamp.of(file) for file in files}
+        if found == stamps:
             return found, objects
         texts = {file: file.read_text(encoding="utf-8") for file in files}
     except FileNotFoundError as error:
