@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from pydantic import Field
 
 from junctor.api.base import ApiModel
+from junctor.connectormap.discovered import UNRESOLVED_REFS as _UNRESOLVED_REFS
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -69,7 +70,7 @@ class Reason(StrEnum):
     DISABLED = "Disabled"
     READY = "Ready"
     NOT_PROGRAMMED = "NotProgrammed"
-    UNRESOLVED_REFS = "UnresolvedRefs"
+    UNRESOLVED_REFS = _UNRESOLVED_REFS
     NO_GATEWAY_PODS = "NoGatewayPods"
     AWAITING_GATEWAYS = "AwaitingGateways"
     GATEWAY_UNREACHABLE = "GatewayUnreachable"

@@ -5,7 +5,6 @@ The models are the source of the CRD (`make crds`): a field's description is wha
 means, and `planning.entries` applies it.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,13 +14,9 @@ from junctor.api.access import Access
 from junctor.api.base import ApiModel, Rule, cel_string
 from junctor.api.endpoint import HEADER_RULES, TLS, Auth, Headers, SecretKeyRef, secret_refs, url_rules
 from junctor.api.policy import CALLER_AUTHORIZATION, Approval, CallerAuthorization, Limits, Tools
+from junctor.connectormap.ids import CONNECTOR_ID_PATTERN, MAX_CONNECTOR_ID, REGISTRY_ID_PREFIX, is_connector_id, is_reserved_id
 
-_ID_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
-
-
-def is_connector_id(value: str) -> bool:
-    """Whether `value` may be the id of an MCPConnector: 1 to 128 letters, digits, dots, underscores and hyphens."""
-    return re.fullmatch(_ID_PATTERN, value, re.ASCII) is not None
+_ID_PATTERN = f"^{CONNECTOR_ID_PATTERN}$"
 
 
 class MCPConnectorSpec(ApiModel):
@@ -31,7 +26,7 @@ class MCPConnectorSpec(ApiModel):
         str | None,
         Field(
             alias="connectorID",
-            max_length=128,
+            max_length=MAX_CONNECTOR_ID,
             description="The id by which applications refer to this server. Absent: the gateway's template, normally metadata.name. "
             "It cannot be changed later; create a second resource instead.",
         ),
@@ -70,16 +65,17 @@ class MCPConnectorSpec(ApiModel):
         ),
         *url_rules("https://mcp.example.com/mcp"),
         Rule(
-            cel="!has(self.connectorID) || !self.connectorID.startsWith('mcp::')",
-            message="ids that begin with mcp:: belong to servers discovered in registries; choose another connectorID",
+            cel=f"!has(self.connectorID) || !self.connectorID.startsWith('{REGISTRY_ID_PREFIX}')",
+            message=f"ids that begin with {REGISTRY_ID_PREFIX} belong to servers discovered in registries; choose another connectorID",
             field="connectorID",
-            check=lambda self: self.connector_id is None or not self.connector_id.startswith("mcp::"),
+            check=lambda self: self.connector_id is None or not is_reserved_id(self.connector_id),
         ),
         Rule(
-            cel=f"!has(self.connectorID) || self.connectorID.startsWith('mcp::') || self.connectorID.matches({cel_string(_ID_PATTERN)})",
+            cel=f"!has(self.connectorID) || self.connectorID.startsWith('{REGISTRY_ID_PREFIX}')"
+            f" || self.connectorID.matches({cel_string(_ID_PATTERN)})",
             message="connectorID must be 1 to 128 letters, digits, '.', '_' or '-'; for example connector_github",
             field="connectorID",
-            check=lambda self: self.connector_id is None or self.connector_id.startswith("mcp::") or is_connector_id(self.connector_id),
+            check=lambda self: self.connector_id is None or is_reserved_id(self.connector_id) or is_connector_id(self.connector_id),
         ),
         *HEADER_RULES,
         Rule(
@@ -111,10 +107,10 @@ RESOURCE_RULES: tuple[Rule, ...] = (
         field="spec.connectorID",
     ),
     Rule(
-        cel="has(self.spec.connectorID) || self.metadata.name.size() <= 128",
-        message="metadata.name is too long for an id (at most 128 characters); set spec.connectorID or shorten the name",
+        cel=f"has(self.spec.connectorID) || self.metadata.name.size() <= {MAX_CONNECTOR_ID}",
+        message=f"metadata.name is too long for an id (at most {MAX_CONNECTOR_ID} characters); set spec.connectorID or shorten the name",
         field="spec.connectorID",
-        check=lambda body: (body.get("spec") or {}).get("connectorID") is not None or len(body["metadata"]["name"]) <= 128,
+        check=lambda body: (body.get("spec") or {}).get("connectorID") is not None or len(body["metadata"]["name"]) <= MAX_CONNECTOR_ID,
     ),
 )
 

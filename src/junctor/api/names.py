@@ -34,6 +34,3 @@ CRD_LABEL: Final = "app.kubernetes.io/part-of"
 CRD_LABEL_VALUE: Final = "junctor"
 
 FIELD_MANAGER: Final = "junctor-operator"
-
-#: Connector ids that begin with this belong to servers discovered in registries.
-REGISTRY_ID_PREFIX: Final = "mcp::"

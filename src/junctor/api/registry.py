@@ -4,7 +4,6 @@ The models are the source of the CRD, as in `api.connector`: fields have no sche
 field means.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,11 +13,10 @@ from junctor.api.access import Access
 from junctor.api.base import WHOLE, ApiModel, Flag, Rule, cel_string, without_duplicates
 from junctor.api.credentials import Credentials, NameGlobs
 from junctor.api.endpoint import HEADER_RULES, TLS, Auth, Headers, PlacedSecretRef, secret_refs, url_rules
-from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.policy import CALLER_AUTHORIZATION, Approval, CallerAuthorization, Limits, Tools
+from junctor.connectormap.ids import MAX_REGISTRY_ID, REGISTRY_ID_PATTERN, is_registry_id
 
-_REGISTRY_ID_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
-_REGISTRY_ID_LENGTH = 63
+_REGISTRY_ID_PATTERN = f"^{REGISTRY_ID_PATTERN}$"
 
 
 class Sync(ApiModel):
@@ -161,7 +159,7 @@ class MCPRegistrySpec(ApiModel):
             message="registryID must be 1 to 63 lower-case letters, digits, '.' or '-', and begin and end with a letter or digit; "
             "for example internal",
             field="registryID",
-            check=lambda self: self.registry_id is None or re.fullmatch(_REGISTRY_ID_PATTERN, self.registry_id) is not None,
+            check=lambda self: self.registry_id is None or is_registry_id(self.registry_id),
         ),
         *HEADER_RULES,
         Rule(
@@ -200,10 +198,11 @@ REGISTRY_RULES: tuple[Rule, ...] = (
         field="spec.registryID",
     ),
     Rule(
-        cel=f"has(self.spec.registryID) || self.metadata.name.size() <= {_REGISTRY_ID_LENGTH}",
-        message="metadata.name is too long for a registry id (at most 63 characters); set spec.registryID or shorten the name",
+        cel=f"has(self.spec.registryID) || self.metadata.name.size() <= {MAX_REGISTRY_ID}",
+        message=f"metadata.name is too long for a registry id (at most {MAX_REGISTRY_ID} characters); "
+        "set spec.registryID or shorten the name",
         field="spec.registryID",
-        check=lambda body: (body.get("spec") or {}).get("registryID") is not None or len(body["metadata"]["name"]) <= _REGISTRY_ID_LENGTH,
+        check=lambda body: (body.get("spec") or {}).get("registryID") is not None or len(body["metadata"]["name"]) <= MAX_REGISTRY_ID,
     ),
 )
 
@@ -212,21 +211,3 @@ def effective_registry_id(spec: Mapping[str, Any], name: str) -> str:
     """The id under which a registry is known: spec.registryID, or metadata.name."""
     explicit = spec.get("registryID")
     return explicit if isinstance(explicit, str) else name
-
-
-def is_registry_id(value: str) -> bool:
-    """Whether `value` may be the id of a registry."""
-    return re.fullmatch(_REGISTRY_ID_PATTERN, value) is not None
-
-
-def discovered_id(registry_id: str, server_name: str) -> str:
-    """The connector id of a server that was discovered in a registry."""
-    return f"{REGISTRY_ID_PREFIX}{registry_id}::{server_name}"
-
-
-def discovered_parts(connector_id: str) -> tuple[str, str] | None:
-    """Registry id and server name of a discovered connector's id; None when `connector_id` is no such id."""
-    registry_id, separator, server_name = connector_id.removeprefix(REGISTRY_ID_PREFIX).partition("::")
-    if not connector_id.startswith(REGISTRY_ID_PREFIX) or not separator or not server_name:
-        return None
-    return (registry_id, server_name) if re.fullmatch(_REGISTRY_ID_PATTERN, registry_id) else None

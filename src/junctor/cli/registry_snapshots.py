@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import click
 
-from junctor.api.registry import effective_registry_id, is_registry_id
+from junctor.api.registry import effective_registry_id
 from junctor.api.resources import RegistryResource, Resource
 from junctor.api.sync_report import SyncReport
+from junctor.connectormap.ids import is_registry_id
 from junctor.registry.rules import MappingRules
 from junctor.registry.snapshot_file import SnapshotError, open_snapshot
 from junctor.registry.sync import RegistrySync

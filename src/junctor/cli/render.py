@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from junctor.api.configuration import GatewaySpec
-from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL, REGISTRY_ID_PREFIX, REGISTRY_KIND
+from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL, REGISTRY_KIND
 from junctor.api.resources import RegistryResource, Resource
 from junctor.api.sync_report import SyncReport
 from junctor.cli.offline import (
@@ -32,6 +32,7 @@ from junctor.connectormap.connector_map import (
     credential_object,
     credential_object_name,
 )
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.planning.inputs import CredentialVersion, SecretVersions
 from junctor.planning.plan import GatewayPlan
 from junctor.reconcile.map_state import MapState

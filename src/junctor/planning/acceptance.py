@@ -6,11 +6,11 @@ from functools import lru_cache
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
-from junctor.api.connector import effective_id, is_connector_id
+from junctor.api.connector import effective_id
 from junctor.api.endpoint import TLS
-from junctor.api.names import REGISTRY_ID_PREFIX
-from junctor.api.registry import effective_registry_id, is_registry_id
+from junctor.api.registry import effective_registry_id
 from junctor.api.resources import RegistryResource, Resource
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX, is_connector_id, is_registry_id
 
 Check = Callable[[Resource, GatewaySpec], Finding | None]
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 from junctor.api.access import Access
 from junctor.api.conditions import Reason
 from junctor.api.connector import MCPConnectorSpec
-from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.registry import ConnectorTemplate
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
 from junctor.connectormap.connector_map import ACCESS_FEATURE, REGISTRY_FEATURE, Entry
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.planning.references import hash_of
 
 DEFAULT_LIMITS: Final = {"connectTimeoutSeconds": 10, "callTimeoutSeconds": 60, "maxConcurrentCalls": 100, "maxResultBytes": 1048576}

@@ -4,7 +4,7 @@ from collections.abc import Collection, Container
 from dataclasses import dataclass
 from typing import Final
 
-from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.planning.inputs import Inputs, Published
 
 #: Losing this many connectors at once, and more than half, without having seen their deletion, is held back for HOLD_SECONDS. So is the

@@ -4,10 +4,10 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.resources import RegistryResource
 from junctor.connectormap.connector_map import Entry
 from junctor.connectormap.discovered import Discovered, bound, references_of
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.planning.inputs import Inputs, Published
 
 

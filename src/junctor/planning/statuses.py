@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, ConditionType, Finding, Reason
-from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.reasons import PERMANENT
 from junctor.api.resources import RegistryResource, Resource
 from junctor.api.sync_report import SyncReport
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.planning.readiness import GatewayProgress, programmed, ready, since_of
 from junctor.planning.verdicts import Verdict
 

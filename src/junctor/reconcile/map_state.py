@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.connectormap.connector_map import (
     FEW_CHANGES,
     Entry,
@@ -14,6 +13,7 @@ from junctor.connectormap.connector_map import (
     replaced_digests,
     revision_of_digests,
 )
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.planning.inputs import Published, origin_of
 from junctor.planning.plan import GatewayPlan
 

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
-from junctor.api.registry import MCPRegistrySpec, discovered_id, discovered_parts, effective_registry_id
+from junctor.api.registry import MCPRegistrySpec, effective_registry_id
 from junctor.api.resources import RegistryResource
+from junctor.connectormap.ids import discovered_id, discovered_parts
 
 
 def ref(name: str) -> dict[str, Any]:

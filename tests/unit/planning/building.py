@@ -6,11 +6,11 @@ from typing import Any
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
-from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
 from junctor.api.sync_report import SyncCounts, SyncReport
 from junctor.connectormap.connector_map import REGISTRY_FEATURE, Entry, credential_version, reference_hash
 from junctor.connectormap.discovered import Discovered, names_credential
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.planning.inputs import CredentialVersion, Inputs, Published
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.planning.verdicts import Verdict

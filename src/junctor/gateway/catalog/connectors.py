@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.gateway.serving.caller_view import CallerView
 from junctor.gateway.serving.served_map import Connector
 from junctor.net.urls import redacted_url

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Self
 
-from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.gateway.auth import Caller
 from junctor.gateway.auth.access import Subject, subjects_of
 from junctor.gateway.serving.registry_defaults import Registry

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final
 
-from junctor.api.names import REGISTRY_ID_PREFIX
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.gateway.auth import Caller
 from junctor.gateway.serving.caller_view import CallerView
 from junctor.gateway.serving.served_map import Connector, ServedMap

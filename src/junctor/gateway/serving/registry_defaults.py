@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from junctor.api.names import REGISTRY_ID_PREFIX
 from junctor.connectormap.connector_map import Entry, credentials_of, registry_entry_id, unknown_features
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.gateway.auth.access import Subject, read_access
 from junctor.net.globs import Globs
 

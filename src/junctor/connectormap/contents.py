@@ -1,0 +1,112 @@
+"""What a writer says of a connector, a registry or a discovered server, as values that become entries.
+
+Every default is written out, so that readers need to know none.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.features import ACCESS_FEATURE, REGISTRY_FEATURE
+from junctor.connectormap.policy import Policy, Subject, access_to_json
+from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header, headers_to_json
+from junctor.connectormap.view import Origin, RegistrySource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedContent:
+    """What a connector's entry and a registry's entry have in common. access: who may use it; empty: everybody."""
+
+    id: str
+    origin: Origin
+    policy: Policy
+    ca_bundle: str | None = field(default=None, repr=False)
+    access: frozenset[Subject] = frozenset()
+
+    def shared_json(self) -> dict[str, Any]:
+        """The fields of the entry."""
+        content = {"id": self.id, "origin": self.origin.to_json(), **self.policy.to_json()}
+        if self.ca_bundle is not None:
+            content["tls"] = {"caBundle": self.ca_bundle}
+        if self.access:
+            # On unavailable entries too: what does not exist for a caller must not appear because a Secret is missing.
+            content["access"] = access_to_json(self.access)
+        return content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorContent(SharedContent):
+    """A connector made of an MCPConnector. reason: why callers cannot use it; then neither headers nor credentials are published."""
+
+    url: str
+    transport: str = DEFAULT_TRANSPORT
+    title: str | None = None
+    description: str | None = None
+    headers: tuple[Header, ...] = ()
+    bearer: CredentialRef | None = None
+    reason: str = ""
+
+    def entry(self) -> Entry:
+        """The entry of the connector."""
+        content = self.shared_json() | {"available": not self.reason, "url": self.url, "transport": self.transport}
+        content["requires"] = [ACCESS_FEATURE] if self.access else []
+        content |= _texts(self.title, self.description)
+        return Entry.of(content | ({"reason": self.reason} if self.reason else headers_to_json(self.headers, self.bearer)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryContent(SharedContent):
+    """What all servers of a registry inherit. It is no connector itself. public_only: servers at private addresses are not called."""
+
+    registry: RegistrySource
+    public_only: bool = True
+
+    def entry(self) -> Entry:
+        """The entry of the registry."""
+        return Entry.of(
+            {
+                **self.shared_json(),
+                "available": True,
+                "registry": {"id": self.registry.id, "url": self.registry.url},
+                "addresses": "public" if self.public_only else "any",
+                "requires": sorted([ACCESS_FEATURE, REGISTRY_FEATURE] if self.access else [REGISTRY_FEATURE]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerContent:
+    """A server that was discovered in a registry. hosts: those that may see its headers and token; None: nothing of the owner is sent."""
+
+    id: str
+    url: str
+    transport: str
+    version: str
+    title: str | None = None
+    description: str | None = None
+    is_deprecated: bool = False
+    headers: tuple[Header, ...] = ()
+    bearer: CredentialRef | None = None
+    hosts: tuple[str, ...] | None = None
+
+    def entry(self) -> Entry:
+        """The entry of the server."""
+        content: dict[str, Any] = {
+            "id": self.id,
+            "available": True,
+            "url": self.url,
+            "transport": self.transport,
+            "version": self.version,
+            "requires": [REGISTRY_FEATURE],
+            **_texts(self.title, self.description),
+            **headers_to_json(self.headers, self.bearer),
+        }
+        if self.is_deprecated:
+            content["deprecated"] = True
+        if self.hosts is not None:
+            content["hosts"] = list(self.hosts)
+        return Entry.of(content)
+
+
+def _texts(title: str | None, description: str | None) -> dict[str, Any]:
+    return ({"title": title} if title else {}) | ({"description": description} if description else {})

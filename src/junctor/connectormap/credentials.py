@@ -1,0 +1,73 @@
+"""The credentials that entries name: how they are called, where they are stored, and how they are found in an entry.
+
+A credential is `<refhash>.<version>`: the first part stands for a Secret key of the cluster, the second for its value. While it is not
+known which value a Secret has, an entry names the `<refhash>` alone, its *reference*. Wherever an object within an entry has the key
+`credential`, whatever the place, its text names one.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Any, Final
+
+#: A Secret may hold 1 MiB of base64 and metadata; values are raw here (3/4 of it), so this leaves room for keys and metadata.
+CREDENTIALS_LIMIT: Final = 900 * 1024 * 3 // 4
+CREDENTIAL_OBJECTS: Final = 16
+_KEY: Final = "credential"
+
+
+def reference_hash(namespace: str, name: str, key: str) -> str:
+    """16 hex digits that stand for one Secret key of a cluster."""
+    return hashlib.sha256(f"{namespace}/{name}/{key}".encode()).hexdigest()[:16]
+
+
+def credential_version(installation_key: bytes, value: bytes) -> str:
+    """16 hex digits that change with the value and tell nothing about it without the installation's key."""
+    return hmac.new(installation_key, value, hashlib.sha256).hexdigest()[:16]
+
+
+def reference_of(credential: str) -> str:
+    """The reference of a credential: `<refhash>` of `<refhash>.<version>`."""
+    return credential.partition(".")[0]
+
+
+def credential_object(credential: str) -> int:
+    """Which of the 16 credential Secrets holds `<refhash>.<version>`."""
+    return int(credential[0], 16) % CREDENTIAL_OBJECTS
+
+
+def credential_object_name(map_name: str, number: int) -> str:
+    """Name of a credential Secret."""
+    return f"{map_name}-credentials-{number}"
+
+
+def credentials_in(content: Any) -> tuple[str, ...]:
+    """The credentials that an entry's content names, each once, in order."""
+    found: set[str] = set()
+    _collect(content, found)
+    return tuple(sorted(found)) if found else ()
+
+
+def rename_credentials(content: Any, rename: Callable[[str], str]) -> Any:
+    """The content with other names of its credentials."""
+    if isinstance(content, dict):
+        return {
+            key: rename(value) if key == _KEY and isinstance(value, str) else rename_credentials(value, rename)
+            for key, value in content.items()
+        }
+    if isinstance(content, list):
+        return [rename_credentials(value, rename) for value in content]
+    return content
+
+
+def _collect(value: Any, found: set[str]) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, dict | list | tuple):
+                _collect(item, found)
+            elif key == _KEY and isinstance(item, str):
+                found.add(item)
+    else:
+        for item in value:
+            if isinstance(item, dict | list | tuple):
+                _collect(item, found)

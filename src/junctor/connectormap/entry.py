@@ -1,0 +1,116 @@
+"""One entry of the map, held as canonical text: a large map has a hundred thousand of them."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from sys import intern
+from typing import Any, Final, Self
+
+from junctor.connectormap.canonical import canonical, sha256
+from junctor.connectormap.credentials import credentials_in, rename_credentials
+from junctor.connectormap.view import UNKNOWN_REASON, EntryView
+
+ENTRY_LIMIT: Final = 64 * 1024
+_SINCE: Final = "since"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One connector in the map; what it says, by name, is its `view`.
+
+    digest: over the content without `since`, so that equal content has an equal digest whoever published it when.
+    since: the sequence in which the content last changed. body: the canonical JSON without `since`, in UTF-8, of which a str that holds
+    one letter beyond Latin-1 takes twice the memory. place: where `since` belongs in it.
+    reason: why the writer does not let the connector be used; "" when it does. credentials: those that it names, anywhere, in order.
+    """
+
+    id: str
+    digest: str
+    since: int
+    body: bytes = field(repr=False)
+    place: int = field(repr=False)
+    reason: str = ""
+    credentials: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], since: int = 0) -> Self:
+        """Make an entry of its content (as the map has it, without `since`)."""
+        before = canonical({key: value for key, value in content.items() if key < _SINCE}).encode()
+        after = canonical({key: value for key, value in content.items() if key > _SINCE}).encode()
+        body = before[:-1] + (b"," if len(before) > 2 < len(after) else b"") + after[1:]
+        reason = "" if content.get("available") is True else intern(str(content.get("reason") or UNKNOWN_REASON))
+        return cls(content["id"], sha256(body), since, body, len(before) - 1, reason, _shared(credentials_in(content)))
+
+    @classmethod
+    def parse(cls, line: str | bytes) -> Self:
+        """Read a line of a shard. Raises ValueError or KeyError when it is none."""
+        content = json.loads(line)
+        since = int(content.pop(_SINCE))
+        return cls.of(content | {"id": str(content["id"])}, since)
+
+    @property
+    def available(self) -> bool:
+        """Whether the writer lets the connector be used."""
+        return not self.reason
+
+    @property
+    def view(self) -> EntryView:
+        """What the entry says; parsed anew at each use."""
+        return EntryView(json.loads(self.body))
+
+    @property
+    def line(self) -> bytes:
+        """The canonical JSON, `since` included: a line of a shard, in UTF-8."""
+        before, after = self.body[: self.place], self.body[self.place :]
+        return b'%b%b"since":%d%b%b' % (before, b"," if len(before) > 1 else b"", self.since, b"" if after[0] in b",}" else b",", after)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line."""
+        return len(self.body) + len(str(self.since)) + len(',"since":')
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The entry as JSON, `since` included; parsed anew at each use."""
+        value: dict[str, Any] = json.loads(self.body)
+        value[_SINCE] = self.since
+        return value
+
+    def changed_at(self, since: int) -> "Entry":
+        """The same content, published in another sequence; the text is shared."""
+        return Entry(self.id, self.digest, since, self.body, self.place, self.reason, self.credentials)
+
+    def rename_credentials(self, rename: Callable[[str], str]) -> "Entry":
+        """The entry with other names of its credentials; the entry itself when it names none."""
+        return Entry.of(rename_credentials(json.loads(self.body), rename)) if self.credentials else self
+
+    def with_hosts(self, hosts: Iterable[str]) -> "Entry":
+        """The entry with other hosts that may see its credentials."""
+        return Entry.of(json.loads(self.body) | {"hosts": list(hosts)})
+
+    def without_credentials(self, reason: str) -> "Entry":
+        """What remains of a discovered server's entry when its credentials are missing: listed with its address, and not called."""
+        return self._reduced(_LISTED | _ADDRESS, {"reason": reason})
+
+    def without_target(self, reason: str, version: str = "") -> "Entry":
+        """What remains of a discovered server's entry that must not be called any more: listed, without address and credentials.
+
+        version: the version that is the reason; "" when it is the published one, or not known.
+        """
+        return self._reduced(_LISTED, {"reason": reason} | ({"version": version} if version else {}))
+
+    def _reduced(self, fields: frozenset[str], changed: dict[str, Any]) -> "Entry":
+        kept = {key: value for key, value in json.loads(self.body).items() if key in fields}
+        return Entry.of(kept | {"available": False} | changed)
+
+
+#: What a server that cannot be called still shows.
+_LISTED: Final = frozenset({"id", "title", "description", "version", "requires"})
+_ADDRESS: Final = frozenset({"url", "transport", "deprecated"})
+
+
+@lru_cache(maxsize=4096)
+def _shared(credentials: tuple[str, ...]) -> tuple[str, ...]:
+    """One object for equal ones: all servers of a registry may need the same credential."""
+    return credentials

@@ -1,0 +1,78 @@
+"""The head of a map: which shards there are, and what the writer remembers of each registry."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from junctor.connectormap.canonical import canonical
+from junctor.connectormap.errors import MapUnreadable, UnknownSchema, describe_error
+from junctor.connectormap.features import FEATURES
+
+SCHEMA: Final = "junctor.dev/connector-map/v1"
+HEAD_KEY: Final = "head.json"
+SHARD_KEY: Final = "connectors.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRef:
+    """How the head names a shard."""
+
+    name: str
+    digest: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a map. epoch fences writers, sequence orders revisions."""
+
+    installation: str
+    epoch: int
+    sequence: int
+    revision: str
+    connectors: int
+    shards: tuple[ShardRef, ...]
+    registries: tuple[Mapping[str, Any], ...] = ()
+    features: tuple[str, ...] = tuple(sorted(FEATURES))
+
+    def to_text(self) -> str:
+        """The text of data["head.json"]."""
+        shards = [{"name": shard.name, "digest": shard.digest, "entries": shard.entries} for shard in self.shards]
+        head = {"schema": SCHEMA, "installation": self.installation, "epoch": self.epoch, "sequence": self.sequence}
+        tail = {"revision": self.revision, "connectors": self.connectors, "shards": shards}
+        return canonical({**head, **tail, "registries": list(self.registries), "features": list(self.features)})
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """Read a head. Raises UnknownSchema or MapUnreadable, naming the object `name`."""
+        try:
+            value = json.loads(text)
+            schema = value["schema"]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise MapUnreadable(f"head {name}: not a connector map head ({describe_error(error)})") from error
+        if schema != SCHEMA:
+            raise UnknownSchema(f"head {name}: schema {str(schema)[:80]!r} is not known here; this version reads {SCHEMA}")
+        try:
+            shards = tuple(ShardRef(str(s["name"]), str(s["digest"]), int(s["entries"])) for s in value["shards"])
+            return cls(
+                installation=str(value["installation"]),
+                epoch=int(value["epoch"]),
+                sequence=int(value["sequence"]),
+                revision=str(value["revision"]),
+                connectors=int(value["connectors"]),
+                shards=shards,
+                registries=tuple(value.get("registries", ())),
+                features=tuple(value.get("features", ())),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise MapUnreadable(f"head {name}: a field is missing or wrong ({describe_error(error)})") from error
+
+
+def installation_of(text: str) -> str | None:
+    """The installation that a head of any schema version names; None when it cannot be read."""
+    try:
+        value = json.loads(text).get("installation")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return value if isinstance(value, str) else None

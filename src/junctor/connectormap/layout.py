@@ -1,0 +1,109 @@
+"""How a writer spreads the entries of a map over shards: by hashes of their ids, so that a change touches one shard."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from junctor.connectormap.canonical import sha256
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import ShardRef
+
+SHARD_LIMIT: Final = 128 * 1024
+#: Layouts aim at this size and are made anew when a shard outgrows SHARD_LIMIT or the mean falls below a quarter of it.
+_SHARD_TARGET: Final = 64 * 1024
+MAX_BUCKETS: Final = 65536
+
+
+def bucket_of(connector_id: str, buckets: int) -> int:
+    """The bucket of an id; `buckets` is a power of two."""
+    return int.from_bytes(hashlib.sha256(connector_id.encode()).digest()[:4], "big") & (buckets - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One bucket's entries, in the order of their ids. size: bytes of the text."""
+
+    ref: ShardRef
+    entries: Mapping[str, Entry] = field(repr=False)
+    size: int
+
+    @classmethod
+    def of(cls, map_name: str, bucket: int, entries: Iterable[Entry]) -> Self:
+        """Build the shard of a bucket from its entries, in any order."""
+        ordered = {entry.id: entry for entry in sorted(entries, key=lambda entry: entry.id)}
+        text = _text_of(ordered.values())
+        digest = sha256(text)
+        return cls(ShardRef(f"{map_name}-{bucket}-{digest[7:19]}", digest, len(ordered)), ordered, len(text))
+
+    @property
+    def text(self) -> str:
+        """The text of data["connectors.json"], made anew at each use: the entries hold it already."""
+        return _text_of(self.entries.values()).decode()
+
+
+def _text_of(entries: Iterable[Entry]) -> bytes:
+    return b"[\n" + b",\n".join(entry.line for entry in entries) + b"\n]"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All entries of a map in their shards. Unchanged shards are shared between a layout and its successor."""
+
+    map_name: str
+    shards: Mapping[int, Shard]
+    buckets: int = 1
+
+    @classmethod
+    def build(cls, map_name: str, entries: Iterable[Entry]) -> Self:
+        """Lay out entries in the smallest power of two of buckets whose shards stay near the target size."""
+        pending = list(entries)
+        size = sum(_size(entry) for entry in pending)
+        buckets = 1
+        while buckets < MAX_BUCKETS and size > buckets * _SHARD_TARGET:
+            buckets *= 2
+        while True:
+            sorted_in: dict[int, list[Entry]] = {}
+            for entry in pending:
+                sorted_in.setdefault(bucket_of(entry.id, buckets), []).append(entry)
+            if buckets >= MAX_BUCKETS or all(sum(map(_size, group)) <= SHARD_LIMIT - 8 for group in sorted_in.values()):
+                break
+            buckets *= 2
+        return cls(map_name, {b: Shard.of(map_name, b, group) for b, group in sorted_in.items()}, buckets)
+
+    def replace(self, changes: Mapping[str, Entry | None]) -> "Layout":
+        """The layout after some entries changed (None: removed). Touches only their shards while every shard keeps its size."""
+        touched: dict[int, dict[str, Entry]] = {}
+        for connector_id, entry in changes.items():
+            bucket = bucket_of(connector_id, self.buckets)
+            if bucket not in touched:
+                touched[bucket] = dict(self.shards[bucket].entries) if bucket in self.shards else {}
+            if entry is None:
+                touched[bucket].pop(connector_id, None)
+            else:
+                touched[bucket][connector_id] = entry
+        untouched = {bucket: shard for bucket, shard in self.shards.items() if bucket not in touched}
+        # Before any text is made: a few buckets that are much too large would hold the whole map once more.
+        sizes = [shard.size for shard in untouched.values()] + [_text_size(entries.values()) for entries in touched.values() if entries]
+        if max(sizes, default=0) > SHARD_LIMIT or (self.buckets > 1 and sum(sizes) < self.buckets * _SHARD_TARGET // 4):
+            everything = [entry for shard in untouched.values() for entry in shard.entries.values()]
+            return Layout.build(self.map_name, everything + [entry for entries in touched.values() for entry in entries.values()])
+        made = {bucket: Shard.of(self.map_name, bucket, entries.values()) for bucket, entries in touched.items() if entries}
+        return Layout(self.map_name, dict(sorted((untouched | made).items())), self.buckets)
+
+    def entries(self) -> dict[str, Entry]:
+        """Every entry by id."""
+        return {entry.id: entry for shard in self.shards.values() for entry in shard.entries.values()}
+
+    def refs(self) -> tuple[ShardRef, ...]:
+        """The shards as the head names them."""
+        return tuple(self.shards[bucket].ref for bucket in sorted(self.shards))
+
+
+def _size(entry: Entry) -> int:
+    return entry.size + 2
+
+
+def _text_size(entries: Iterable[Entry]) -> int:
+    """Bytes of a shard's text that holds these entries, at least one."""
+    return sum(map(_size, entries)) + 2
