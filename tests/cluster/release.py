@@ -4,7 +4,7 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from tests.cluster.tools import find_helm, kubernetes_version
 
 CHART = Path(__file__).parents[2] / "charts" / "junctor"
 RELEASE = "junctor"
+
+#: The parser in C, where PyYAML has one: the CRDs are long.
+_YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: What an installed release has without a node. Deployments would only make pods that nothing runs.
 _INSTALLED = ("ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
@@ -116,12 +119,16 @@ def helm(*arguments: str | Path, values: Mapping[str, Any] | None = None, kubeco
 
 
 def render_chart(namespace: str, values: Mapping[str, Any] | None = None, *, sets: Sequence[str] = ()) -> list[Object]:
-    """The objects that `helm template` renders. Raises HelmFailed."""
+    """The objects that `helm template` renders; Helm runs once for the same arguments. Raises HelmFailed."""
+    return [body for body in yaml.load_all(_rendered(namespace, json.dumps(values or {}), tuple(sets)), _YAML_LOADER) if body]
+
+
+@cache
+def _rendered(namespace: str, values: str, sets: Sequence[str]) -> str:
     settings = [option for each in sets for option in ("--set", each)]
     # Helm built with `go install` believes in Kubernetes 1.20.
     version = ["--kube-version", kubernetes_version()]
-    text = helm("template", RELEASE, CHART, "--namespace", namespace, *version, *settings, values=values or {})
-    return [body for body in yaml.safe_load_all(text) if body]
+    return helm("template", RELEASE, CHART, "--namespace", namespace, *version, *settings, values=json.loads(values))
 
 
 def deployments(objects: Sequence[Object]) -> list[Object]:

@@ -14,7 +14,7 @@ from tests.cluster.controlplane import ControlPlane
 from tests.cluster.pods import GatewayPod
 from tests.cluster.processes import gateway
 from tests.cluster.system import System, new_system
-from tests.e2e.test_docs import ROOT, blocks
+from tests.support.pages import ROOT, blocks
 
 EXAMPLE = next(block.text for block in blocks(ROOT / "docs" / "concepts.md") if "access:" in block.text)
 

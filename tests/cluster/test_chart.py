@@ -20,7 +20,7 @@ from tests.cluster.processes import operator
 from tests.cluster.release import CHART, EVERYBODY, RELEASE, HelmFailed, deployments, helm, render_chart
 from tests.cluster.resources import fresh_namespace
 from tests.cluster.tools import kubernetes_version
-from tests.e2e.test_docs import ROOT, blocks
+from tests.support.pages import ROOT, blocks
 
 CRD = "apiextensions.k8s.io/v1/CustomResourceDefinition"
 CONNECTOR = f"{API_VERSION}/MCPConnector"

@@ -11,7 +11,7 @@ import yaml
 
 from tests.cluster.release import render_chart
 from tests.cluster.system import System
-from tests.e2e.test_docs import ROOT, blocks, commands
+from tests.support.pages import ROOT, blocks, commands
 
 CONNECTORS = sorted((ROOT / "examples" / "connectors").glob("*.yaml"))
 

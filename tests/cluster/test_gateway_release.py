@@ -21,9 +21,9 @@ from tests.cluster.pods import GatewayPod
 from tests.cluster.processes import junctor
 from tests.cluster.release import CHART, EVERYBODY, RELEASE, helm, render_chart
 from tests.cluster.system import System, new_system
-from tests.e2e.test_docs import ROOT, blocks
 from tests.support.mcp_servers import sdk_server, serving
 from tests.support.model_server import Call, ModelServer, Round
+from tests.support.pages import ROOT, blocks
 
 PAGE = list(blocks(ROOT / "docs" / "install.md"))
 VALUES = [yaml.safe_load(block.text) for block in PAGE if block.language == "yaml" and "apiVersion" not in block.text]

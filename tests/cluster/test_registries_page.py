@@ -9,9 +9,9 @@ import pytest
 from junctor.api.names import API_VERSION
 from tests.cluster.api import wait_for
 from tests.cluster.system import System
-from tests.e2e.test_docs import commands
 from tests.e2e.test_registries_page import LOCAL, MAPS, PAGE, WEATHER, manifest
 from tests.support.fake_registry import FakeRegistry
+from tests.support.pages import commands
 from tests.support.registry_data import PUBLISHED, servers
 
 SHOWN = [words[1:] for block in PAGE if block.language == "sh" for words in commands(block) if words[0] == "kubectl"]

@@ -2,12 +2,9 @@
 
 import json
 import re
-import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,39 +18,14 @@ from junctor.api import configuration, names
 from junctor.api.conditions import Reason
 from junctor.api.reasons import REASONS
 from junctor.cli.main import COMMANDS, junctor
+from tests.cluster.api import wait_for
+from tests.support.pages import ROOT, blocks, commands, heredocs
 from tests.support.running_standalone import Standalone
+from tests.unit.cli.running import run
 
-ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 DEADLINE = 20.0
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of a page."""
-
-    page: Path
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-def blocks(page: Path) -> Iterator[Block]:
-    begun: tuple[int, str] | None = None
-    lines: list[str] = []
-    for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
-        if begun is None and (fence := re.fullmatch(r"```(\w*)", line)):
-            begun, lines = (number, fence[1]), []
-        elif begun is not None and line == "```":
-            yield Block(page, begun[0], begun[1], "\n".join(lines) + "\n")
-            begun = None
-        elif begun is not None:
-            lines.append(line)
-    assert begun is None, f"{page}:{begun}: a block that is never closed"
 
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -61,10 +33,6 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 def documents(text: str) -> list[Any]:
     return [document for document in yaml.safe_load_all(text) if isinstance(document, dict)]
-
-
-def heredocs(text: str) -> list[str]:
-    return [found[2] for found in re.finditer(r"<<'?(\w+)'?.*?\n(.*?)^\1$", text, re.M | re.S)]
 
 
 def yaml_texts() -> Iterator[tuple[str, str]]:
@@ -80,18 +48,13 @@ MANIFESTS = {where: text for where, text in yaml_texts() if any(d.get("apiVersio
 CONFIGURATIONS = {where: text for where, text in yaml_texts() if any(d.get("kind") == "OperatorConfiguration" for d in documents(text))}
 
 
-def run(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "junctor.cli.main", *arguments]
-    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
-
-
 # --- YAML ---------------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", MANIFESTS.values(), ids=MANIFESTS.keys())
 def test_manifests_are_valid(text: str) -> None:
-    answer = run("validate", "-", text=text)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    answer = run("validate", "-", stdin=text)
+    assert answer.code == 0, answer.stdout + answer.stderr
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
@@ -108,7 +71,7 @@ def test_examples_bring_their_secrets_and_suit_every_example_configuration() -> 
     for file in ("operator.yaml", "two-gateways/operator.yaml"):
         config = str(ROOT / "examples" / file)
         answer = run("validate", *manifests, "--strict-references", "--config", config)
-        assert answer.returncode == 0, answer.stdout
+        assert answer.code == 0, answer.stdout
         assert answer.stdout.endswith("no problems\n")
 
 
@@ -121,29 +84,6 @@ def test_test_stage_example_is_served_by_the_gateway_that_it_names() -> None:
 
 
 # --- commands -----------------------------------------------------------------------------------------------------------------------------
-
-
-def commands(block: Block) -> Iterator[list[str]]:
-    """The words of each simple command of a shell block, without assignments before it and redirections."""
-    text = block.text
-    for found in heredocs(text):
-        text = text.replace(found, "")
-    for line in text.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>()")
-        lexer.whitespace_split = True
-        words: list[str] = []
-        skip = False
-        for word in [*lexer, ";"]:
-            if set(word) <= set("|&;()"):
-                if words:
-                    yield words
-                words = []
-            elif set(word) <= set("<>"):
-                skip = True
-            elif skip:
-                skip = False
-            elif words or not re.match(r"[A-Z_]+=", word):
-                words.append(word)
 
 
 #: Every simple command of the pages, and where it stands.
@@ -303,13 +243,6 @@ def test_quoted_log_lines_and_messages_are_in_the_code() -> None:
 # --- the standalone example is run --------------------------------------------------------------------------------------------------------
 
 
-def until(fact: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not fact():
-        assert time.monotonic() < deadline, "never came true"
-        time.sleep(0.02)
-
-
 def test_standalone_page_shows_what_happens(tmp_path: Path) -> None:
     page = [block for block in BLOCKS if block.page.name == "standalone.md"]
     manifest = next(block.text for block in page if block.language == "yaml")
@@ -322,8 +255,8 @@ def test_standalone_page_shows_what_happens(tmp_path: Path) -> None:
     directory.mkdir()
     (directory / "github.yaml").write_text(manifest)
     with Standalone(directory, tmp_path / "log") as standalone, httpx.Client(base_url=standalone.url, trust_env=False) as client:
-        until(lambda: client.get(address.path).json() == shown)
-        until(lambda: "True       True         True" in run("status", "--management", standalone.management).stdout)
+        wait_for(lambda: client.get(address.path).json() == shown)
+        wait_for(lambda: "True       True         True" in run("status", "--management", standalone.management).stdout)
         status = run("status", "--management", standalone.management).stdout.splitlines()
         assert [re.sub(r"\d+s$", "", line) for line in status] == [re.sub(r"\d+s$", "", line) for line in table]
         one = client.get(f"{address.path}/connector_github")
@@ -334,16 +267,16 @@ def test_standalone_page_shows_what_happens(tmp_path: Path) -> None:
 
 def test_rendered_map_is_served_as_the_standalone_page_says(tmp_path: Path) -> None:
     rendered = run("render", str(ROOT / "examples" / "connectors"), "--with-credentials")
-    assert rendered.returncode == 0, rendered.stderr
+    assert rendered.code == 0, rendered.stderr
     (tmp_path / "map.yaml").write_text(rendered.stdout)
     command = [sys.executable, "-m", "junctor.cli.main", "gateway", "--map", f"file:{tmp_path / 'map.yaml'}"]
     log = tmp_path / "log"
     with log.open("wb") as output:
         gateway = subprocess.Popen([*command, "--port", "0", "--management-port", "0"], stdout=output, stderr=output)
     try:
-        until(lambda: b'"url"' in log.read_bytes())
+        wait_for(lambda: b'"url"' in log.read_bytes())
         url = next(json.loads(line)["url"] for line in log.read_text().splitlines() if '"url"' in line)
-        until(lambda: httpx.get(f"{url}/v1/connectors", trust_env=False).status_code == 200)
+        wait_for(lambda: httpx.get(f"{url}/v1/connectors", trust_env=False).status_code == 200)
         listed = httpx.get(f"{url}/v1/connectors", trust_env=False).json()["data"]
     finally:
         gateway.terminate()

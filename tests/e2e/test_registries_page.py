@@ -12,15 +12,16 @@ import yaml
 from junctor.api.names import SYNC_REQUESTED_ANNOTATION
 from junctor.net.configuration import API_VERSION as CONFIGURATION_API_VERSION
 from tests.cluster.api import wait_for
-from tests.e2e.test_docs import ROOT, blocks, commands, run
 from tests.support.examples import examples
 from tests.support.examples import run as run_example
 from tests.support.fake_registry import FakeRegistry
 from tests.support.mcp_servers import sdk_server, serving
 from tests.support.model_server import Call, Round
+from tests.support.pages import ROOT, blocks, commands
 from tests.support.registry_data import record, remote
 from tests.support.running_gateway import running_gateway
 from tests.support.running_standalone import Running
+from tests.unit.cli.running import run
 
 PAGE = list(blocks(ROOT / "docs" / "registries.md"))
 MANIFESTS = {
@@ -165,8 +166,8 @@ def test_platform_teams_can_reserve_registries(tmp_path: Path) -> None:
     (namespace,) = policy["namespaces"]
     allowed = MANIFESTS["internal"].replace("  name: internal\n", f"  name: internal\n  namespace: {namespace}\n")
 
-    assert "IDNotPermitted" in run("validate", "-", "--config", str(config), text=MANIFESTS["internal"]).stdout
-    assert run("validate", "-", "--config", str(config), text=allowed).returncode == 0
+    assert "IDNotPermitted" in run("validate", "-", "--config", str(config), stdin=MANIFESTS["internal"]).stdout
+    assert run("validate", "-", "--config", str(config), stdin=allowed).code == 0
 
 
 def test_every_manifest_and_command_is_run() -> None:

@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
+
+from tests.cluster.api import wait_for
 
 DEADLINE = 20.0
 GOLDEN = Path(__file__).parent.parent / "unit" / "golden"
@@ -40,15 +40,7 @@ def listening(log: Path) -> str:
         lines = [json.loads(line) for line in log.read_text().splitlines() if '"managementUrl"' in line]
         return lines[0]["url"] if lines else None
 
-    return str(until(address))
-
-
-def until(fact: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + DEADLINE
-    while not (found := fact()):
-        assert time.monotonic() < deadline, "never came true"
-        time.sleep(0.02)
-    return found
+    return str(wait_for(address))
 
 
 def available(client: httpx.Client) -> dict[str, bool]:
@@ -63,7 +55,7 @@ def test_rendered_map_is_served(tmp_path: Path) -> None:
     map_file = tmp_path / "map.yaml"
     map_file.write_text(render(str(manifests)))
     with gateway(f"file:{map_file}", tmp_path / "log") as client:
-        until(lambda: available(client) == {"first": True})
+        wait_for(lambda: available(client) == {"first": True})
 
 
 def test_map_with_credentials_is_available_and_one_without_says_so(tmp_path: Path) -> None:
@@ -72,9 +64,9 @@ def test_map_with_credentials_is_available_and_one_without_says_so(tmp_path: Pat
     with_credentials.write_text(render("-", "--with-credentials", stdin=case.read_text()))
     without.write_text(render("-", stdin=case.read_text()))
     with gateway(f"file:{with_credentials}", tmp_path / "log1") as client:
-        until(lambda: available(client) == {"wiki": True, "unresolved": False})
+        wait_for(lambda: available(client) == {"wiki": True, "unresolved": False})
     with gateway(f"file:{without}", tmp_path / "log2") as client:
-        until(lambda: available(client) == {"wiki": False, "unresolved": False})
+        wait_for(lambda: available(client) == {"wiki": False, "unresolved": False})
 
 
 def test_servers_of_a_registry_are_served_from_a_map_with_its_snapshot(tmp_path: Path) -> None:
@@ -83,7 +75,7 @@ def test_servers_of_a_registry_are_served_from_a_map_with_its_snapshot(tmp_path:
     options = ("--with-credentials", "--registry-snapshot", f"internal={case / 'snapshot.jsonl'}")
     map_file.write_text(render(str(case / "input.yaml"), *options))
     with gateway(f"file:{map_file}", tmp_path / "log") as client:
-        until(lambda: available(client) == {"mcp::internal::com.acme/weather": True, "mcp::internal::org.globex/search": True})
+        wait_for(lambda: available(client) == {"mcp::internal::com.acme/weather": True, "mcp::internal::org.globex/search": True})
 
 
 def test_one_of_several_maps_is_chosen_by_name(tmp_path: Path) -> None:
@@ -91,7 +83,7 @@ def test_one_of_several_maps_is_chosen_by_name(tmp_path: Path) -> None:
     map_file = tmp_path / "map.yaml"
     map_file.write_text(render(str(case / "input.yaml"), "--config", str(case / "operator.yaml")))
     with gateway(f"file:{map_file}#eu", tmp_path / "log") as client:
-        until(lambda: available(client) == {"team-eu.github": True})
+        wait_for(lambda: available(client) == {"team-eu.github": True})
 
 
 def test_large_map_is_rendered_in_several_shards_and_served(tmp_path: Path) -> None:
@@ -105,5 +97,5 @@ def test_large_map_is_rendered_in_several_shards_and_served(tmp_path: Path) -> N
     map_file = tmp_path / "map.yaml"
     map_file.write_text(text)
     with gateway(f"file:{map_file}", tmp_path / "log") as client:
-        until(lambda: available(client))
+        wait_for(lambda: available(client))
         assert client.get("/v1/connectors/c299").json()["available"] is True
