@@ -12,9 +12,9 @@ import pytest
 from openai import AsyncOpenAI
 from starlette.responses import Response
 
-from junctor.gateway.app import Listening
 from junctor.gateway.config import only_upstream
 from junctor.gateway.mcp import McpClientPool
+from junctor.gateway.web.server import Listening
 from junctor.standalone.app import StandaloneSettings, serve_standalone
 from tests.support.mcp_servers import ScriptedServer, serving
 from tests.support.model_server import ModelServer

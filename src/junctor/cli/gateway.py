@@ -90,8 +90,10 @@ def gateway(
 
     import uvloop
 
-    from junctor.gateway.app import GatewayError, GatewaySettings, Listening, serve
+    from junctor.gateway import GatewayError
+    from junctor.gateway.app import GatewaySettings, serve
     from junctor.gateway.serving.sources.source import SourceError
+    from junctor.gateway.web.server import Listening
 
     settings = GatewaySettings(
         map=map_,

@@ -51,7 +51,8 @@ def standalone(
 
     import uvloop
 
-    from junctor.gateway.app import GatewayError, Listening
+    from junctor.gateway import GatewayError
+    from junctor.gateway.web.server import Listening
     from junctor.standalone.app import StandaloneSettings, serve_standalone
 
     settings = StandaloneSettings(manifests, host, port, management_port, callers, upstreams_of(None, upstream))

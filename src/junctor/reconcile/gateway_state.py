@@ -12,7 +12,7 @@ from junctor.planning.inputs import Inputs
 from junctor.planning.losses import Hold
 from junctor.planning.plan import GatewayPlan, Planner
 from junctor.planning.readiness import GatewayProgress
-from junctor.reconcile.long_work import MANY, in_thread
+from junctor.process import MANY, in_thread
 from junctor.reconcile.ports import Unavailable
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.registry_memory import RegistryToSync

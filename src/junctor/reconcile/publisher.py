@@ -25,7 +25,7 @@ from junctor.connectormap.connector_map import (
 )
 from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
-from junctor.reconcile.long_work import MANY, in_thread
+from junctor.process import MANY, in_thread
 from junctor.reconcile.map_parts import MapParts
 from junctor.reconcile.map_state import MapState
 from junctor.reconcile.ports import Conflict, MapObjects, PortError, StoredObject

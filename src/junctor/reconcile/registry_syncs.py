@@ -22,7 +22,7 @@ from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.discovered import Discovered
 from junctor.net.timestamps import rfc3339
-from junctor.reconcile.long_work import in_thread
+from junctor.process import in_thread
 from junctor.reconcile.registry_memory import BEING_READ, RegistryToSync, full_walk_due, is_current, remembered, was_synced
 from junctor.registry.client import RegistryClient
 from junctor.registry.connection import open_registry, request_headers

@@ -13,9 +13,11 @@ from starlette.types import ASGIApp
 
 from junctor.api.configuration import GatewaySpec, OperatorConfiguration
 from junctor.api.names import GATEWAY_LABEL
-from junctor.gateway.app import GatewaySettings, Listening, serve, stop_on_signals
+from junctor.gateway.app import GatewaySettings, serve
 from junctor.gateway.serving.map_loader import MapLoader, ReloadError
+from junctor.gateway.web.server import Listening
 from junctor.net.timestamps import rfc3339
+from junctor.process import stop_on_signals
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
 from junctor.standalone.adapters import InProcessSignal, MemoryMapObjects, MemoryStatusSink, StoreCluster, StoreObserver

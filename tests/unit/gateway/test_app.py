@@ -19,9 +19,10 @@ import pytest
 from click.testing import CliRunner
 
 from junctor.cli.gateway import gateway
-from junctor.gateway.app import CallersRequired, GatewaySettings, ListenError, Listening, serve
+from junctor.gateway.app import CallersRequired, GatewaySettings, serve
 from junctor.gateway.catalog.routes import BODY_LIMIT
 from junctor.gateway.serving.sources.source import BadSource
+from junctor.gateway.web.server import ListenError, Listening
 from tests.unit.gateway.maps import MAP, MemorySource, content, head_of, layout_of, publish
 
 DEADLINE = 20.0

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from junctor.gateway import GatewayError
+
 CallerKind = Literal["User", "ServiceAccount", "Anonymous"]
 
 #: Longer ones are no keys: the longest real thing here is a token with a few claims.
@@ -11,7 +13,7 @@ _MAX_TOKEN: Final = 16 * 1024
 _BEARER: Final = re.compile(r"bearer +([\x21-\x7e]+)", re.IGNORECASE)
 
 
-class CallersError(Exception):
+class CallersError(GatewayError):
     """`--callers` cannot work; the message says what to do."""
 
 

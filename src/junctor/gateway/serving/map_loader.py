@@ -68,10 +68,7 @@ class Clock:
 
 
 class MapLoader:
-    """The one writer of the served map. `run` is a task for the life of the process; `reload` is what a signal calls.
-
-    swapped: told of every map that became the served one.
-    """
+    """The one writer of the served map. `run` is a task for the life of the process; a signal calls `reload`."""
 
     def __init__(
         self,
@@ -79,10 +76,9 @@ class MapLoader:
         *,
         poll_seconds: float = 10.0,
         clock: Clock | None = None,
-        swapped: Callable[[ServedMap], None] = lambda _: None,
     ) -> None:
         self._source = source
-        self._swapped = swapped
+        self._subscribers: list[Callable[[ServedMap], None]] = []
         self._poll_seconds = poll_seconds
         self._clock = clock or Clock()
         self._served: ServedMap | None = None
@@ -93,8 +89,12 @@ class MapLoader:
         self._tokens, self._tokens_at = BURST, self._clock.monotonic()
 
     def served(self) -> ServedMap | None:
-        """What is served now; None before the first load succeeded."""
+        """The current map; None until the first load succeeded."""
         return self._served
+
+    def subscribe(self, on_swap: Callable[[ServedMap], None]) -> None:
+        """Call `on_swap` with every map that becomes the served one."""
+        self._subscribers.append(on_swap)
 
     @property
     def last_error(self) -> LoadError | None:
@@ -229,15 +229,19 @@ class MapLoader:
         """Look again for credentials that were not there when the map was loaded."""
         credentials = await self._credentials(served.prepared.needed, served.credentials)
         if not served.missing.isdisjoint(credentials.keys()):
-            self._served = ServedMap.of(served.prepared, credentials, self._clock.now())
-            self._swapped(self._served)
+            self._publish(ServedMap.of(served.prepared, credentials, self._clock.now()))
 
     def _swap(self, text: str, prepared: PreparedMap, credentials: Mapping[str, bytes]) -> None:
         served = ServedMap.of(prepared, credentials, self._clock.now())
-        self._served, self._head_text = served, text
+        self._head_text = text
         extra = {"object": {"kind": "ConnectorMap", "name": self._source.head_name}, "sequence": served.sequence}
-        self._swapped(served)
+        self._publish(served)
         _log.info("serving sequence %d with %d connectors (%s)", served.sequence, len(served), served.revision[:19], extra=extra)
+
+    def _publish(self, served: ServedMap) -> None:
+        self._served = served
+        for on_swap in self._subscribers:
+            on_swap(served)
 
     def _failed(self, message: str, *, temporary: bool = False) -> None:
         if self._last_error is None or self._last_error.message != message:

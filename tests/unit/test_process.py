@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from junctor.reconcile.long_work import in_thread
+from junctor.process import in_thread
 
 
 @pytest.fixture(autouse=True)
