@@ -206,8 +206,9 @@ def _item(source: Source, server: Server) -> dict[str, Any]:
     item: dict[str, Any] = {"name": server.name, "version": server.version, "status": server.status}
     item |= {"transports": list(server.transports), "connector": isinstance(server.outcome, Entry)}
     if isinstance(server.outcome, Entry):
-        content = server.outcome.content
-        item |= {key: content[key] for key in ("title", "description", "url") if key in content}
+        view = server.outcome.view
+        texts = {"title": view.title, "description": view.description, "url": view.url}
+        item |= {key: text for key, text in texts.items() if text}
         return item | ({"connectorID": server.outcome.id} if source.named else {})
     return item | {"reason": str(server.outcome.reason), "detail": server.outcome.detail}
 

@@ -101,7 +101,8 @@ def _day(seconds: float) -> str:
 
 def _verdict(outcome: Entry | Skipped, source: Source) -> dict[str, Any]:
     if isinstance(outcome, Entry):
-        found = {"connector": True, "url": outcome.content["url"], "transport": outcome.content["transport"]}
+        view = outcome.view
+        found = {"connector": True, "url": view.url, "transport": view.transport}
         return found | ({"connectorID": outcome.id} if source.named else {})
     return {"connector": False, "reason": str(outcome.reason), "detail": outcome.detail, "remedy": SKIP_REASONS[outcome.reason].remedy}
 

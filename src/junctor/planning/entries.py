@@ -1,43 +1,60 @@
 """An accepted resource as an entry of the map: every default written out, so that readers need to know none."""
 
 from collections.abc import Mapping
-from typing import Any, Final
 
 from junctor.api.access import Access
 from junctor.api.conditions import Reason
 from junctor.api.connector import MCPConnectorSpec
+from junctor.api.endpoint import TLS, SecretKeyRef
 from junctor.api.registry import ConnectorTemplate
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
-from junctor.connectormap.connector_map import ACCESS_FEATURE, REGISTRY_FEATURE, Entry
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX
+from junctor.connectormap import policy as entry_policy
+from junctor.connectormap.contents import ConnectorContent, RegistryContent
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.ids import registry_id_of_entry
+from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header
+from junctor.connectormap.view import Origin, RegistrySource
 from junctor.planning.references import hash_of
-
-DEFAULT_LIMITS: Final = {"connectTimeoutSeconds": 10, "callTimeoutSeconds": 60, "maxConcurrentCalls": 100, "maxResultBytes": 1048576}
 
 
 def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mapping[str, str], unavailable: Reason | None) -> Entry:
     """The entry of a connector whose spec is valid.
 
-    credentials: by reference hash. unavailable: why callers cannot use it now; then neither headers nor credentials are published.
+    Args:
+        resource: the connector.
+        connector_id: its id on the gateway.
+        credentials: `<refhash>.<version>` by reference.
+        unavailable: why callers cannot use it; then neither headers nor credentials are published.
     """
     spec = resource.spec
     if spec is None:
         raise ValueError(f"{resource}: an invalid spec has no entry")
-    content: dict[str, Any] = {
-        "id": connector_id,
-        "origin": _origin(resource),
-        "available": unavailable is None,
-        "url": spec.url,
-        "transport": spec.transport or "Auto",
-        **_policy(spec),
-    }
-    if spec.title:
-        content["title"] = spec.title
-    if spec.description:
-        content["description"] = spec.description
-    if unavailable is not None:
-        return Entry.of(content | {"reason": str(unavailable)})
-    return Entry.of(content | _credentialed(resource, spec, credentials))
+
+    def credential(ref: SecretKeyRef) -> CredentialRef:
+        return CredentialRef(credentials[hash_of(resource, ref)])
+
+    headers: tuple[Header, ...] = ()
+    bearer = None
+    if unavailable is None:
+        headers = tuple(
+            Header(header.name, (header.value or "",) if header.value_from is None else (credential(header.value_from.secret_key_ref),))
+            for header in spec.headers or ()
+        )
+        bearer = credential(spec.auth.bearer.secret_key_ref) if spec.auth and spec.auth.bearer else None
+    return ConnectorContent(
+        id=connector_id,
+        origin=_origin(resource),
+        policy=_policy(spec),
+        ca_bundle=_ca_bundle(spec.tls),
+        access=_subjects(spec.access),
+        url=spec.url or "",
+        transport=spec.transport or DEFAULT_TRANSPORT,
+        title=spec.title,
+        description=spec.description,
+        headers=headers,
+        bearer=bearer,
+        reason=str(unavailable or ""),
+    ).entry()
 
 
 def registry_entry_of(resource: RegistryResource, entry_id: str) -> Entry:
@@ -45,65 +62,53 @@ def registry_entry_of(resource: RegistryResource, entry_id: str) -> Entry:
     spec = resource.spec
     if spec is None:
         raise ValueError(f"{resource}: an invalid spec has no entry")
-    policy = _policy(spec.connector_template or ConnectorTemplate())
-    return Entry.of(
-        {
-            "id": entry_id,
-            "origin": _origin(resource),
-            "available": True,
-            "registry": {"id": entry_id.removeprefix(REGISTRY_ID_PREFIX), "url": spec.url},
-            "addresses": "any" if spec.allow_private_addresses else "public",
-            **policy,
-            "requires": sorted([*policy["requires"], REGISTRY_FEATURE]),
-        }
+    template = spec.connector_template or ConnectorTemplate()
+    return RegistryContent(
+        id=entry_id,
+        origin=_origin(resource),
+        policy=_policy(template),
+        ca_bundle=_ca_bundle(template.tls),
+        access=_subjects(template.access),
+        registry=RegistrySource(registry_id_of_entry(entry_id), spec.url),
+        public_only=not spec.allow_private_addresses,
+    ).entry()
+
+
+def _origin(resource: Resource) -> Origin:
+    return Origin(resource.kind, resource.namespace, resource.name, resource.uid, resource.generation)
+
+
+def _ca_bundle(tls: TLS | None) -> str | None:
+    return tls.ca_bundle if tls else None
+
+
+def _subjects(access: Access | None) -> frozenset[entry_policy.Subject]:
+    """Who may use the connector; empty: everybody."""
+    subjects = (access.subjects if access else None) or ()
+    return frozenset(entry_policy.Subject(subject.kind, subject.namespace or "", subject.name) for subject in subjects)
+
+
+def _policy(spec: MCPConnectorSpec | ConnectorTemplate) -> entry_policy.Policy:
+    """How callers may use the server: the same fields for a connector and for the servers of a registry."""
+    default = entry_policy.Policy()
+    tools, approval = spec.tools, spec.approval
+    return entry_policy.Policy(
+        spec.caller_authorization or default.caller_authorization,
+        entry_policy.ToolRules(tools.allowed, tools.denied, tools.read_only) if tools else default.tools,
+        entry_policy.ApprovalRules(approval.mode or default.approval.mode, approval.always, approval.never)
+        if approval
+        else default.approval,
+        _limits(spec, default.limits),
     )
 
 
-def _origin(resource: Resource) -> dict[str, Any]:
-    return {
-        "kind": resource.kind,
-        "namespace": resource.namespace,
-        "name": resource.name,
-        "uid": resource.uid,
-        "generation": resource.generation,
-    }
-
-
-def _policy(spec: MCPConnectorSpec | ConnectorTemplate) -> dict[str, Any]:
-    """Who may call what, and how: the same fields for a connector and for the servers of a registry."""
-    subjects = _subjects(spec.access)
-    policy: dict[str, Any] = {
-        "callerAuthorization": spec.caller_authorization or "Allow",
-        "tools": spec.tools.to_json() if spec.tools else {},
-        "approval": {"mode": "AsRequested"} | (spec.approval.to_json() if spec.approval else {}),
-        "limits": DEFAULT_LIMITS | (spec.limits.to_json() if spec.limits else {}),
-        "requires": [ACCESS_FEATURE] if subjects else [],
-    }
-    if spec.tls:
-        policy["tls"] = spec.tls.to_json()
-    if subjects:
-        # On unavailable entries too: what does not exist for a caller must not appear because a Secret is missing.
-        policy["access"] = {"subjects": subjects}
-    return policy
-
-
-def _subjects(access: Access | None) -> list[dict[str, Any]]:
-    """Who may use the connector, in one order; empty: everybody."""
-    subjects = (access.subjects if access else None) or ()
-    ordered = sorted(subjects, key=lambda subject: (subject.kind, subject.namespace or "", subject.name))
-    return [subject.to_json() for subject in ordered]
-
-
-def _credentialed(resource: ConnectorResource, spec: MCPConnectorSpec, credentials: Mapping[str, str]) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    headers: list[dict[str, str]] = []
-    for header in spec.headers or ():
-        if header.value_from is not None:
-            headers.append({"name": header.name, "credential": credentials[hash_of(resource, header.value_from.secret_key_ref)]})
-        else:
-            headers.append({"name": header.name, "value": header.value or ""})
-    if headers:
-        content["headers"] = headers
-    if spec.auth and spec.auth.bearer:
-        content["auth"] = {"bearer": {"credential": credentials[hash_of(resource, spec.auth.bearer.secret_key_ref)]}}
-    return content
+def _limits(spec: MCPConnectorSpec | ConnectorTemplate, default: entry_policy.Limits) -> entry_policy.Limits:
+    limits = spec.limits
+    if limits is None:
+        return default
+    return entry_policy.Limits(
+        limits.connect_timeout_seconds or default.connect_timeout,
+        limits.call_timeout_seconds or default.call_timeout,
+        limits.max_concurrent_calls or default.max_concurrent_calls,
+        limits.max_result_bytes or default.max_result_bytes,
+    )

@@ -61,7 +61,7 @@ async def outcomes_since(
     doubts: list[str] = []
     for name, rows in changed.items():
         entry = published.get(rules.id_of(name))
-        current = None if entry is None else str(entry.content["version"])
+        current = None if entry is None else entry.view.version
         if rows.best is not None and _decides(rows.best, rows.is_latest, current):
             outcomes[name] = rows.best
         elif current in rows.deleted or (rows.best is not None and not _is_older(rows.best, current)):

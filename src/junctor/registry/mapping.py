@@ -5,10 +5,12 @@ record chooses its text, its address and what it asks for.
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from junctor.api.conditions import SkipReason
-from junctor.connectormap.connector_map import ENTRY_LIMIT, REGISTRY_FEATURE, Entry
+from junctor.connectormap.contents import ServerContent
+from junctor.connectormap.entry import ENTRY_LIMIT, Entry
+from junctor.connectormap.target import CredentialRef, Header
 from junctor.net.addresses import private_host
 from junctor.net.headers import CONNECTION_HEADERS, MCP_HEADERS, is_header_name
 from junctor.registry.records import Remote, ServerRecord
@@ -42,7 +44,7 @@ def map_server(record: ServerRecord, rules: MappingRules) -> Entry | Skipped:
     candidates, skipped = _candidates(record, rules)
     for remote in candidates:
         try:
-            entry = Entry.of(_content(record, remote, rules))
+            entry = _entry(record, remote, rules)
         except Unusable as unusable:
             skipped = skipped or Skipped(unusable.reason, unusable.detail)
             continue
@@ -50,15 +52,6 @@ def map_server(record: ServerRecord, rules: MappingRules) -> Entry | Skipped:
             return Skipped(SkipReason.TOO_LARGE, f"{entry.size // 1024} KiB in the map, at most {ENTRY_LIMIT // 1024}")
         return entry
     return skipped or Skipped(SkipReason.NO_REMOTE)
-
-
-def unavailable(entry: Entry, reason: SkipReason, version: str = "") -> Entry:
-    """What remains of a published entry that may not be called any more: listed, with the reason, and without address and credentials.
-
-    version: the one that is the reason; "" when it is the published one, or not known.
-    """
-    kept = {key: value for key, value in entry.content.items() if key in ("id", "title", "description", "version", "requires")}
-    return Entry.of(kept | {"available": False, "reason": str(reason), "version": version or kept["version"]})
 
 
 def _filtered(record: ServerRecord, rules: MappingRules) -> Skipped | None:
@@ -78,30 +71,21 @@ def _candidates(record: ServerRecord, rules: MappingRules) -> tuple[list[Remote]
     return [], Skipped(SkipReason.UNSUPPORTED_TRANSPORT, f"it has {', '.join(offered[:4])}")
 
 
-def _content(record: ServerRecord, remote: Remote, rules: MappingRules) -> dict[str, Any]:
+def _entry(record: ServerRecord, remote: Remote, rules: MappingRules) -> Entry:
     url, rule = _url_and_rule(record, remote, rules)
     headers, bearer = _headers(remote, rule, rules)
-    content: dict[str, Any] = {
-        "id": rules.id_of(record.name),
-        "available": True,
-        "url": url,
-        "transport": TRANSPORTS[remote.type],
-        "version": record.version,
-        "requires": [REGISTRY_FEATURE],
-    }
-    if record.title:
-        content["title"] = record.title
-    if record.description:
-        content["description"] = record.description
-    if record.status == "deprecated":
-        content["deprecated"] = True
-    if headers:
-        content["headers"] = headers
-    if bearer is not None:
-        content["auth"] = {"bearer": {"credential": bearer.reference}}
-    if rule is not None:
-        content["hosts"] = list(rule.host_globs)
-    return content
+    return ServerContent(
+        id=rules.id_of(record.name),
+        url=url,
+        transport=TRANSPORTS[remote.type],
+        version=record.version,
+        title=record.title,
+        description=record.description,
+        is_deprecated=record.status == "deprecated",
+        headers=headers,
+        bearer=None if bearer is None else CredentialRef(bearer.reference),
+        hosts=None if rule is None else rule.host_globs,
+    ).entry()
 
 
 def _url_and_rule(record: ServerRecord, remote: Remote, rules: MappingRules) -> tuple[str, CredentialRule | None]:
@@ -152,7 +136,7 @@ def _host(url: str) -> str | None:
     return found["ipv6"].lower()
 
 
-def _headers(remote: Remote, rule: CredentialRule | None, rules: MappingRules) -> tuple[list[dict[str, Any]], Secret | None]:
+def _headers(remote: Remote, rule: CredentialRule | None, rules: MappingRules) -> tuple[tuple[Header, ...], Secret | None]:
     """The headers in the map's form, and the bearer token: what the owner gives goes before what the publisher wants."""
     wanted: dict[str, tuple[str, Parts]] = {}
     own: Mapping[str, tuple[str, Parts]] = {} if rule is None else rule.headers
@@ -170,7 +154,7 @@ def _headers(remote: Remote, rule: CredentialRule | None, rules: MappingRules) -
     if token is not None:
         bearer = token
         del wanted["authorization"]
-    return [_header(name, parts) for name, parts in {**wanted, **own}.values()], bearer
+    return tuple(_header(name, parts) for name, parts in {**wanted, **own}.values()), bearer
 
 
 def _bearer_of(parts: Parts) -> Secret | None:
@@ -180,9 +164,5 @@ def _bearer_of(parts: Parts) -> Secret | None:
     return None
 
 
-def _header(name: str, parts: Parts) -> dict[str, Any]:
-    if not any(isinstance(part, Secret) for part in parts):
-        return {"name": name, "value": "".join(part for part in parts if isinstance(part, str))}
-    if len(parts) == 1 and isinstance(parts[0], Secret):
-        return {"name": name, "credential": parts[0].reference}
-    return {"name": name, "parts": [{"credential": part.reference} if isinstance(part, Secret) else part for part in parts]}
+def _header(name: str, parts: Parts) -> Header:
+    return Header(name, tuple(part if isinstance(part, str) else CredentialRef(part.reference) for part in parts))

@@ -5,8 +5,8 @@ from typing import Final
 
 from junctor.api.conditions import SkipReason
 from junctor.api.sync_report import SkipCount
-from junctor.connectormap.connector_map import Entry
-from junctor.registry.mapping import Skipped, unavailable
+from junctor.connectormap.entry import Entry
+from junctor.registry.mapping import Skipped
 from junctor.registry.scan import EXAMPLES, BestVersion
 from junctor.registry.versions import can_tell, is_newer
 
@@ -22,31 +22,26 @@ def merged_entry(best: BestVersion, published: Entry | None) -> Entry | None:
     if isinstance(entry, Skipped):
         if published is None or entry.reason not in LISTED:
             return None
-        entry = unavailable(published, entry.reason, best.version)
+        entry = published.without_target(entry.reason, best.version)
     return published if published is not None and published.digest == entry.digest else entry
 
 
 def is_lost(best: BestVersion | None, published: Entry) -> bool:
     """Whether a server could be called and can be no longer, for another reason than that it must not be. best: None when it is gone."""
-    if not is_available(published):
+    if not published.available:
         return False
     return best is None or (isinstance(best.outcome, Skipped) and best.outcome.reason not in FORBIDDEN)
 
 
 def supersedes(best: BestVersion, published: Entry) -> bool:
     """Whether a version that was best follows the published one, although more of the server's versions may come."""
-    version = str(published.content["version"])
+    version = published.view.version
     return best.version == version or (can_tell(best.version, version) and is_newer(best.version, 0.0, version, 0.0))
-
-
-def is_available(entry: Entry) -> bool:
-    """Whether a server may be called. Quotes within strings are escaped, so nothing else looks so."""
-    return b'"available":true' in entry.body
 
 
 def available(entries: Mapping[str, Entry]) -> list[str]:
     """The ids of the servers that may be called, in the order of their names."""
-    return sorted(connector_id for connector_id, entry in entries.items() if is_available(entry))
+    return sorted(connector_id for connector_id, entry in entries.items() if entry.available)
 
 
 class SkipCounter:

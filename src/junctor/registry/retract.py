@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from junctor.api.conditions import SkipReason
-from junctor.connectormap.connector_map import Entry, credentials_of
+from junctor.connectormap.entry import Entry
 from junctor.net.addresses import private_host
-from junctor.registry.mapping import unavailable
-from junctor.registry.merge import available, is_available
+from junctor.registry.merge import available
 from junctor.registry.rules import MappingRules
 
 
@@ -28,22 +27,22 @@ def retract_disallowed(entries: Mapping[str, Entry], rules: MappingRules) -> Map
 
 
 def _retracted(entry: Entry, name: str, rules: MappingRules) -> Entry | None:
-    if not is_available(entry):
+    if not entry.available:
         return entry if rules.selects_name(name) else None
-    content = entry.content
-    status = "deprecated" if content.get("deprecated") else "active"
-    if not (rules.selects_name(name) and rules.selects_status(status) and content["transport"] in rules.transports.values()):
+    view = entry.view
+    status = "deprecated" if view.is_deprecated else "active"
+    if not (rules.selects_name(name) and rules.selects_status(status) and view.transport in rules.transports.values()):
         return None
-    url = urlsplit(content["url"])
+    url = urlsplit(view.url)
     host = url.hostname or ""
     if url.scheme != "https" and not rules.allow_insecure:
-        return unavailable(entry, SkipReason.INSECURE_URL)
+        return entry.without_target(SkipReason.INSECURE_URL)
     if private_host(host) and not rules.allow_private:
-        return unavailable(entry, SkipReason.PRIVATE_ADDRESS)
-    if "hosts" not in content:
+        return entry.without_target(SkipReason.PRIVATE_ADDRESS)
+    hosts = view.hosts
+    if hosts is None:
         return entry
     rule = next((rule for rule in rules.credential_rules if rule.servers.matches(name) and rule.hosts.matches(host)), None)
-    if rule is None or not rule.references.issuperset(credentials_of(content)):
-        return unavailable(entry, SkipReason.HOST_NOT_ALLOWED)
-    hosts = list(rule.host_globs)
-    return entry if content["hosts"] == hosts else Entry.of(content | {"hosts": hosts})
+    if rule is None or not rule.references.issuperset(entry.credentials):
+        return entry.without_target(SkipReason.HOST_NOT_ALLOWED)
+    return entry if hosts == rule.host_globs else entry.with_hosts(rule.host_globs)

@@ -6,7 +6,6 @@ import pytest
 
 from junctor.api.conditions import SkipReason
 from junctor.connectormap.connector_map import Entry
-from junctor.registry.mapping import unavailable
 from junctor.registry.retract import retract_disallowed
 from tests.support.fake_registry import Status
 from tests.support.registry_data import Row, record, remote
@@ -134,7 +133,7 @@ def test_a_lower_limit_takes_the_last_names_off() -> None:
 def test_a_server_that_cannot_be_called_leaves_with_its_name() -> None:
     published = mapped(raw())
     assert isinstance(published, Entry)
-    listed = unavailable(published, SkipReason.HOST_NOT_ALLOWED)
+    listed = published.without_target(SkipReason.HOST_NOT_ALLOWED)
     assert left(listed, filter={"exclude": ["*/weather"]}) == "gone"
     assert left(listed, filter={"exclude": ["*/other"]}) == "same"
 
