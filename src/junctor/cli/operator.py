@@ -7,9 +7,7 @@ from pathlib import Path
 
 import click
 
-from junctor.api.configuration import parse_configuration
-from junctor.cli.options import kubeconfig_option, log_options
-from junctor.net.configuration import ConfigurationError
+from junctor.cli.options import kubeconfig_option, log_options, operator_configuration
 
 
 def _namespaces(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -81,12 +79,7 @@ def operator(config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...],
     from junctor.operator.app import OperatorSettings, run_operator
     from junctor.reconcile.publisher import Superseded
 
-    try:
-        configuration = parse_configuration(config.read_text(encoding="utf-8"), str(config))
-    except UnicodeDecodeError as error:
-        raise click.UsageError(f"{config}: is not UTF-8 text") from error
-    except (ConfigurationError, OSError) as error:
-        raise click.UsageError(str(error)) from error
+    configuration = operator_configuration(config)
     if namespaces and configuration.needs_namespaces:
         raise click.UsageError("namespaceSelector reads the labels of all namespaces, so it cannot be used with --namespace; remove one")
     if health_port:

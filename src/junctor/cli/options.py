@@ -9,6 +9,7 @@ import click
 from junctor.logs import configure_logging
 
 if TYPE_CHECKING:
+    from junctor.api.configuration import OperatorConfiguration
     from junctor.gateway.config import UpstreamConfiguration
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -16,6 +17,13 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 host_option = click.option("--host", default="127.0.0.1", envvar="JUNCTOR_HOST", show_envvar=True, help="Address of the public port.")
 port_option = click.option(
     "--port", default=8321, type=click.IntRange(0, 65535), envvar="JUNCTOR_PORT", show_envvar=True, help="Public port; 0: any."
+)
+
+manifests_argument = click.argument("paths", metavar="FILE|DIR|-...", nargs=-1, required=True)
+operator_config_option = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The operator's configuration (OperatorConfiguration): gateways, selectors, idPolicies. Absent: one gateway that selects all.",
 )
 
 upstream_option = click.option(
@@ -98,6 +106,19 @@ def log_options(default_format: Literal["json", "text"]) -> Decorator:
         help="Form of the logs.",
     )
     return lambda command: form(level(command))
+
+
+def operator_configuration(file: Path) -> "OperatorConfiguration":
+    """Read the operator's configuration. Raises click.UsageError."""
+    from junctor.api.configuration import parse_configuration
+    from junctor.net.configuration import ConfigurationError
+
+    try:
+        return parse_configuration(file.read_text(encoding="utf-8"), str(file))
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file}: is not UTF-8 text") from error
+    except (ConfigurationError, OSError) as error:
+        raise click.UsageError(str(error)) from error
 
 
 def upstreams_of(config: Path | None, upstream: str | None) -> "tuple[UpstreamConfiguration, ...]":

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from junctor.cli.output import table
 from junctor.cli.registry_details import details_of, read_records, report
 from junctor.cli.registry_listing import Listing, Server, list_servers
 from junctor.cli.registry_source import Options, Source, source_options
-from junctor.cli.status import table
 from junctor.cli.terminal import printable
 from junctor.connectormap.connector_map import Entry
 from junctor.registry.errors import RegistryError

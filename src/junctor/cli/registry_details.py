@@ -11,9 +11,9 @@ from junctor.api.conditions import SkipReason
 from junctor.api.names import CREDENTIALS_LABEL
 from junctor.api.reasons import SKIP_REASONS
 from junctor.api.registry import MCPRegistrySpec
+from junctor.cli.output import table
 from junctor.cli.registry_credentials import Need, credentials_for, needs_of
 from junctor.cli.registry_source import Source
-from junctor.cli.status import table
 from junctor.cli.terminal import printable
 from junctor.connectormap.connector_map import Entry
 from junctor.registry.client import RegistryClient

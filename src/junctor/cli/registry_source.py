@@ -2,6 +2,7 @@
 
 import functools
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,9 @@ from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import API_VERSION, REGISTRY_KIND
 from junctor.api.registry import MCPRegistrySpec, effective_registry_id
 from junctor.api.resources import RegistryResource
-from junctor.cli.offline import collect, configuration_of, snapshot_of
 from junctor.net.headers import is_ascii_header_value
+from junctor.offline.collect import collect
+from junctor.offline.plan import default_configuration, snapshot_of
 from junctor.registry.client import RegistryClient
 from junctor.registry.connection import open_registry
 from junctor.registry.rules import MappingRules
@@ -170,14 +172,14 @@ def _no_secret(ref: SecretKeyRef) -> str:
 
 def _manifest(path: Path) -> tuple[Mapping[str, Any], Callable[[SecretKeyRef], str]]:
     """The only MCPRegistry of a file, and the Secrets beside it."""
-    collected = collect([str(path)])
+    collected = collect([str(path)], sys.stdin.buffer)
     for problem in collected.problems:
         raise click.ClickException(str(problem))
     found = [item.body for item in collected.of_kind(REGISTRY_KIND)]
     if len(found) != 1:
         raise click.ClickException(f"{path} holds {len(found) or 'no'} {REGISTRY_KIND} resources; name a file with one")
     body = found[0]
-    namespace, secrets = body["metadata"]["namespace"], snapshot_of(collected, configuration_of(None))
+    namespace, secrets = body["metadata"]["namespace"], snapshot_of(collected, default_configuration())
 
     def secret(ref: SecretKeyRef) -> str:
         value = secrets.secret_value(namespace, ref)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
+from junctor.cli.output import table
 
 COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE")
 REGISTRY_COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "SYNCED", "PUBLISHED", "LAST SYNC", "READY", "AGE")
@@ -111,13 +112,6 @@ def _unwell(title: str, kind: str, resources: Sequence[Mapping[str, Any]]) -> It
         metadata, condition = resource["metadata"], _condition(resource, kind)
         why = f"{condition.get('reason', 'Pending')}: {condition.get('message', 'not looked at yet')}"
         yield f"  {metadata['namespace']}/{metadata['name']}: {why}"
-
-
-def table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Columns as kubectl aligns them."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _row(resource: Mapping[str, Any], wide: bool, now: datetime) -> tuple[str, ...]:

@@ -7,18 +7,11 @@ from pathlib import Path
 
 import click
 
-from junctor.cli.offline import (
-    Problem,
-    collect,
-    config_option,
-    configuration_of,
-    findings,
-    in_order,
-    paths_argument,
-    plan_of,
-    resources_of,
-    snapshot_of,
-)
+from junctor.cli.options import manifests_argument, operator_config_option, operator_configuration
+from junctor.offline.collect import collect
+from junctor.offline.plan import default_configuration
+from junctor.offline.problems import InputError, Problem
+from junctor.offline.validate import validate_manifests
 
 EXAMPLE = """
 \b
@@ -30,27 +23,29 @@ Examples:
 
 
 @click.command(epilog=EXAMPLE)
-@paths_argument
-@config_option
-@click.option("--strict-references", is_flag=True, help="A Secret that is not among the manifests is an error, not a warning.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the answer.")
+@manifests_argument
+@operator_config_option
+@click.option("--strict-references", is_flag=True, help="Report a Secret that is not among the manifests as an error, not as a warning.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format of the output.")
 def validate(paths: tuple[str, ...], config: Path | None, strict_references: bool, output: str) -> None:
     """Check manifests without a cluster; - is standard input.
 
-    Says what `kubectl apply` would refuse (unknown fields too) and what the operator would report afterwards: ids that conflict or are
-    reserved, sizes, references. Prints file:line:column: message; exit code 1 when something is wrong, warnings aside.
+    Reports what `kubectl apply` would refuse (including unknown fields) and what the operator would report afterwards: conflicting or
+    reserved ids, sizes, references. Prints file:line:column: message. The exit code is 1 when there is an error; warnings do not count.
+    Files of a directory that are no manifests, such as Helm values files, are passed over with a note on standard error.
     """
-    configuration = configuration_of(config)
-    collected = collect(paths)
-    resources = resources_of(collected)
-    secrets = snapshot_of(collected, configuration).inputs().secrets
-    plans = {gateway.name: plan_of(gateway, collected, resources, secrets) for gateway in configuration.gateways}
-    found = findings(configuration, collected, resources, plans, strict_references=strict_references)
-    problems = in_order([*collected.problems, *found])
+    configuration = default_configuration() if config is None else operator_configuration(config)
+    try:
+        collected = collect(paths, sys.stdin.buffer)
+    except InputError as error:
+        raise click.UsageError(str(error)) from error
+    problems = validate_manifests(collected, configuration, strict_references=strict_references)
     errors = sum(problem.severity == "error" for problem in problems)
     _print(problems, errors, len(collected.objects), collected.files, output)
+    for note in collected.notes:
+        click.echo(f"note: {note}", err=True)
     if not collected.objects and not problems:
-        # As kubectl apply does: the output of a failed command in a pipe must not pass.
+        # Like kubectl apply: the output of a failed command in a pipe must not pass.
         raise click.ClickException("no objects passed to validate")
     if errors:
         sys.exit(1)
@@ -65,9 +60,9 @@ def _print(problems: list[Problem], errors: int, objects: int, files: int, outpu
     for problem in problems:
         click.echo(str(problem))
     checked = f"{_count(objects, 'object')} in {_count(files, 'file')}"
-    found = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}" if problems else "no problems"
-    click.echo(f"{checked}: {found}")
+    result = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}" if problems else "no problems"
+    click.echo(f"{checked}: {result}")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Manifests as files, read without a cluster and judged as `kubectl apply` would: for `validate`, `render` and the standalone server."""
+"""Reads manifests from text and checks them as `kubectl apply` would, for `validate`, `render` and the standalone server."""
 
 import base64
 import binascii
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -15,6 +15,7 @@ from junctor.api import names
 from junctor.api.crd import schema_of
 from junctor.api.kinds import BY_NAME, ResourceKind
 from junctor.net.faults import Fault, faults_of, path_text
+from junctor.offline.problems import Problem
 from junctor.offline.yaml_documents import Document, Path, YamlFault, documents
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -26,60 +27,76 @@ _TOP_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "Secret": ("apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"),
     "Namespace": ("apiVersion", "kind", "metadata", "spec", "status"),
 }
-#: metadata of Kubernetes' objects; what the API server fills in is accepted, so that the output of `kubectl get -o yaml` is a manifest.
+#: What a note says about a file whose documents are no manifests.
+NO_MANIFEST: Final = "passed over, because no document in it has an apiVersion or a kind"
+#: Fields of an object's metadata. Those that the API server sets are accepted, so that the output of `kubectl get -o yaml` is a manifest.
 _METADATA_FIELDS: Final = (
     "name", "namespace", "labels", "annotations", "generateName", "uid", "resourceVersion", "generation", "creationTimestamp",
     "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences", "finalizers", "managedFields", "selfLink",
 )  # fmt: skip
 
 
+class ObjectKey(NamedTuple):
+    """What identifies an object. namespace: "" for kinds without one."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One good object. body: as the API server would store it: with a namespace, a Secret's stringData moved to data."""
+    """One valid object. body: as the API server would store it, with a namespace and with a Secret's stringData moved to data."""
 
-    source: str
+    file: str
     line: int
     body: dict[str, Any] = field(repr=False)
 
-
-@dataclass(frozen=True, slots=True)
-class ManifestProblem:
-    """Why an object, or a part of a file, was left out. Never holds the value of a field: it may be a secret."""
-
-    source: str
-    line: int
-    column: int | None
-    message: str
-
-    def __str__(self) -> str:
-        where = f"{self.source}:{self.line}" + ("" if self.column is None else f":{self.column}")
-        return f"{where}: {self.message}"
+    @property
+    def key(self) -> ObjectKey:
+        """What identifies the object."""
+        kind, metadata = self.body["kind"], self.body["metadata"]
+        return ObjectKey(kind, "" if kind == "Namespace" else metadata["namespace"], metadata["name"])
 
 
-def parse_manifests(text: str, source: str) -> tuple[list[Manifest], list[ManifestProblem]]:
-    """The good objects of a YAML (or JSON) text in its order, and everything that is wrong with the others.
+class ParsedText(NamedTuple):
+    """What a text holds. is_manifest_file: False when it has documents and none of them has an apiVersion or a kind."""
 
-    source: how messages name the text, normally the file. Known kinds are MCPConnector, MCPRegistry, Secret and Namespace, also
-    within `kind: List`; objects of other API groups are passed over. Never raises for what the text holds.
+    manifests: list[Manifest]
+    problems: list[Problem]
+    is_manifest_file: bool
+
+
+def parse_manifests(text: str, file: str) -> ParsedText:
+    """Read the valid objects of a YAML or JSON text in their order, and what is wrong with the others.
+
+    Known kinds are MCPConnector, MCPRegistry, Secret and Namespace, also within `kind: List`; objects of other API groups are ignored.
+    Never raises for the content of the text. file: how messages name the text.
     """
     manifests: list[Manifest] = []
-    problems: list[ManifestProblem] = []
+    problems: list[Problem] = []
+    typed: list[bool] = []
     for document in documents(text):
         if isinstance(document, YamlFault):
-            problems.append(ManifestProblem(source, document.position.line, document.position.column, str(document)))
+            problems.append(Problem(file, str(document), document.position.line, document.position.column))
+            typed.append(True)  # it may be a manifest
             continue
+        typed.append(isinstance(document.value, dict) and not {"apiVersion", "kind"}.isdisjoint(document.value))
         for key, position in document.duplicates:
-            problems.append(ManifestProblem(source, position.line, position.column, f"{key}: stands twice; remove one of them"))
+            problems.append(Problem(file, f"{key}: duplicate field; remove one", position.line, position.column))
         for path, body in _objects(document.value, ()):
             faults = [] if document.duplicates else list(_faults(body))
-            problems += (_located(fault, body, path, document, source) for fault in faults)
+            problems += (_problem(fault, body, path, document, file) for fault in faults)
             if not faults and not document.duplicates and _is_known(body):
-                manifests.append(Manifest(source, document.position(path).line, _as_stored(body)))
-    return manifests, problems
+                manifests.append(Manifest(file, document.position(path).line, _as_stored(body)))
+    return ParsedText(manifests, problems, not typed or any(typed))
 
 
 def _objects(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """The objects of a document: itself, or the items of a List."""
+    """Yield the objects of a document: itself, or the items of a List."""
     if isinstance(value, dict) and value.get("kind") == "List" and value.get("apiVersion") == "v1":
         items = value.get("items")
         for index, item in enumerate(items if isinstance(items, list) else ()):
@@ -88,13 +105,13 @@ def _objects(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def _located(fault: Fault, body: Any, path: Path, document: Document, source: str) -> ManifestProblem:
+def _problem(fault: Fault, body: Any, path: Path, document: Document, file: str) -> Problem:
     position = document.position((*path, *fault.path))
     text = str(fault) if fault.path else fault.message
     metadata = body.get("metadata") if isinstance(body, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
     named = f"{body['kind']} {name}: " if isinstance(name, str) and isinstance(body.get("kind"), str) else ""
-    return ManifestProblem(source, position.line, position.column, named + text)
+    return Problem(file, named + text, position.line, position.column)
 
 
 def _is_known(body: Mapping[str, Any]) -> bool:
@@ -175,7 +192,7 @@ def _spec_schema(kind: ResourceKind) -> dict[str, Any]:
 
 
 def _unknown_in(schema: Mapping[str, Any], value: Any, path: Path) -> Iterator[Fault]:
-    """Fields that the schema does not have, at any depth."""
+    """Yield a fault for each field, at any depth, that the schema does not have."""
     if "properties" in schema and isinstance(value, dict):
         yield from _unknown(value, schema["properties"], path)
         for name, child in schema["properties"].items():

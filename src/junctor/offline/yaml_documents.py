@@ -43,7 +43,7 @@ class YamlFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document: its value, where each field stands, and keys that stand twice (which kubectl would silently drop)."""
+    """One document: its value, the position of each field, and duplicate keys, of which kubectl would silently drop one."""
 
     value: Any
     positions: dict[Path, Position]

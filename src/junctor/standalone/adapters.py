@@ -11,11 +11,12 @@ from typing import Any, Final
 from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_version
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, ReloadError
 from junctor.net.timestamps import rfc3339
+from junctor.offline.manifests import ObjectKey
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import Acknowledgement, Conflict, MapRejected, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Collection, Snapshot
-from junctor.standalone.objects import Body, Key, ObjectStore
+from junctor.standalone.objects import Body, ObjectStore
 
 KEPT_EVENTS: Final = 1000
 
@@ -173,7 +174,7 @@ class MemoryStatusSink:
     async def write_status(self, update: StatusUpdate) -> None:
         """Write a status."""
         resource = update.resource
-        self._store.set_status(Key(resource.kind, resource.namespace, resource.name), resource.uid, update.status)
+        self._store.set_status(ObjectKey(resource.kind, resource.namespace, resource.name), resource.uid, update.status)
 
     async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
         """Keep an event."""

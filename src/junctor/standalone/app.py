@@ -17,12 +17,13 @@ from junctor.gateway.app import GatewaySettings, serve
 from junctor.gateway.serving.map_loader import MapLoader, ReloadError
 from junctor.gateway.web.server import Listening
 from junctor.net.timestamps import rfc3339
+from junctor.offline.manifests import ObjectKey
 from junctor.process import stop_on_signals
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
 from junctor.standalone.adapters import InProcessSignal, MemoryMapObjects, MemoryStatusSink, StoreCluster, StoreObserver
 from junctor.standalone.directory import ManifestDirectory
-from junctor.standalone.objects import Key, ObjectStore
+from junctor.standalone.objects import ObjectStore
 from junctor.standalone.resources import resources_app
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def serve_standalone(
 
         async def announce(addresses: Listening) -> None:
             await _first_load(way)
-            store.apply(Key("Pod", NAMESPACE, GATEWAY), _pod(), _now())
+            store.apply(ObjectKey("Pod", NAMESPACE, GATEWAY), _pod(), _now())
             started(addresses)
 
         def listening(addresses: Listening) -> None:

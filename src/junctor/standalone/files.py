@@ -1,68 +1,63 @@
-"""Manifest files as they are on disk: read again when they changed, with the last good content of what is broken now."""
+"""Reads the manifest files of a directory again when they change, and keeps the last good content of a file that is broken now."""
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from junctor.net.files import FileStamp
 from junctor.net.timestamps import rfc3339
-from junctor.offline.manifests import Manifest, parse_manifests
-from junctor.standalone.objects import Body, Key
+from junctor.offline.files import manifest_files
+from junctor.offline.manifests import NO_MANIFEST, Manifest, ObjectKey, parse_manifests
+from junctor.offline.problems import Problem
+from junctor.standalone.objects import Body
 
-SUFFIXES: Final = (".yaml", ".yml", ".json")
 LARGEST_FILE: Final = 5 * 1024 * 1024
-#: Reserved: in the directory itself it will hold the gateway's own configuration.
+#: Reserved for the gateway's own configuration, in the directory itself.
 GATEWAY_FILE: Final = "gateway.yaml"
 #: Seconds for which a file that vanished or became empty keeps its content: editors replace files in more than one step.
 SETTLE_SECONDS: Final = 0.15
-_WITHOUT_NAMESPACE: Final = frozenset({"Namespace"})
-
-
-@dataclass(frozen=True, slots=True)
-class FileProblem:
-    """What is wrong with a file, and what to do. line and column count from 1; None when the whole file is meant."""
-
-    file: str
-    message: str
-    line: int | None = None
-    column: int | None = None
-
-    def __str__(self) -> str:
-        place = "".join(f":{number}" for number in (self.line, self.column) if number is not None)
-        return f"{self.file}{place}: {self.message}"
 
 
 class FoundObject(NamedTuple):
-    """An object of a file. created: the file's modification time when the object was read, RFC 3339."""
+    """An object of a file. created: the file's modification time when it was read, RFC 3339."""
 
-    key: Key
+    key: ObjectKey
     body: Body
     file: str
     line: int
     created: str
 
+    @classmethod
+    def of(cls, manifest: Manifest, created: str) -> Self:
+        """Take an object from a parsed file."""
+        return cls(manifest.key, manifest.body, manifest.file, manifest.line, created)
+
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """A file as it was read last. missing_since: when it was first seen to be gone, on the reader's clock."""
+    """A file as it was last read.
+
+    objects: in use, possibly from an earlier content. note: why the file is passed over, or "". missing_since: when the file was first
+    found missing, on the reader's clock.
+    """
 
     stamp: FileStamp | None
     objects: tuple[FoundObject, ...] = ()
-    problems: tuple[FileProblem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     note: str = ""
     missing_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """All files at one moment. files: by path, in order. problems: of directories. again: seconds until it is worth another look."""
+class DirectoryScan:
+    """All files at one moment. files: by path, sorted. problems: of directories. again: seconds until the next scan is due, or None."""
 
     files: Mapping[str, FileState]
-    problems: tuple[FileProblem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     again: float | None = None
 
 
@@ -73,66 +68,70 @@ class ManifestFiles:
     root: Path
     _files: dict[str, FileState] = field(default_factory=dict)
 
-    def look(self, now: float) -> Look:
-        """Read what changed. A directory that cannot be listed keeps the files that it had. now: monotonic seconds."""
-        problems: list[FileProblem] = []
+    def scan(self, now: float) -> DirectoryScan:
+        """Read the files that changed. A directory that cannot be listed keeps its known files. now: monotonic seconds."""
+        problems: list[Problem] = []
         present: dict[str, os.stat_result] = {}
-        unlisted: list[str] = []
-        for path, found in _walk(self.root):
+        unlisted: list[Path] = []
+        for path, found in manifest_files(self.root):
             if isinstance(found, OSError):
-                unlisted.append(str(path))
-                problems.append(
-                    FileProblem(str(path), f"the directory cannot be listed ({found.strerror}); what it held before stays in use")
-                )
+                unlisted.append(path)
+                message = f"the directory cannot be listed ({found.strerror}); what it held before stays in use"
+                problems.append(Problem(str(path), message))
             else:
                 present[str(path)] = found
         for name, status in present.items():
             stamp = FileStamp.of_status(status)
-            held = self._files.get(name)
-            if held is None or held.stamp != stamp:
-                self._files[name] = self._read(name, status, stamp, held, now)
-            elif held.missing_since is not None:
-                self._files[name] = replace(held, missing_since=None)
+            previous = self._files.get(name)
+            if previous is None or previous.stamp != stamp:
+                self._files[name] = self._read(name, status, stamp, previous, now)
+            elif previous.missing_since is not None:
+                self._files[name] = replace(previous, missing_since=None)
         for name in [name for name in self._files if name not in present]:
-            if any(Path(name).is_relative_to(directory) for directory in unlisted):
-                continue
-            since = self._files[name].missing_since
-            if since is None:
-                self._files[name] = replace(self._files[name], stamp=None, missing_since=now)
-            elif now >= since + SETTLE_SECONDS:
-                del self._files[name]
+            if not any(Path(name).is_relative_to(directory) for directory in unlisted):
+                self._remove(name, now)
         waiting = any(state.missing_since is not None for state in self._files.values())
-        return Look(dict(sorted(self._files.items())), tuple(problems), SETTLE_SECONDS if waiting else None)
+        return DirectoryScan(dict(sorted(self._files.items())), tuple(problems), SETTLE_SECONDS if waiting else None)
 
-    def _read(self, name: str, status: os.stat_result, stamp: FileStamp, held: FileState | None, now: float) -> FileState:
-        kept = held.objects if held else ()
+    def _remove(self, name: str, now: float) -> None:
+        """Forget a file that has been missing for long enough."""
+        since = self._files[name].missing_since
+        if since is None:
+            self._files[name] = replace(self._files[name], stamp=None, missing_since=now)
+        elif now >= since + SETTLE_SECONDS:
+            del self._files[name]
+
+    def _read(self, name: str, status: os.stat_result, stamp: FileStamp, previous: FileState | None, now: float) -> FileState:
+        known = previous.objects if previous else ()
         try:
             text = _text(name, status)
         except _Unreadable as error:
-            return FileState(stamp, kept, (FileProblem(name, f"{error}; its last good content stays in use"),))
-        if not text.strip() and kept:
-            since = held.missing_since if held and held.missing_since is not None else now
+            return FileState(stamp, known, (Problem(name, f"{error}; its last good content stays in use"),))
+        if not text.strip() and known:
+            since = previous.missing_since if previous and previous.missing_since is not None else now
             if now < since + SETTLE_SECONDS:
-                return FileState(None, kept, (), missing_since=since)
-        return self._parsed(name, text, status, stamp, kept)
+                return FileState(None, known, (), missing_since=since)
+        return self._parsed(name, text, status, stamp, known)
 
-    def _parsed(self, name: str, text: str, status: os.stat_result, stamp: FileStamp, kept: tuple[FoundObject, ...]) -> FileState:
-        manifests, found = parse_manifests(text, name)
+    def _parsed(self, name: str, text: str, status: os.stat_result, stamp: FileStamp, known: tuple[FoundObject, ...]) -> FileState:
+        """Merge a new content with the objects that are known from the content before."""
+        parsed = parse_manifests(text, name)
+        if not parsed.manifests and not known:
+            if parsed.problems and Path(name) == self.root / GATEWAY_FILE:
+                return FileState(stamp, note=f"{name}: reserved for the gateway's own configuration, which this version does not read")
+            if not parsed.is_manifest_file:
+                return FileState(stamp, note=f"{name}: {NO_MANIFEST}")
         created = rfc3339(datetime.fromtimestamp(status.st_mtime, UTC), "microseconds")
-        objects = {(item := _object(manifest, name, created)).key: item for manifest in reversed(manifests)}
-        twice = [item for manifest in manifests if (item := _object(manifest, name, created)).line != objects[item.key].line]
-        problems = [FileProblem(name, problem.message, problem.line, problem.column) for problem in found]
-        problems += [
-            FileProblem(
-                name, f"{item.key} is defined in line {objects[item.key].line} already, which is used; remove one of them", item.line
-            )
-            for item in twice
-        ]
-        if found and Path(name) == self.root / GATEWAY_FILE and not manifests and not kept:
-            return FileState(stamp, (), (), note=f"{name}: reserved for the gateway's own configuration, which this version does not read")
-        if found:
-            # Which object a problem belongs to cannot always be told, so nothing of a file with problems is taken for deleted.
-            for item in kept:
+        objects: dict[ObjectKey, FoundObject] = {}
+        problems = list(parsed.problems)
+        for found in (FoundObject.of(manifest, created) for manifest in parsed.manifests):
+            first = objects.setdefault(found.key, found)
+            if first is not found:
+                message = f"{found.key} is defined in line {first.line} already, which is used; remove one of them"
+                problems.append(Problem(name, message, found.line))
+        if parsed.problems:
+            # Which object a problem belongs to is not always known, so no object of a file with problems counts as deleted.
+            for item in known:
                 objects.setdefault(item.key, item)
         return FileState(stamp, tuple(sorted(objects.values(), key=lambda item: item.line)), tuple(problems))
 
@@ -155,38 +154,3 @@ def _text(name: str, status: os.stat_result) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _Unreadable(f"is not UTF-8 text (byte {error.start})") from error
-
-
-def _object(manifest: Manifest, name: str, created: str) -> FoundObject:
-    metadata = manifest.body["metadata"]
-    kind = manifest.body["kind"]
-    namespace = "" if kind in _WITHOUT_NAMESPACE else metadata["namespace"]
-    return FoundObject(Key(kind, namespace, metadata["name"]), manifest.body, name, manifest.line, created)
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result | OSError]]:
-    """Every manifest file with its stat, and every directory that cannot be listed with the error. Hidden ones are left out."""
-    pending, seen = [root], set[tuple[int, int]]()
-    while pending:
-        directory = pending.pop()
-        try:
-            status = directory.stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue  # symbolic links can make circles
-            seen.add((status.st_dev, status.st_ino))
-            names = sorted(os.listdir(directory))
-        except OSError as error:
-            yield directory, error
-            continue
-        for name in names:
-            path = directory / name
-            if name.startswith("."):
-                continue
-            try:
-                status = path.stat()
-            except OSError:
-                continue  # gone meanwhile, or a link to nothing
-            if stat.S_ISDIR(status.st_mode):
-                pending.append(path)
-            elif path.suffix in SUFFIXES:
-                yield path, status

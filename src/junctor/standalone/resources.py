@@ -1,13 +1,13 @@
 """`GET /-/resources` on the management port: what `kubectl get` would show of a standalone Junctor, read by `junctor status`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from junctor.api.names import CONNECTOR_KIND, CREDENTIALS_LABEL, CREDENTIALS_READABLE, REGISTRY_KIND
 from junctor.gateway.web.json_response import JSONResponse
+from junctor.offline.problems import Problem
 from junctor.standalone.adapters import MemoryStatusSink
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.objects import Body, ObjectStore
@@ -37,9 +37,13 @@ def listing(store: ObjectStore, directory: ManifestDirectory, sink: MemoryStatus
     return {
         "manifests": str(directory.root),
         "resources": resources,
-        "problems": [asdict(problem) for problem in directory.problems],
+        "problems": [_problem(problem) for problem in directory.problems],
         "events": list(sink.events),
     }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"file": problem.file, "message": problem.message, "line": problem.line, "column": problem.column}
 
 
 def _resource(body: Body) -> dict[str, Any]:

@@ -30,14 +30,14 @@ def test_python_accepts_what_the_api_server_accepts(case: Case) -> None:
 
 @pytest.mark.parametrize("case", [param for param in refused() if len(param.values[0].objects) == 1])
 def test_manifests_are_refused_with_the_same_message(case: Case) -> None:
-    _, problems = parse_manifests(json.dumps(case.objects[0]), "connector.yaml")
+    _, problems, _ = parse_manifests(json.dumps(case.objects[0]), "connector.yaml")
     assert any(problem.message.endswith(f"{case.field}: {case.offline}") for problem in problems)
 
 
 @pytest.mark.parametrize("case", accepted())
 def test_manifests_are_accepted_alike(case: Case) -> None:
     for body in case.objects:
-        manifests, problems = parse_manifests(json.dumps(body), "connector.yaml")
+        manifests, problems, _ = parse_manifests(json.dumps(body), "connector.yaml")
         assert problems == []
         assert [manifest.body["metadata"]["name"] for manifest in manifests] == [body["metadata"]["name"]]
 

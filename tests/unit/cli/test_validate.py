@@ -47,6 +47,42 @@ def test_directory_is_searched_and_hidden_files_are_not(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1] == "1 object in 2 files: 1 error, 0 warnings"
 
 
+VALUES = "replicas: 2\nimage: {tag: v1}\n"
+
+
+@pytest.mark.parametrize("command", ["validate", "render"])
+def test_file_of_a_directory_that_is_no_manifest_is_passed_over_with_a_note(tmp_path: Path, command: str) -> None:
+    (tmp_path / "a.yaml").write_text(manifest("a"))
+    (tmp_path / "values.yaml").write_text(VALUES)
+    result = run(command, str(tmp_path))
+    assert (result.code, result.stderr.splitlines()) == (
+        0,
+        [f"note: {tmp_path}/values.yaml: passed over, because no document in it has an apiVersion or a kind"],
+    )
+    if command == "validate":
+        assert result.stdout == "1 object in 1 file: no problems\n"
+
+
+def test_named_file_that_is_no_manifest_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text(VALUES)
+    result = run("validate", str(tmp_path / "values.yaml"))
+    assert (result.code, result.stderr) == (1, "")
+    assert "apiVersion: is required, as a string" in result.stdout
+
+
+@pytest.mark.parametrize("text", [VALUES + "---\n" + manifest("a"), VALUES + "kind: MCPConnector\n", VALUES + "broken: [\n"])
+def test_file_of_a_directory_that_is_a_manifest_in_part_is_judged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    assert run("validate", str(tmp_path)).code == 1
+
+
+def test_directory_without_a_manifest_does_not_pass(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text(VALUES)
+    result = run("validate", str(tmp_path))
+    assert result.code == 1
+    assert result.stderr.splitlines()[-1] == "junctor: no objects passed to validate"
+
+
 def test_empty_directory_is_wrong_usage(tmp_path: Path) -> None:
     assert run("validate", str(tmp_path)).code == 2
 

@@ -19,7 +19,7 @@ def problems(text: str) -> list[str]:
 
 
 def bodies(text: str) -> list[dict[str, Any]]:
-    manifests, faults = parse_manifests(textwrap.dedent(text), "a.yaml")
+    manifests, faults, _ = parse_manifests(textwrap.dedent(text), "a.yaml")
     assert faults == []
     return [manifest.body for manifest in manifests]
 
@@ -30,9 +30,9 @@ def connector(spec: str, name: str = "github") -> str:
 
 
 def test_documents_keep_their_lines_and_empty_ones_are_skipped() -> None:
-    manifests, faults = parse_manifests(f"---\n# nothing\n---\n{GOOD}---\n---\n{GOOD}", "a.yaml")
+    manifests, faults, _ = parse_manifests(f"---\n# nothing\n---\n{GOOD}---\n---\n{GOOD}", "a.yaml")
     assert faults == []
-    assert [(manifest.source, manifest.line) for manifest in manifests] == [("a.yaml", 4), ("a.yaml", 10)]
+    assert [(manifest.file, manifest.line) for manifest in manifests] == [("a.yaml", 4), ("a.yaml", 10)]
 
 
 def test_the_namespace_is_default_unless_written() -> None:
@@ -41,7 +41,7 @@ def test_the_namespace_is_default_unless_written() -> None:
 
 
 def test_broken_yaml_is_reported_with_its_place_and_the_documents_before_it_count() -> None:
-    manifests, faults = parse_manifests(GOOD + "---\nkind: [\nspec: }\n", "dir/a.yaml")
+    manifests, faults, _ = parse_manifests(GOOD + "---\nkind: [\nspec: }\n", "dir/a.yaml")
     assert len(manifests) == 1
     assert [str(fault).rsplit(":", 1)[0] for fault in faults] == ["dir/a.yaml:7:7: not valid YAML"]
 
@@ -50,7 +50,7 @@ def test_broken_yaml_is_reported_with_its_place_and_the_documents_before_it_coun
     "text", ["a: b: c", "a:\n\t- b", "a: *nowhere", "a: 'open", "a: \x00", "[" * 5000, "a: !!python/object:os.system x"]
 )
 def test_text_that_is_no_manifest_is_a_problem_and_never_an_error(text: str) -> None:
-    manifests, faults = parse_manifests(text, "a.yaml")
+    manifests, faults, _ = parse_manifests(text, "a.yaml")
     assert manifests == []
     assert len(faults) == 1
 
@@ -112,7 +112,7 @@ def test_an_unknown_field_is_an_error_with_what_was_meant() -> None:
 
 def test_a_key_that_stands_twice_is_an_error_at_the_second() -> None:
     text = connector("url: https://mcp.example.com/mcp\ntitle: a\ntitle: b")
-    assert problems(text) == ["a.yaml:8:3: spec.title: stands twice; remove one of them"]
+    assert problems(text) == ["a.yaml:8:3: spec.title: duplicate field; remove one"]
 
 
 def test_what_the_cluster_fills_in_is_accepted() -> None:
@@ -122,7 +122,7 @@ def test_what_the_cluster_fills_in_is_accepted() -> None:
 
 def test_a_list_is_unwrapped() -> None:
     items = "".join(textwrap.indent(GOOD, "  ").replace("  apiVersion", "- apiVersion") for _ in range(2))
-    manifests, faults = parse_manifests(f"apiVersion: v1\nkind: List\nitems:\n{items.replace('github', 'GitHub', 1)}", "a.yaml")
+    manifests, faults, _ = parse_manifests(f"apiVersion: v1\nkind: List\nitems:\n{items.replace('github', 'GitHub', 1)}", "a.yaml")
     assert [manifest.line for manifest in manifests] == [8]
     assert [str(fault).split(": ")[0] for fault in faults] == ["a.yaml:6:14"]
 
@@ -183,7 +183,7 @@ def test_secret_values_never_appear_in_messages() -> None:
         data: {token: "s3cret!"}
         stringData: {number: 31337, "bad key": s3cret}
     """
-    manifests, faults = parse_manifests(textwrap.dedent(text), "a.yaml")
+    manifests, faults, _ = parse_manifests(textwrap.dedent(text), "a.yaml")
     assert [str(fault) for fault in faults] == [
         "a.yaml:5:8: Secret github: data.token: must be base64; write plain text into stringData instead",
         "a.yaml:6:14: Secret github: stringData.number: must be a string; put quotes around it",

@@ -12,17 +12,18 @@ from junctor.api.configuration import GatewaySpec, OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL
 from junctor.gateway.serving.management import management_app
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, NotReadable, ReloadError, TooManyReloads
+from junctor.offline.manifests import ObjectKey
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable
 from junctor.reconcile.snapshot import Snapshot
 from junctor.standalone.adapters import KEPT_EVENTS, InProcessSignal, MemoryMapObjects, MemoryStatusSink, StoreCluster
 from junctor.standalone.directory import ManifestDirectory
-from junctor.standalone.objects import Key, ObjectStore
+from junctor.standalone.objects import ObjectStore
 from junctor.standalone.resources import resources_app
 from tests.unit.planning.building import connector
 
 POD = Pod("uid", "default", "127.0.0.1", "1")
-KEY = Key("MCPConnector", "team-a", "x")
+KEY = ObjectKey("MCPConnector", "team-a", "x")
 CREATED = "2025-01-01T00:00:00Z"
 CONFIGURATION = OperatorConfiguration(
     api_version="config.junctor.dev/v1alpha1", kind="OperatorConfiguration", gateways=(GatewaySpec(namespace="standalone"),)
@@ -105,7 +106,7 @@ async def test_refresh_replaces_the_snapshot() -> None:
     cluster = StoreCluster(store, snapshot)
     store.apply(KEY, {"kind": "MCPConnector", "metadata": {}, "spec": {"url": "https://a.example/"}}, CREATED)
     secret = {"kind": "Secret", "metadata": {"labels": {CREDENTIALS_LABEL: "true"}}, "data": {"k": base64.b64encode(b"v").decode()}}
-    store.apply(Key("Secret", "team-a", "s"), secret, CREATED)
+    store.apply(ObjectKey("Secret", "team-a", "s"), secret, CREATED)
     assert not snapshot.complete
     assert await cluster.refresh()
     assert snapshot.complete
@@ -119,7 +120,7 @@ async def test_refresh_replaces_the_snapshot() -> None:
 
 async def test_resources_are_shown_without_secret_values(tmp_path: Any) -> None:
     store = ObjectStore()
-    store.apply(Key("Secret", "team-a", "s"), {"kind": "Secret", "metadata": {}, "data": {"k": "czNjcmV0"}}, CREATED)
+    store.apply(ObjectKey("Secret", "team-a", "s"), {"kind": "Secret", "metadata": {}, "data": {"k": "czNjcmV0"}}, CREATED)
     app = resources_app(
         management_app(MapLoader(MemoryMapObjects("m"))), store, ManifestDirectory(tmp_path, store), MemoryStatusSink(store)
     )

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from junctor.offline.manifests import Manifest, ManifestProblem, parse_manifests
+from junctor.offline.manifests import ObjectKey, ParsedText, parse_manifests
 from junctor.standalone import files
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.files import SETTLE_SECONDS
-from junctor.standalone.objects import Key, ObjectStore
+from junctor.standalone.objects import ObjectStore
 
 
 def manifest(name: str, *, namespace: str = "team-a", **spec: str) -> str:
@@ -47,7 +47,7 @@ class Desk:
         return [str(problem).removeprefix(f"{self.root}/") for problem in self.directory.problems]
 
     def spec(self, name: str, namespace: str = "team-a") -> Mapping[str, Any]:
-        body = self.store.get(Key("MCPConnector", namespace, name))
+        body = self.store.get(ObjectKey("MCPConnector", namespace, name))
         assert body is not None
         spec: Mapping[str, Any] = body["spec"]
         return spec
@@ -72,7 +72,7 @@ async def test_every_manifest_below_the_directory_is_an_object(desk: Desk) -> No
     desk.write(".f.yaml.swp.yaml", manifest("f"))
     assert await desk.scan() == ["d", "a", "b", "c"]
     assert desk.problems == []
-    assert desk.store.get(Key("MCPConnector", "default", "d")) is not None
+    assert desk.store.get(ObjectKey("MCPConnector", "default", "d")) is not None
 
 
 async def test_age_of_an_object_is_the_age_of_its_file(desk: Desk) -> None:
@@ -80,7 +80,7 @@ async def test_age_of_an_object_is_the_age_of_its_file(desk: Desk) -> None:
     await desk.scan()
     desk.write("a.yaml", manifest("a", title="new"))
     await desk.scan()
-    body = desk.store.get(Key("MCPConnector", "team-a", "a"))
+    body = desk.store.get(ObjectKey("MCPConnector", "team-a", "a"))
     assert body is not None
     assert body["metadata"]["creationTimestamp"] == "2023-11-14T22:13:20.000000Z"
 
@@ -288,6 +288,25 @@ async def test_gateway_file_with_one_of_our_kinds_is_taken(desk: Desk) -> None:
     assert await desk.scan() == ["a"]
 
 
+async def test_file_that_is_no_manifest_is_noted_once_and_is_no_problem(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    desk.write("values.yaml", "replicas: 2\nimage: {tag: v1}\n")
+    desk.write("a.yaml", manifest("a"))
+    assert await desk.scan() == ["a"]
+    await desk.scan()
+    assert desk.problems == []
+    assert [record.levelname for record in caplog.records if "values.yaml: passed over" in record.message] == ["INFO"]
+
+
+async def test_file_that_loses_its_apiversion_and_kind_keeps_its_objects(desk: Desk) -> None:
+    desk.write("a.yaml", manifest("a"))
+    assert await desk.scan() == ["a"]
+    desk.write("a.yaml", "metadata: {name: a}\nspec: {url: https://other.example/}\n")
+    assert await desk.scan() == ["a"]
+    assert desk.spec("a")["url"] == "https://a.example/mcp"
+    assert len(desk.problems) == 2
+
+
 async def test_problem_is_logged_once_and_its_end_too(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     desk.write("a.yaml", "a: [")
@@ -296,7 +315,7 @@ async def test_problem_is_logged_once_and_its_end_too(desk: Desk, caplog: pytest
     desk.write("a.yaml", manifest("a"))
     await desk.scan()
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
-    assert "in order again" in caplog.records[1].message
+    assert "valid again" in caplog.records[1].message
 
 
 async def test_secrets_and_namespaces_are_objects_too(desk: Desk) -> None:
@@ -304,8 +323,8 @@ async def test_secrets_and_namespaces_are_objects_too(desk: Desk) -> None:
     desk.write("n.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: team, labels: {a: b}}\n")
     await desk.scan()
     assert desk.problems == []
-    assert desk.store.get(Key("Secret", "team", "s")) is not None
-    assert desk.store.get(Key("Namespace", "", "team")) is not None
+    assert desk.store.get(ObjectKey("Secret", "team", "s")) is not None
+    assert desk.store.get(ObjectKey("Namespace", "", "team")) is not None
 
 
 async def test_files_that_did_not_change_are_not_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +333,7 @@ async def test_files_that_did_not_change_are_not_read_again(desk: Desk, monkeypa
     await desk.scan()
     read: list[str] = []
 
-    def parse(text: str, source: str) -> tuple[list[Manifest], list[ManifestProblem]]:
+    def parse(text: str, source: str) -> ParsedText:
         read.append(source)
         return parse_manifests(text, source)
 

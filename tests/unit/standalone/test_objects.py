@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from junctor.api.connector import ID_IMMUTABLE_MESSAGE
-from junctor.standalone.objects import Key, ObjectStore, Refused
+from junctor.offline.manifests import ObjectKey
+from junctor.standalone.objects import ObjectRefused, ObjectStore
 
-KEY = Key("MCPConnector", "team-a", "x")
+KEY = ObjectKey("MCPConnector", "team-a", "x")
 CREATED = "2025-01-01T00:00:00.000000Z"
 
 
@@ -111,7 +112,7 @@ def test_status_of_an_object_that_is_gone_or_another_one_is_dropped() -> None:
 def test_id_cannot_be_changed_set_or_removed(before: dict[str, Any], after: dict[str, Any]) -> None:
     store = ObjectStore()
     store.apply(KEY, connector(**before), CREATED)
-    with pytest.raises(Refused, match=r"spec.connectorID: ") as refusal:
+    with pytest.raises(ObjectRefused, match=r"spec.connectorID: ") as refusal:
         store.apply(KEY, connector(**after), CREATED)
     assert ID_IMMUTABLE_MESSAGE in str(refusal.value)
     body = store.get(KEY)
@@ -121,10 +122,10 @@ def test_id_cannot_be_changed_set_or_removed(before: dict[str, Any], after: dict
 
 
 def test_the_id_of_a_registry_stays_as_well() -> None:
-    store, key = ObjectStore(), Key("MCPRegistry", "team-a", "x")
+    store, key = ObjectStore(), ObjectKey("MCPRegistry", "team-a", "x")
     registry = {"kind": "MCPRegistry", "metadata": {"name": "x"}}
     store.apply(key, registry | {"spec": {"url": "https://registry.example.com"}}, CREATED)
-    with pytest.raises(Refused, match=r"spec.registryID: the registry id cannot be changed"):
+    with pytest.raises(ObjectRefused, match=r"spec.registryID: the registry id cannot be changed"):
         store.apply(key, registry | {"spec": {"url": "https://registry.example.com", "registryID": "y"}}, CREATED)
 
 
@@ -136,7 +137,7 @@ def test_writing_out_the_id_that_it_has_is_no_change_of_the_id() -> None:
 
 def test_string_data_is_stored_as_data() -> None:
     store = ObjectStore()
-    key = Key("Secret", "team-a", "s")
+    key = ObjectKey("Secret", "team-a", "s")
     store.apply(key, {"kind": "Secret", "metadata": {}, "data": {"a": "eA=="}, "stringData": {"b": "ü"}}, CREATED)
     body = store.get(key)
     assert body is not None
