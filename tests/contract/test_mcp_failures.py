@@ -15,7 +15,8 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from junctor.gateway.mcp import Limits, McpClient, McpClientPool
-from junctor.gateway.tools.ports import ListingFailed, ToolFailure
+from junctor.gateway.tools.ports import ToolFailure
+from junctor.gateway.tools.server_errors import ListingFailed
 from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, answering, error, hang, result, serving, text_result
 from tests.support.ports import free_port
 

@@ -14,13 +14,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from junctor.connectormap.connector_map import Entry
 from junctor.gateway.mcp import McpClient, McpClientPool
-from junctor.gateway.tools.ports import ListingFailed
+from junctor.gateway.tools.server_errors import ListingFailed
 from tests.support.faults import SAYS, faults
 from tests.support.mcp_servers import Answer, ScriptedServer, sdk_server, serving
 from tests.support.ports import free_port
-from tests.unit.gateway.maps import content
+from tests.unit.gateway.maps import connector, content
 
 
 @asynccontextmanager
@@ -29,7 +28,7 @@ async def talking(app: ASGIApp, path: str, transport: str) -> AsyncIterator[McpC
     pool = McpClientPool()
     try:
         async with serving(app) as url:
-            yield pool.from_config(Entry.of(content("a", url=f"{url}{path}", transport=transport, limits=limits)), {})
+            yield pool.from_config(connector(content("a", url=f"{url}{path}", transport=transport, limits=limits)), {})
     finally:
         await pool.close()
 

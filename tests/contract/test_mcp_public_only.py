@@ -12,13 +12,12 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from junctor.connectormap.connector_map import Entry
 from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.mcp.public_only import PublicOnly
-from junctor.gateway.tools.ports import ListingFailed
+from junctor.gateway.tools.server_errors import ListingFailed
 from tests.support.mcp_servers import sdk_server, self_signed, serving
 from tests.support.ports import free_port
-from tests.unit.gateway.maps import content
+from tests.unit.gateway.maps import connector, content
 
 NAME = "mcp.acme.com"
 PUBLIC, PRIVATE = "127.0.0.1", "127.0.0.2"
@@ -51,7 +50,9 @@ async def pooling(resolver: Resolver) -> AsyncIterator[McpClientPool]:
 def client_of(pool: McpClientPool, url: str, host: str = NAME, **fields: Any) -> McpClient:
     """The client of a server at `url` that is known under a name."""
     parts = urlsplit(url)
-    return pool.from_config(Entry.of(content("a", url=f"{parts.scheme}://{host}:{parts.port or 80}/mcp", addresses="public", **fields)), {})
+    return pool.from_config(
+        connector(content("a", url=f"{parts.scheme}://{host}:{parts.port or 80}/mcp", addresses="public", **fields)), {}
+    )
 
 
 async def refused(client: McpClient) -> str:
@@ -205,7 +206,7 @@ async def test_redirects_are_not_followed(status: int) -> None:
 async def test_servers_that_may_be_private_share_no_connection_with_those_that_may_not() -> None:
     resolver = Resolver([PRIVATE])
     async with serving(sdk_server().streamable_http_app()) as url, pooling(resolver) as pool:
-        anywhere = pool.from_config(Entry.of(content("a", url=f"{url}/mcp")), {})
+        anywhere = pool.from_config(connector(content("a", url=f"{url}/mcp")), {})
         assert (await anywhere.call_tool("echo", {"message": "hi"})).output == "Echo: hi"
         assert not resolver.asked
         assert "address not public" in await refused(client_of(pool, url, PUBLIC))

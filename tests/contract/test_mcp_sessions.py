@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,13 +14,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from junctor.connectormap.connector_map import ConnectorMap, Entry
-from junctor.gateway.mcp import EntryUnusable, Limits, McpClient, McpClientPool
+from junctor.gateway.mcp import Limits, McpClient, McpClientPool
 from junctor.gateway.mcp.connections import KEEPALIVE_SECONDS
 from junctor.gateway.mcp.target import target_of_params
 from junctor.gateway.mcp.transport import HttpPools
-from junctor.gateway.serving.served_map import Connector, PreparedMap, ServedMap
-from junctor.gateway.tools.ports import ListingFailed, ToolFailure
+from junctor.gateway.serving.served_map import Connector
+from junctor.gateway.tools.ports import ToolFailure
+from junctor.gateway.tools.server_errors import EntryUnusable, ListingFailed
 from tests.support.mcp_servers import (
     ECHO_TOOL,
     LegacyOnly,
@@ -36,7 +35,7 @@ from tests.support.mcp_servers import (
 )
 from tests.support.ports import free_port
 from tests.support.waiting import until
-from tests.unit.gateway.maps import bearer, content
+from tests.unit.gateway.maps import bearer, connector, content, served_map
 
 KEY = "3f7a000000000000.1b2c000000000000"
 ERAS = pytest.mark.parametrize("era", ["modern", "legacy"])
@@ -64,8 +63,8 @@ def sdk_app(era: str) -> ASGIApp:
     return LegacyOnly(app) if era == "legacy" else app
 
 
-def entry(url: str, connector_id: str = "a", **fields: Any) -> Entry:
-    return Entry.of(content(connector_id, url=f"{url}/mcp", **fields))
+def entry(url: str, connector_id: str = "a", **fields: Any) -> Connector:
+    return connector(content(connector_id, url=f"{url}/mcp", **fields))
 
 
 async def said(client: McpClient, message: str = "hi") -> str | None:
@@ -96,7 +95,7 @@ class Counting:
 @pytest.mark.parametrize(("mode", "transport"), [("streamableHttp", "Auto"), ("sse", "Auto"), ("sse", "SSE")])
 async def test_the_reference_server(mode: str, transport: str) -> None:
     async with everything(mode) as url, pooling() as pool:
-        client = pool.from_config(Entry.of(content("a", url=url, transport=transport)), {})
+        client = pool.from_config(connector(content("a", url=url, transport=transport)), {})
         assert "echo" in [tool.name for tool in await client.list_tools()]
         assert await said(client) == "Echo: hi"
         image = await client.call_tool("get-tiny-image", {})
@@ -110,7 +109,7 @@ async def test_the_reference_server_is_found_again_after_a_restart(mode: str) ->
     port = free_port()
     async with pooling() as pool:
         async with everything(mode, port) as url:
-            client = pool.from_config(Entry.of(content("a", url=url)), {})
+            client = pool.from_config(connector(content("a", url=url)), {})
             assert await said(client) == "Echo: hi"
         assert (await client.call_tool("echo", {"message": "away"})).failure is not None
         async with everything(mode, port):
@@ -364,15 +363,6 @@ async def test_a_list_younger_than_ten_minutes_serves_while_the_server_cannot_be
 # --- the pool -----------------------------------------------------------------------------------------------------------------------
 
 
-NO_MAP = cast(ConnectorMap, None)  # the pool asks a map for its connectors only
-
-
-def served(*entries: Entry) -> ServedMap:
-    connectors = {one.id: Connector.of(one) for one in entries}
-    prepared = PreparedMap(NO_MAP, {}, connectors, tuple(connectors), frozenset())
-    return ServedMap(prepared, {}, datetime.now(UTC), frozenset(), ())
-
-
 async def test_sessions_are_shared_by_connector_and_credential_and_by_nothing_else() -> None:
     async with pooling() as pool:
         url = f"http://127.0.0.1:{free_port()}"
@@ -419,12 +409,12 @@ async def test_a_changed_entry_lets_go_of_its_session_when_its_calls_have_ended(
         await pool.from_config(kept, {}).list_tools()
         call = asyncio.create_task(said(client))
         await until(lambda: server.asked("tools/call") == 1)
-        pool.entries_changed(served(entry(url, title="new"), kept))
+        pool.entries_changed(served_map(content("a", url=f"{url}/mcp", title="new"), kept.content))
         assert len(pool) == 1
         released.set()
         assert await call == "well"
         await until(lambda: pool.sessions == 1 and server.asked("DELETE") == 1)
-        pool.entries_changed(served())
+        pool.entries_changed(served_map())
         assert len(pool) == 0
         await until(lambda: pool.sessions == 0)
 
@@ -569,12 +559,12 @@ async def test_sse_that_names_an_endpoint_of_another_origin_gets_nothing() -> No
 async def test_a_ca_bundle_that_cannot_be_read_is_refused_before_anything_is_sent() -> None:
     async with pooling() as pool:
         with pytest.raises(EntryUnusable, match="CA bundle"):
-            pool.from_config(Entry.of(content("a", tls={"caBundle": "nonsense"})), {})
+            pool.from_config(connector(content("a", tls={"caBundle": "nonsense"})), {})
 
 
 async def test_streamable_http_alone_does_not_fall_back_to_sse() -> None:
     async with everything("sse") as url, pooling() as pool:
-        client = pool.from_config(Entry.of(content("a", url=url, transport="StreamableHTTP")), {})
+        client = pool.from_config(connector(content("a", url=url, transport="StreamableHTTP")), {})
         with pytest.raises(ListingFailed) as caught:
             await client.list_tools()
         assert caught.value.status == 404

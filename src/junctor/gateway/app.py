@@ -108,9 +108,9 @@ def _wired(
     if not settings.upstreams:
         return loader, public_app(directory, callers=callers)
     # Imported late: a gateway that only lists connectors needs neither the MCP SDK nor the loop.
-    from junctor.gateway.responses.service import Responding
+    from junctor.gateway.responses.service import ResponsesService
 
-    service = Responding(loader.served, settings.upstreams)
+    service = ResponsesService(directory, settings.upstreams)
     resources.push_async_callback(service.close)
     loader.subscribe(service.map_changed)
     return loader, public_app(directory, more=service.routes(), tools=service.tools, callers=callers)

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
-from junctor.connectormap.connector_map import Entry, Head, Layout, credential_object, credentials_of, revision_of
+from junctor.connectormap.connector_map import ConnectorMap, Entry, Head, Layout, credential_object, credentials_of, revision_of
+from junctor.gateway.serving.registry_defaults import Registry, is_registry
+from junctor.gateway.serving.served_map import Connector, PreparedMap, PreparedShard, ServedMap
 from junctor.gateway.serving.sources.source import SourceUnavailable
 
 MAP = "junctor-connectors"
@@ -59,6 +62,22 @@ def discovered(server: str = "io.github.acme/weather", registry_id: str = "inter
 def bearer(key: str) -> dict[str, Any]:
     """The `auth` of an entry that uses a credential."""
     return {"bearer": {"credential": key}}
+
+
+def connector(of: Mapping[str, Any]) -> Connector:
+    """The connector of an entry's content."""
+    return Connector.of(Entry.of(of))
+
+
+def served_map(*contents: Mapping[str, Any], credentials: Mapping[str, bytes] | None = None) -> ServedMap:
+    """A map that serves these entries and was never written."""
+    entries = [Entry.of(each) for each in contents]
+    registries = {entry.id: Registry.of(entry) for entry in entries if is_registry(entry.id)}
+    shard = PreparedShard.of(entries, {}, registries)
+    ids = tuple(sorted(shard.connectors))
+    unwritten = cast(ConnectorMap, None)
+    prepared = PreparedMap(unwritten, {"": shard}, shard.connectors, ids, shard.credentials, registries, shard.discovered)
+    return ServedMap.of(prepared, credentials or {}, datetime.now(UTC))
 
 
 @dataclass

@@ -14,7 +14,8 @@ from junctor.gateway.mcp.session import Session
 from junctor.gateway.mcp.target import Target
 from junctor.gateway.mcp.transport import HttpPools
 from junctor.gateway.mcp.wire import Era
-from junctor.gateway.tools.ports import ListingFailed, ToolFailure, ToolOutcome, ToolSpec
+from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolSpec
+from junctor.gateway.tools.server_errors import ListingFailed
 
 LISTING_SECONDS: Final = 10.0
 #: So long a list of tools is used without asking the server again.

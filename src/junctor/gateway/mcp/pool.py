@@ -1,4 +1,4 @@
-"""The MCP servers of a gateway process: sessions by connector, entry and credential, shared by requests, bounded, ended when idle."""
+"""The MCP clients of a gateway process: one for each connector, entry and credential, shared by requests, bounded, and ended when idle."""
 
 import asyncio
 import logging
@@ -7,14 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from junctor.gateway.mcp.client import LISTING_USABLE, McpClient
-from junctor.gateway.mcp.errors import EntryUnusable
 from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.mcp.target import Limits, Target, target_of_entry, target_of_params
 from junctor.gateway.mcp.transport import HttpPools
-from junctor.gateway.serving.served_map import ServedMap
+from junctor.gateway.serving.served_map import Connector, ServedMap
+from junctor.gateway.tools.server_errors import EntryUnusable
 from junctor.net.tls import ssl_context
 
 _log = logging.getLogger(__name__)
@@ -24,37 +24,18 @@ IDLE_SECONDS: Final = 300.0
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
-class Declared(Protocol):
-    """A connector as the map declares it."""
-
-    @property
-    def id(self) -> str:
-        """Its connector id."""
-
-    @property
-    def digest(self) -> str:
-        """Another one when anything of the content changed."""
-
-    @property
-    def content(self) -> Mapping[str, Any]:
-        """All that the map says of it; parsed at each use."""
-
-
 @dataclass(slots=True)
-class _Connector:
-    """What one entry's clients share. own: the target of callers that bring nothing."""
+class _SharedState:
+    """What the clients of one entry share. own_target: of callers that bring nothing, with its identity; made at its first use."""
 
     digest: str
     content: Mapping[str, Any] = field(repr=False)
     slots: asyncio.Semaphore
-    own: tuple[Target, str] | None = field(default=None, repr=False)
+    own_target: tuple[Target, str] | None = field(default=None, repr=False)
 
 
 class McpClientPool:
-    """Makes ToolServers. Nothing is sent before one is used.
-
-    max_clients: how many are kept. idle_seconds: a session's idle life. public_only: see HttpPools.
-    """
+    """Makes ToolServers and keeps them. Nothing is sent before one is used."""
 
     def __init__(
         self,
@@ -64,11 +45,19 @@ class McpClientPool:
         clock: Callable[[], float] = time.monotonic,
         public_only: PublicOnly | None = None,
     ) -> None:
+        """Create an empty pool.
+
+        Args:
+            max_clients: how many clients are kept.
+            idle_seconds: after which an idle session ends.
+            clock: in seconds.
+            public_only: see `HttpPools`.
+        """
         self._max_clients = max_clients
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._pools = HttpPools(public_only)
-        self._connectors: OrderedDict[str, _Connector] = OrderedDict()
+        self._shared: OrderedDict[str, _SharedState] = OrderedDict()
         self._clients: OrderedDict[tuple[str, str, str], McpClient] = OrderedDict()
         self._retired: set[McpClient] = set()
         self._unshared: set[McpClient] = set()
@@ -76,34 +65,38 @@ class McpClientPool:
 
     def from_config(
         self,
-        declared: Declared,
+        connector: Connector,
         credentials: Mapping[str, bytes],
         *,
         authorization: str | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> McpClient:
-        """The server of a connector of the map. Raises McpRefused.
+        """Return the server of a connector, bound to what the caller brings.
 
-        credentials: values by the keys that it names. authorization: the caller's token, without a scheme; replaces the connector's own.
+        Args:
+            connector: of the served map.
+            credentials: values by the keys that the connector names.
+            authorization: the caller's token, without a scheme; it replaces the connector's own.
+            headers: the caller's.
+
+        Raises:
+            RequestRefused: the connector does not accept what the caller brings.
+            EntryUnusable: what the map says about the server cannot be used.
         """
-        connector = self._connector(declared)
+        shared = self._shared_state(connector)
         if authorization is None and not headers:
-            if connector.own is None:
-                target = target_of_entry(connector.content, credentials, None, headers)
-                connector.own = (target, target.identity)
-            target, identity = connector.own
+            if shared.own_target is None:
+                target = target_of_entry(shared.content, credentials, None, headers)
+                shared.own_target = (target, target.identity)
+            target, identity = shared.own_target
         else:
-            target = target_of_entry(connector.content, credentials, authorization, headers)
+            target = target_of_entry(shared.content, credentials, authorization, headers)
             identity = target.identity
-        key = (declared.id, declared.digest, identity)
+        key = (connector.id, connector.digest, identity)
         client = self._clients.get(key)
         if client is None:
-            if target.url.startswith("https:"):
-                try:
-                    ssl_context(target.ca_bundle)
-                except ValueError as error:
-                    raise EntryUnusable(str(error)) from error
-            client = self._clients[key] = McpClient(target, self._pools, slots=connector.slots, clock=self._clock)
+            _check_ca_bundle(target)
+            client = self._clients[key] = McpClient(target, self._pools, slots=shared.slots, clock=self._clock)
             self._make_room()
             self._sweep_while_used()
         else:
@@ -114,9 +107,17 @@ class McpClientPool:
     def from_params(
         self, url: str, authorization: str | None = None, headers: Mapping[str, str] = _NO_HEADERS, *, limits: Limits | None = None
     ) -> McpClient:
-        """A server that a request declares, for that request alone; close it (`aclose`, or `async with`) when the request ends.
+        """Return a server that a request declares by URL, for that request alone; close it when the request ends.
 
-        Raises McpRefused. Whether the URL may be called is decided before.
+        Args:
+            url: of the server. Whoever calls this has decided that the URL is allowed.
+            authorization: the caller's token, without a scheme.
+            headers: the caller's.
+            limits: the defaults unless given.
+
+        Raises:
+            RequestRefused: a header or the token is not valid.
+            EntryUnusable: the URL is not valid.
         """
         client = McpClient(target_of_params(url, authorization, headers, limits), self._pools, listen=False, clock=self._clock)
         self._unshared.add(client)
@@ -124,19 +125,19 @@ class McpClientPool:
         return client
 
     def entries_changed(self, served: ServedMap) -> None:
-        """Let go of the sessions and tool lists of connectors whose entry is not the served one any more. What runs finishes."""
-        for key in [key for key in self._clients if (now := served.get(key[0])) is None or now.digest != key[1]]:
+        """Retire the clients of connectors whose entry is no longer the served one. Running calls finish."""
+        for key in [key for key in self._clients if (current := served.get(key[0])) is None or current.digest != key[1]]:
             self._retire(self._clients.pop(key))
-        for connector_id, connector in list(self._connectors.items()):
-            if (current := served.get(connector_id)) is None or current.digest != connector.digest:
-                del self._connectors[connector_id]
+        for connector_id, shared in list(self._shared.items()):
+            if (current := served.get(connector_id)) is None or current.digest != shared.digest:
+                del self._shared[connector_id]
 
     def __len__(self) -> int:
         return len(self._clients)
 
     @property
     def sessions(self) -> int:
-        """Sessions that are open."""
+        """How many sessions are open."""
         return sum(client.has_session for client in (*self._clients.values(), *self._retired, *self._unshared))
 
     async def close(self) -> None:
@@ -149,12 +150,12 @@ class McpClientPool:
         self._clients.clear()
         self._retired.clear()
         self._unshared.clear()
-        self._connectors.clear()
+        self._shared.clear()
         await asyncio.gather(*(client.aclose() for client in clients))
         await self._pools.close()
 
     def sweep(self) -> None:
-        """End the sessions that are idle for too long, and forget clients whose list of tools is of no use any more."""
+        """End sessions that are idle for too long, and retire clients whose cached list of tools has expired."""
         now = self._clock()
         for key, client in list(self._clients.items()):
             if client.is_busy or now - client.last_used < self._idle_seconds:
@@ -170,16 +171,16 @@ class McpClientPool:
         self._unshared = {client for client in self._unshared if not client.is_closed}
         self._retired = {client for client in self._retired if not client.is_closed}
 
-    def _connector(self, declared: Declared) -> _Connector:
-        connector = self._connectors.get(declared.id)
-        if connector is None or connector.digest != declared.digest:
-            content = declared.content
+    def _shared_state(self, connector: Connector) -> _SharedState:
+        shared = self._shared.get(connector.id)
+        if shared is None or shared.digest != connector.digest:
+            content = connector.content
             slots = asyncio.Semaphore(int(content.get("limits", {}).get("maxConcurrentCalls", Limits().max_concurrent_calls)))
-            connector = self._connectors[declared.id] = _Connector(declared.digest, content, slots)
-        self._connectors.move_to_end(declared.id)
-        while len(self._connectors) > self._max_clients:
-            self._connectors.popitem(last=False)
-        return connector
+            shared = self._shared[connector.id] = _SharedState(connector.digest, content, slots)
+        self._shared.move_to_end(connector.id)
+        while len(self._shared) > self._max_clients:
+            self._shared.popitem(last=False)
+        return shared
 
     def _make_room(self) -> None:
         while len(self._clients) > self._max_clients:
@@ -199,3 +200,11 @@ class McpClientPool:
         while self._clients or self._retired or self._unshared:
             await asyncio.sleep(min(self._idle_seconds / 4, 30.0))
             self.sweep()
+
+
+def _check_ca_bundle(target: Target) -> None:
+    if target.url.startswith("https:"):
+        try:
+            ssl_context(target.ca_bundle)
+        except ValueError as error:
+            raise EntryUnusable(str(error)) from error

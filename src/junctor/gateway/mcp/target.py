@@ -9,14 +9,8 @@ from typing import Any, Final, Literal
 
 import httpx2
 
-from junctor.gateway.mcp.errors import (
-    AuthorizationForbidden,
-    AuthorizationRequired,
-    CredentialUnusable,
-    EntryUnusable,
-    HeaderRefused,
-)
 from junctor.gateway.serving.registry_defaults import is_host_allowed
+from junctor.gateway.tools.server_errors import EntryUnusable, RequestRefused
 from junctor.net.headers import CONNECTION_HEADERS, MCP_HEADERS, SENDER_HEADERS, is_header_name, is_header_value
 
 Transport = Literal["Auto", "StreamableHTTP", "SSE"]
@@ -73,13 +67,15 @@ class Target:
 def target_of_entry(
     content: Mapping[str, Any], credentials: Mapping[str, bytes], authorization: str | None, headers: Mapping[str, str]
 ) -> Target:
-    """The target of a connector's entry. Raises McpRefused."""
+    """The target of a connector's entry. Raises RequestRefused, EntryUnusable."""
     name = f"connector {content['id']}"
     rule = content.get("callerAuthorization", "Allow")
     if authorization is None and rule == "Require":
-        raise AuthorizationRequired(f"{name} needs the request's own authorization (callerAuthorization: Require); set `authorization`")
-    if authorization is not None and rule != "Allow" and rule != "Require":
-        raise AuthorizationForbidden(f"{name} takes no authorization from requests (callerAuthorization: {rule}); remove `authorization`")
+        message = f"{name} needs the request's own authorization (callerAuthorization: Require); set `authorization`"
+        raise RequestRefused(message, field="authorization", code="missing_required_parameter")
+    if authorization is not None and rule not in ("Allow", "Require"):
+        message = f"{name} takes no authorization from requests (callerAuthorization: {rule}); remove `authorization`"
+        raise RequestRefused(message, field="authorization")
     if not is_host_allowed(content):
         raise EntryUnusable(f"{name}: HostNotAllowed: its credentials may not go to the host of its URL; nothing was sent")
     own = {header["name"].lower(): _value(header, credentials, name) for header in content.get("headers", ())}
@@ -107,7 +103,7 @@ def target_of_entry(
 
 
 def target_of_params(url: str, authorization: str | None, headers: Mapping[str, str], limits: Limits | None = None) -> Target:
-    """The target of a server that a request declares. Raises McpRefused."""
+    """The target of a server that a request declares. Raises RequestRefused, EntryUnusable."""
     sent = _caller_headers(headers, "the MCP server", frozenset())
     if authorization is not None:
         sent["authorization"] = _bearer(authorization, "the MCP server")
@@ -119,20 +115,20 @@ def _caller_headers(headers: Mapping[str, str], name: str, own: frozenset[str]) 
     for header, value in headers.items():
         shown, key = header[:64], header.lower()
         if not is_header_name(header) or not isinstance(value, str) or not is_header_value(value):
-            raise HeaderRefused(f"{name}: header {shown!r} is not a valid name with a valid value")
+            raise RequestRefused(f"{name}: header {shown!r} is not a valid name with a valid value", field="headers")
         if key == "authorization":
-            raise HeaderRefused(f"{name}: header Authorization cannot be set here; use `authorization`")
+            raise RequestRefused(f"{name}: header Authorization cannot be set here; use `authorization`", field="headers")
         if key in _RESERVED or key.startswith("mcp-"):
-            raise HeaderRefused(f"{name}: header {shown!r} is set by the gateway or the MCP protocol itself; remove it")
+            raise RequestRefused(f"{name}: header {shown!r} is set by the gateway or the MCP protocol itself; remove it", field="headers")
         if key in own:
-            raise HeaderRefused(f"{name}: header {shown!r} is set by the connector; remove it")
+            raise RequestRefused(f"{name}: header {shown!r} is set by the connector; remove it", field="headers")
         sent[key] = value.strip()
     return sent
 
 
 def _bearer(token: str, name: str) -> str:
     if not token or not is_header_value(token):
-        raise HeaderRefused(f"{name}: `authorization` must be a token on one line")
+        raise RequestRefused(f"{name}: `authorization` must be a token on one line", field="authorization")
     return f"Bearer {token}"
 
 
@@ -145,8 +141,8 @@ def _value(header: Mapping[str, Any], credentials: Mapping[str, bytes], name: st
 def _credential(credentials: Mapping[str, bytes], key: str, name: str) -> str:
     value = credentials.get(key)
     if value is None:
-        raise CredentialUnusable(f"{name}: its credential is not here yet; the operator publishes it anew")
+        raise EntryUnusable(f"{name}: its credential is not here yet; the operator publishes it anew")
     text = value.decode("latin-1").strip()
     if not text or not is_header_value(text):
-        raise CredentialUnusable(f"{name}: a credential is empty or holds more than one line; correct its Secret")
+        raise EntryUnusable(f"{name}: a credential is empty or holds more than one line; correct its Secret")
     return text

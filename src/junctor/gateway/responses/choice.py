@@ -1,4 +1,4 @@
-"""tool_choice: which tools the model is offered in the first round and later, and whether it has to call one."""
+"""tool_choice: which tools the model is offered in the first round and later, and whether it must call one."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,11 @@ Target = _Function | _Server
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """forced: the only tools of the first round, None for all. allowed: the only tools of the whole response, None for all."""
+    """A choice that was read.
+
+    echo: as the response repeats it. forced: the only tools of the first round, None for all. allowed: the only tools of the whole
+    response, None for all.
+    """
 
     echo: str | dict[str, Any]
     mode: Literal["none", "auto", "required"]
@@ -45,8 +49,8 @@ class ToolChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """The tools of one round. tool_choice: as the model server's port has it."""
+class OfferedTools:
+    """The tools of one round. tool_choice: as in `ModelRequest`."""
 
     tools: Sequence[FunctionTool] = ()
     tool_choice: str = "auto"
@@ -95,43 +99,51 @@ def _target(value: Any, tools: Sequence[Declaration], place: str) -> Target:
 
 
 def check_names(choice: ToolChoice, registry: ToolRegistry) -> None:
-    """Refuse a choice of a tool that its server does not have, or that the request may not use, and one among none."""
+    """Refuse a choice of a tool that its server lacks or the request may not use, and a forced choice among no tools."""
     if choice.mode == "required" and not registry.tools and not registry.functions:
         refuse("tool_choice 'required' needs a tool, and its servers have none for this request", "tool_choice")
     for target in (choice.forced, *(choice.allowed or ())):
-        if isinstance(target, _Server) and not _chosen([target], registry):
+        if isinstance(target, _Server) and not _names_of([target], registry):
             missing = f"no tool {target.name[:200]!r}" if target.name is not None else "no tools"
             refuse(f"tool_choice: server {target.server_label!r} has {missing} for this request", "tool_choice")
 
 
-def offer(choice: ToolChoice, registry: ToolRegistry, *, first: bool, servers: bool = True) -> Offer:
-    """What one round offers. first: a choice is forced only there, or it would be made forever. servers: whether MCP calls are left."""
+def offered_tools(choice: ToolChoice, registry: ToolRegistry, *, is_first: bool, with_servers: bool = True) -> OfferedTools:
+    """Return what one round offers.
+
+    Args:
+        choice: the request's tool_choice.
+        registry: all tools of the request.
+        is_first: whether this is the first round. Only there a choice is forced, or it would be made in every round.
+        with_servers: whether max_tool_calls permits more calls of servers' tools.
+    """
     if choice.mode == "none":
-        return Offer((), "none")
+        return OfferedTools((), "none")
     names = {tool.visible for tool in registry.tools} | {tool.name for tool in registry.functions}
     if choice.allowed is not None:
-        names = _chosen(choice.allowed, registry)
-    if first and choice.forced is not None:
-        names &= _chosen([choice.forced], registry)
-    tools = [tool.function for tool in registry.tools if servers and tool.visible in names]
+        names = _names_of(choice.allowed, registry)
+    if is_first and choice.forced is not None:
+        names &= _names_of([choice.forced], registry)
+    tools = [tool.function for tool in registry.tools if with_servers and tool.visible in names]
     tools += [tool for tool in registry.functions if tool.name in names]
     if not tools:
-        return Offer()
-    if not first or choice.mode == "auto":
-        return Offer(tools)
-    single = choice.forced is not None and (isinstance(choice.forced, _Function) or choice.forced.name is not None)
-    # The port has no other way to tell a function named "auto" from the word; the only function on offer is forced by "required" too.
-    return Offer(tools, tools[0].name if single and tools[0].name not in _MODES else "required")
+        return OfferedTools()
+    if not is_first or choice.mode == "auto":
+        return OfferedTools(tools)
+    is_single = choice.forced is not None and (isinstance(choice.forced, _Function) or choice.forced.name is not None)
+    # `ModelRequest` cannot tell a function named "auto" from the mode; "required" forces the only function on offer as well.
+    return OfferedTools(tools, tools[0].name if is_single and tools[0].name not in _MODES else "required")
 
 
-def _chosen(targets: Collection[Target], registry: ToolRegistry) -> set[str]:
-    found: set[str] = set()
+def _names_of(targets: Collection[Target], registry: ToolRegistry) -> set[str]:
+    """Return the model-visible names of the tools that `targets` name."""
+    names: set[str] = set()
     for target in targets:
         if isinstance(target, _Function):
-            found.add(target.name)
+            names.add(target.name)
         else:
-            found.update(tool.visible for tool in registry.tools_of(target.server_label) if _is(tool, target))
-    return found
+            names.update(tool.visible for tool in registry.tools_of(target.server_label) if _is(tool, target))
+    return names
 
 
 def _is(tool: ServerTool, target: _Server) -> bool:

@@ -1,18 +1,18 @@
-"""The tools of all servers of a request, listed at once, before anything is generated."""
+"""Lists the tools of all servers of a request concurrently, before anything is generated."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from junctor.gateway.responses.refusals import ListingRefused
 from junctor.gateway.tools.policy import ToolPolicy
-from junctor.gateway.tools.ports import ListingFailed, ToolServer
+from junctor.gateway.tools.ports import ToolServer
 from junctor.gateway.tools.registry import ListedServer
+from junctor.gateway.tools.server_errors import ListingFailed, ListingRefused
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredServer:
-    """A server that a request declares, bound to its target and credentials; nobody asked it anything yet."""
+    """A server that a request declares, bound to its target and credentials but not contacted yet."""
 
     label: str
     server: ToolServer = field(repr=False)
@@ -21,7 +21,7 @@ class DeclaredServer:
 
 
 async def list_servers(servers: Sequence[DeclaredServer], deadline: float) -> list[ListedServer]:
-    """List them all concurrently. deadline: seconds. Raises ListingRefused for the first server that has none, and drops the others."""
+    """List all servers concurrently. deadline: seconds. Raises ListingRefused for the first failure and cancels the other listings."""
     tasks = [asyncio.create_task(_listed(server, deadline)) for server in servers]
     try:
         for task in asyncio.as_completed(tasks):

@@ -1,49 +1,25 @@
-"""Requests and tool servers that are refused, as OpenAI words it.
-
-ApiError
-+-- BadRequest                  400; `param` names the field
-+-- ListingRefused              424: a tool server gave no tools
-"""
+"""How the Responses API refuses requests: checks of the request's fields, and errors in OpenAI's words."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from junctor.gateway.tools.ports import ListingFailed
 from junctor.gateway.web.errors import ApiError, BadRequest
 
-#: Tells OpenAI's clients, which repeat 408, 409, 429 and 5xx twice, that a repetition would run tools again.
-NO_RETRY: Final[Mapping[str, str]] = {"x-should-retry": "false"}
-
-
-class ListingRefused(ApiError):
-    """The tools of a server could not be listed, so nothing was generated."""
-
-    status = HTTPStatus.FAILED_DEPENDENCY
-    code = "http_error"
-
-    def __init__(self, label: str, reason: ListingFailed) -> None:
-        super().__init__(
-            f"Error retrieving tool list from MCP server: '{label}'. Http status code: {reason.status}. {reason}"[:1000], param="tools"
-        )
-
-    @property
-    def type(self) -> str:
-        """OpenAI's type for it."""
-        return "external_connector_error"
+#: Keeps OpenAI's clients, which repeat requests after 408, 409, 429 and 5xx, from running tools again.
+_NO_RETRY: Final[Mapping[str, str]] = {"x-should-retry": "false"}
 
 
 class Strict(BaseModel):
-    """A part of a request that holds only known fields, and values of the very type."""
+    """A part of a request whose fields are all known and exactly of their types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Tolerant(BaseModel):
-    """A part of a request that may hold more than is read, as replayed output of other releases does."""
+    """A part of a request that may have unknown fields, as replayed output of other releases does."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
@@ -52,7 +28,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def checked(model: type[_Model], value: object, place: str = "") -> _Model:
-    """`value` as a model. Raises BadRequest that names the first field that is wrong. place: of the value in the request, like tools[0]."""
+    """Read `value` as a model. Raises BadRequest that names the first wrong field. place: of the value in the request, like tools[0]."""
     if not isinstance(value, dict):
         raise BadRequest(f"{place or 'the body'} must be an object", param=place or None, code="invalid_type")
     try:
@@ -62,8 +38,14 @@ def checked(model: type[_Model], value: object, place: str = "") -> _Model:
 
 
 def refuse(message: str, param: str, code: str = "invalid_value") -> NoReturn:
-    """Refuse a field."""
+    """Refuse a field. Raises BadRequest."""
     raise BadRequest(message, param=param, code=code)
+
+
+def not_to_be_retried(error: ApiError) -> ApiError:
+    """Return the error with a header that forbids repetition, instead of a Retry-After that asks for it."""
+    headers = {name: value for name, value in error.headers.items() if name != "Retry-After"}
+    return ApiError(error.message, param=error.param, code=error.code, status=error.status, headers={**headers, **_NO_RETRY})
 
 
 def _refusal(error: ErrorDetails, place: str) -> BadRequest:
@@ -86,6 +68,6 @@ def _under(param: str, step: int | str) -> str:
     if isinstance(step, int):
         return f"{param}[{step}]"
     if not step.isidentifier():
-        # A key of the caller's own map.
+        # The key of a map whose keys the caller chooses.
         return param
     return f"{param}.{step}" if param else step

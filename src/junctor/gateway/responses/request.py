@@ -54,7 +54,7 @@ class _StreamOptions(Strict):
 
 
 class CreateBody(Strict):
-    """The fields. Those of type Any are read by hand, so that a refusal names the very field."""
+    """The fields. Those of type Any are read by hand, so that a refusal names the exact field."""
 
     model: Annotated[str, Field(min_length=1, max_length=512)]
     input: Any
@@ -95,7 +95,7 @@ class CreateBody(Strict):
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """A valid request. Nothing of it was looked up yet: connectors, tools and the model may still not exist."""
+    """A valid request. Connectors, tools and the model are not looked up yet and may not exist."""
 
     body: CreateBody = field(repr=False)
     tools: Sequence[Declaration]
@@ -104,7 +104,7 @@ class CreateRequest:
 
     @property
     def servers(self) -> Sequence[tuple[int, McpDeclaration]]:
-        """The MCP servers, with their places in `tools`."""
+        """The MCP servers, with their positions in `tools`."""
         return [(position, tool) for position, tool in enumerate(self.tools) if isinstance(tool, McpDeclaration)]
 
     @property
@@ -113,12 +113,17 @@ class CreateRequest:
         return [tool for tool in self.tools if isinstance(tool, FunctionDeclaration)]
 
     @property
+    def parallel_tool_calls(self) -> bool:
+        """Whether the model may make several calls in one round."""
+        return self.body.parallel_tool_calls is not False
+
+    @property
     def wants_json(self) -> bool:
         """Whether the final text has to be JSON."""
         return self.body.text is not None and self.body.text.wants_json
 
     def options(self) -> dict[str, Any]:
-        """What goes to the model server as it is, under the names of chat completions."""
+        """Return the options that are passed on to the model server, under the names of chat completions."""
         body = self.body
         options: dict[str, Any] = {
             name: value
@@ -132,14 +137,14 @@ class CreateRequest:
         return options | (body.text.options() if body.text else {})
 
     def echo(self) -> dict[str, Any]:
-        """The fields of the response that repeat the request, defaults written out; no credential among them."""
+        """Return the fields of the response that repeat the request, with defaults written out and without credentials."""
         body = self.body
         echo: dict[str, Any] = {
             "model": body.model,
             "instructions": body.instructions,
             "tools": [tool.echo() for tool in self.tools],
             "tool_choice": self.choice.echo,
-            "parallel_tool_calls": body.parallel_tool_calls is not False,
+            "parallel_tool_calls": self.parallel_tool_calls,
             "max_tool_calls": body.max_tool_calls,
             "max_output_tokens": body.max_output_tokens,
             "truncation": "disabled",
@@ -169,9 +174,9 @@ class CreateRequest:
 def create_request(value: object) -> CreateRequest:
     """Read a decoded body. Raises BadRequest, whose `param` names the field."""
     body = checked(CreateBody, value)
-    for name, why in _UNSUPPORTED.items():
+    for name, message in _UNSUPPORTED.items():
         if getattr(body, name) is not None:
-            refuse(why, name, "unsupported_parameter")
+            refuse(message, name, "unsupported_parameter")
     if body.store:
         refuse(f"store: true is not supported yet: {_LATER}; leave store out or send false", "store", "unsupported_parameter")
     if body.background:

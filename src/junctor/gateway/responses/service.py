@@ -1,54 +1,64 @@
-"""Puts /v1/responses together: the served map, the MCP servers and the model servers. Loaded only where there is a model server."""
+"""Connects /v1/responses with the connectors, their MCP servers and the model servers. Loaded only where there is a model server."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from starlette.routing import Route
 
 from junctor.gateway.auth import Caller
 from junctor.gateway.config import UpstreamConfiguration, upstream_router
-from junctor.gateway.mcp import HeaderRefused, McpClientPool, McpRefused
+from junctor.gateway.mcp import McpClientPool
 from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.passthrough import passthrough_routes
-from junctor.gateway.responses.endpoint import responses_routes
-from junctor.gateway.responses.refusals import ListingRefused
-from junctor.gateway.responses.resolve import ResponsesPorts
-from junctor.gateway.serving.caller_view import CallerView
-from junctor.gateway.serving.directory import near_ids
+from junctor.gateway.responses.routes import responses_routes
+from junctor.gateway.responses.servers import ServerResolver
+from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.tools.policy import ConnectorPolicy
-from junctor.gateway.tools.ports import ListingFailed, ToolServer
-from junctor.gateway.web.errors import BadRequest, MapNotLoaded
+from junctor.gateway.tools.ports import ToolServer
+from junctor.gateway.tools.server_errors import ListingFailed, ListingRefused, RequestRefused
 
 
-class Responding:
-    """What a gateway with model servers has beside the catalog. served: gives the map of now."""
+class ResponsesService:
+    """The Responses API and what belongs to it. Owns the sessions with MCP servers and the connections to model servers."""
 
-    def __init__(self, served: Callable[[], ServedMap | None], upstreams: Sequence[UpstreamConfiguration]) -> None:
-        self._served = served
-        self._client = ModelClients()
-        self._router = upstream_router(upstreams, self._client)
+    def __init__(self, directory: ConnectorDirectory, upstreams: Sequence[UpstreamConfiguration]) -> None:
+        self._directory = directory
+        self._clients = ModelClients()
+        self._router = upstream_router(upstreams, self._clients)
         self._pool = McpClientPool()
 
     def routes(self) -> list[Route]:
-        """POST /v1/responses and what belongs to it; GET /v1/models, POST /v1/chat/completions."""
-        ports = ResponsesPorts(
-            upstream=self._router.find, connector=self._connector, near_ids=self._near_ids, connector_server=self._connector_server
-        )
-        return [*responses_routes(ports), *passthrough_routes(self._router)]
+        """Return the routes of POST /v1/responses, GET /v1/models and POST /v1/chat/completions."""
+        resolver = ServerResolver(self._directory, self._bind)
+        return [*responses_routes(self._router.find, resolver), *passthrough_routes(self._router)]
 
     async def tools(self, caller: Caller, connector_id: str) -> dict[str, object]:
-        """The tools of a connector as a caller may use them. Raises ListingRefused."""
-        content = self._connector(caller, connector_id)
-        if content is None or content.get("available") is not True:
-            reason = (content or {}).get("reason") or "it is not served any more"
-            raise ListingRefused(connector_id, ListingFailed(f"Connector {connector_id!r} cannot be used now: {reason}.", 424))
-        policy = ConnectorPolicy.of(content)
+        """List the tools of a connector that a caller may use. Raises ListingRefused."""
         try:
-            listed = await self._connector_server(content, None, {}).list_tools()
+            data = await self._tools(caller, connector_id)
+        except RequestRefused as refused:
+            raise ListingRefused(connector_id, ListingFailed(str(refused), HTTPStatus.FAILED_DEPENDENCY)) from refused
         except ListingFailed as failed:
             raise ListingRefused(connector_id, failed) from failed
-        data = [
+        return {"object": "list", "data": data, "has_more": False}
+
+    def map_changed(self, served: ServedMap) -> None:
+        """End the sessions of connectors that changed, since another map is served now."""
+        self._pool.entries_changed(served)
+
+    async def close(self) -> None:
+        """End all sessions and connections."""
+        await self._pool.close()
+        await self._clients.aclose()
+
+    async def _tools(self, caller: Caller, connector_id: str) -> list[dict[str, object]]:
+        found = await self._directory.find(caller, connector_id)
+        if not isinstance(found, Available):
+            raise ListingFailed(found.message, HTTPStatus.FAILED_DEPENDENCY)
+        policy = ConnectorPolicy.of(found.connector.content)
+        listed = await self._bind(found, None, {}).list_tools()
+        return [
             {
                 "object": "tool",
                 "name": tool.name,
@@ -59,45 +69,6 @@ class Responding:
             for tool in listed
             if policy.permits(tool)
         ]
-        return {"object": "list", "data": data, "has_more": False}
 
-    def map_changed(self, served: ServedMap) -> None:
-        """Another map is served: sessions of connectors that changed end."""
-        self._pool.entries_changed(served)
-
-    async def close(self) -> None:
-        """End all sessions and connections."""
-        await self._pool.close()
-        await self._client.aclose()
-
-    def _connector(self, caller: Caller, connector_id: str) -> Mapping[str, Any] | None:
-        served = self._served()
-        if served is None:
-            raise MapNotLoaded
-        connector = CallerView.of(served, caller).get(connector_id)
-        if connector is None:
-            return None
-        unavailable = served.unavailable(connector)
-        content = connector.content
-        return content | {"available": False, "reason": unavailable} if unavailable else content
-
-    async def _near_ids(self, caller: Caller, connector_id: str) -> Sequence[str]:
-        served = self._served()
-        return await near_ids(CallerView.of(served, caller), connector_id) if served is not None else ()
-
-    def _connector_server(self, content: Mapping[str, Any], authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
-        """The server of a connector that `_connector` gave in the same step of the loop, so the map is still the same.
-
-        Raises BadRequest for what the caller brings. ListingFailed, hence 424, for what the entry lacks: it is not the caller's fault, and
-        a 503 would make clients try again although only a corrected Secret or resource helps.
-        """
-        served = self._served()
-        connector = served.get(str(content["id"])) if served is not None else None
-        if served is None or connector is None:
-            raise RuntimeError(f"connector {content['id']} is not served any more")
-        try:
-            return self._pool.from_config(connector, served.credentials, authorization=authorization, headers=headers)
-        except HeaderRefused as refused:
-            raise BadRequest(str(refused), param="headers", code="invalid_value") from refused
-        except McpRefused as refused:
-            raise ListingFailed(str(refused), 424) from refused
+    def _bind(self, found: Available, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
+        return self._pool.from_config(found.connector, found.credentials, authorization=authorization, headers=headers)

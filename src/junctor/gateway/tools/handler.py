@@ -1,4 +1,4 @@
-"""What stands behind one model-visible name: a tool of an MCP server, or the reading of a server's resources."""
+"""What executes the calls of one model-visible name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,34 +9,22 @@ from junctor.gateway.tools.ports import ToolOutcome, ToolServer
 
 
 class McpHandlerKind(Enum):
-    """What a handler does."""
+    """What a handler does with a call."""
 
     TOOL_CALL = "tool_call"
     READ_RESOURCE = "read_resource"
 
 
 @dataclass(frozen=True, slots=True)
-class BoundMcpHandler:
-    """A tool with the server that executes it. tool: the server's own name for it."""
+class McpHandler:
+    """A tool of an MCP server. tool: the server's own name for it."""
 
+    kind: McpHandlerKind
     tool: str
     client: ToolServer = field(repr=False)
 
     async def execute(self, arguments: Mapping[str, Any]) -> ToolOutcome:
-        """Call the tool."""
+        """Execute a call. Resources are not offered to models yet, so reading one fails."""
+        if self.kind is not McpHandlerKind.TOOL_CALL:
+            return ToolOutcome.not_executed(f"{self.tool!r} cannot be called")
         return await self.client.call_tool(self.tool, arguments)
-
-
-@dataclass(frozen=True, slots=True)
-class McpHandler:
-    """A tool as a request declares it. Without a client it describes; only what `bound` gives can be executed."""
-
-    kind: McpHandlerKind
-    tool: str
-    client: ToolServer | None = field(default=None, repr=False)
-
-    def bound(self) -> BoundMcpHandler | None:
-        """The handler to execute, None when no server is known or the kind is not offered."""
-        if self.client is None or self.kind is not McpHandlerKind.TOOL_CALL:
-            return None
-        return BoundMcpHandler(self.tool, self.client)

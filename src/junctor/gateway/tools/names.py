@@ -1,4 +1,4 @@
-"""Names under which models see the tools of MCP servers: `mcp__<label>__<tool>`, which OpenAI-like servers take and which never clash."""
+"""Names under which models see the tools of MCP servers: `mcp__<label>__<tool>`, valid for model servers and unique within a request."""
 
 import re
 from collections.abc import Collection
@@ -12,18 +12,18 @@ _DIGITS: Final = 10
 
 
 def plain_name(label: str, tool: str) -> str:
-    """The name when it is free; not bounded."""
+    """Return the readable name, which may be too long or clash with another."""
     return _OTHER.sub("_", f"mcp__{label}__{tool}")
 
 
 def visible_name(label: str, tool: str) -> str:
-    """The name that a tool gets when nothing clashes: hashed when it is too long."""
+    """Return the name that a tool gets when nothing clashes: hashed when the plain one is too long."""
     plain = plain_name(label, tool)
     return plain if len(plain) <= LONGEST_NAME else hashed_name(label, tool)
 
 
 def hashed_name(label: str, tool: str, taken: Collection[str] = ()) -> str:
-    """A name that ends in a hash of label and tool, and in the hash of another attempt while that is taken."""
+    """Return a name that ends in a hash of label and tool; `taken` names are avoided by further attempts."""
     plain = plain_name(label, tool)
     attempt = 0
     while True:
@@ -35,16 +35,16 @@ def hashed_name(label: str, tool: str, taken: Collection[str] = ()) -> str:
 
 
 def assign_names(tools: Collection[tuple[str, str]], taken: Collection[str] = ()) -> dict[tuple[str, str], str]:
-    """A name for each (label, tool), none of them in `taken`.
+    """Return a name for each (label, tool), none of them in `taken`.
 
-    It does not depend on the order: of tools whose plain names are the same, each gets a hashed one.
+    The names do not depend on the order of the tools: of tools with the same plain name, each gets a hashed one.
     """
-    wanted: dict[str, list[tuple[str, str]]] = {}
+    owners_of: dict[str, list[tuple[str, str]]] = {}
     for label, tool in sorted(set(tools)):
-        wanted.setdefault(visible_name(label, tool), []).append((label, tool))
-    used = set(taken) | set(wanted)
+        owners_of.setdefault(visible_name(label, tool), []).append((label, tool))
+    used = set(taken) | set(owners_of)
     names: dict[tuple[str, str], str] = {}
-    for name, owners in wanted.items():
+    for name, owners in owners_of.items():
         if len(owners) == 1 and name not in taken:
             names[owners[0]] = name
             continue

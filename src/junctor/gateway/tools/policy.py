@@ -1,4 +1,4 @@
-"""Which tools a request may use and which calls a human has to approve. Pure: declarations in, decisions out; in doubt the stricter one."""
+"""Decides which tools a request may use and which calls a human must approve. In doubt, the stricter decision holds. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,25 +15,28 @@ class ToolFilter:
     read_only: bool | None = None
 
     def matches(self, tool: ToolSpec) -> bool:
-        """Whether a tool is meant. A server that says nothing of a tool's effects has not said that it only reads."""
+        """Tell whether a tool passes. A tool without readOnlyHint counts as one that writes."""
         return (self.names is None or tool.name in self.names) and (self.read_only is None or (tool.read_only is True) == self.read_only)
 
     @property
-    def empty(self) -> bool:
-        """Whether it says nothing at all."""
+    def is_empty(self) -> bool:
+        """Whether it states no condition."""
         return self.names is None and self.read_only is None
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedApproval:
-    """A request's require_approval. everything: for the string forms; None for the object form, whose filters then decide."""
+    """A request's require_approval. everything: the string forms; None for the object form, whose filters decide."""
 
     everything: Literal["always", "never"] | None = "always"
     always: ToolFilter | None = None
     never: ToolFilter | None = None
 
-    def asks(self, tool: ToolSpec) -> bool:
-        """Whether the caller wants to be asked. In the object form only what `never` names, and `always` does not, goes unasked."""
+    def requires_approval(self, tool: ToolSpec) -> bool:
+        """Tell whether the caller wants to approve calls of a tool.
+
+        In the object form every tool needs approval, except those that `never` names and `always` does not.
+        """
         if self.everything is not None:
             return self.everything == "always"
         if _names(self.always, tool):
@@ -42,12 +45,12 @@ class RequestedApproval:
 
 
 def _names(chosen: ToolFilter | None, tool: ToolSpec) -> bool:
-    return chosen is not None and not chosen.empty and chosen.matches(tool)
+    return chosen is not None and not chosen.is_empty and chosen.matches(tool)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectorPolicy:
-    """What a connector's entry lays down for every request; the default, for a server that no entry describes, lays down nothing."""
+    """The rules of a connector's entry, which hold for every request. The default, for servers without an entry, permits everything."""
 
     allowed: frozenset[str] | None = None
     denied: frozenset[str] = frozenset()
@@ -71,13 +74,13 @@ class ConnectorPolicy:
         )
 
     def permits(self, tool: ToolSpec) -> bool:
-        """Whether the tool exists for callers."""
+        """Tell whether the tool exists for callers."""
         if tool.name in self.denied or (self.allowed is not None and tool.name not in self.allowed):
             return False
         return not self.read_only or tool.read_only is True
 
-    def asks(self, tool: ToolSpec) -> bool:
-        """Whether the platform wants approval, whatever the caller says. A mode that is not known asks."""
+    def requires_approval(self, tool: ToolSpec) -> bool:
+        """Tell whether the platform requires approval, whatever the caller says. An unknown mode requires it."""
         if tool.name in self.always:
             return True
         return tool.name not in self.never and self.mode not in ("AsRequested", "Never")
@@ -85,16 +88,16 @@ class ConnectorPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ToolPolicy:
-    """Connector and request together: the stricter of both."""
+    """The rules of the connector and of the request together: the stricter one holds."""
 
     connector: ConnectorPolicy = ConnectorPolicy()
     allowed: ToolFilter = ToolFilter()
     approval: RequestedApproval = RequestedApproval()
 
     def permits(self, tool: ToolSpec) -> bool:
-        """Whether this request may use the tool."""
+        """Tell whether this request may use the tool."""
         return self.connector.permits(tool) and self.allowed.matches(tool)
 
     def needs_approval(self, tool: ToolSpec) -> bool:
-        """Whether a human approves each call."""
-        return self.connector.asks(tool) or self.approval.asks(tool)
+        """Tell whether a human must approve each call."""
+        return self.connector.requires_approval(tool) or self.approval.requires_approval(tool)

@@ -1,17 +1,13 @@
-"""What the tool loop needs of an MCP server. `gateway.mcp` implements it; plain data on both sides, none of the SDK's types.
-
-ToolServerError         the server could not be used
-+-- ListingFailed       no usable list of tools; `status` as HTTP would say it
-"""
+"""What the tool loop needs of an MCP server. `gateway.mcp` implements it with plain data, without the types of the MCP SDK."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """One tool as its server describes it. read_only: the server's readOnlyHint, None when it says nothing."""
+    """One tool as its server describes it. read_only: the server's readOnlyHint, None when it sends none."""
 
     name: str
     description: str
@@ -23,8 +19,8 @@ class ToolSpec:
 class ToolFailure:
     """Why a call failed, as an mcp_call item reports it.
 
-    kind protocol: a JSON-RPC error (code, message). kind http: connectivity or HTTP (code: the status, 504 for a time-out, 502 for a
-    connection that broke). kind execution: the tool itself says so (content: its content array).
+    kind: `protocol` is a JSON-RPC error (code, message); `http` a failed connection or an HTTP error (code: the status, 504 for a time-out,
+    502 for a broken connection); `execution` a failure that the tool itself reports (content: its content array).
     """
 
     kind: Literal["protocol", "http", "execution"]
@@ -33,7 +29,7 @@ class ToolFailure:
     content: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The `error` of an mcp_call item (openai types mcp_tool_call_error)."""
+        """Return the `error` of an mcp_call item (mcp_tool_call_error in OpenAI's types)."""
         match self.kind:
             case "protocol":
                 return {"type": "mcp_protocol_error", "code": self.code, "message": self.message}
@@ -45,32 +41,25 @@ class ToolFailure:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What a call gave: text (bounded) when it succeeded, else the failure. for_model: what the model reads, in both cases."""
+    """The result of a call. output: bounded text when the call succeeded; else `failure` is set. for_model: what the model reads."""
 
     output: str | None
     failure: ToolFailure | None
     for_model: str
 
-
-class ToolServerError(Exception):
-    """An MCP server that cannot be used now; the message never holds credentials."""
-
-
-class ListingFailed(ToolServerError):
-    """The tools of a server could not be listed. status: the HTTP status that the server gave, 504 for a time-out, 502 otherwise."""
-
-    def __init__(self, message: str, status: int = 502) -> None:
-        super().__init__(message)
-        self.status = status
+    @classmethod
+    def not_executed(cls, reason: str) -> Self:
+        """Return the outcome of a call that is refused before it reaches a server; the model reads why."""
+        return cls(None, ToolFailure("execution", reason, content=({"type": "text", "text": reason},)), f"Error: {reason}")
 
 
 class ToolServer(Protocol):
-    """One MCP server as one request may use it: target, credentials and limits are bound."""
+    """One MCP server as one request may use it, bound to its target, credentials and limits."""
 
     async def list_tools(self) -> Sequence[ToolSpec]:
-        """All its tools, from a cache when that is fresh. Raises ListingFailed."""
+        """Return all tools, from a cache while it is fresh. Raises ListingFailed (`tools.server_errors`)."""
         ...
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolOutcome:
-        """Call a tool by the server's own name. Never raises for what the server does; cancelling it cancels the call."""
+        """Call a tool by the server's own name. Every failure of the server is an outcome; cancelling this cancels the call."""
         ...

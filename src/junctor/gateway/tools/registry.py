@@ -1,6 +1,5 @@
-"""The tools of one request: what the model may be offered, and the only way to execute a call."""
+"""The tools of one request: which ones the model may be offered, and the only way to execute a call."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -9,14 +8,14 @@ from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.tools.handler import McpHandler, McpHandlerKind
 from junctor.gateway.tools.names import assign_names, visible_name
 from junctor.gateway.tools.policy import ToolPolicy
-from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolServer, ToolSpec
+from junctor.gateway.tools.ports import ToolOutcome, ToolServer, ToolSpec
 
 _DESCRIPTION_LENGTH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ListedServer:
-    """A server with the tools that it listed. description: what the caller says of it; it reaches the model."""
+    """A server with its listed tools. description: the caller's, or the connector's; it reaches the model."""
 
     label: str
     server: ToolServer = field(repr=False)
@@ -27,7 +26,7 @@ class ListedServer:
 
 @dataclass(frozen=True, slots=True)
 class ServerTool:
-    """A tool of an MCP server under the name that the model sees. Executed by `ToolRegistry.call`."""
+    """A tool of an MCP server under the name that the model sees. `ToolRegistry.call` executes it."""
 
     visible: str
     label: str
@@ -38,7 +37,7 @@ class ServerTool:
 
 
 class ToolRegistry:
-    """What a request declared, by the names that the model sees; nothing is added to it later."""
+    """The tools that a request declares, by the names that the model sees. Read-only."""
 
     def __init__(self, tools: Mapping[str, ServerTool], functions: Mapping[str, FunctionTool]) -> None:
         self._tools = tools
@@ -47,7 +46,7 @@ class ToolRegistry:
 
     @classmethod
     def of(cls, servers: Iterable[ListedServer], functions: Iterable[FunctionTool] = ()) -> Self:
-        """Name and describe what may be used. Functions of the caller keep their names. Labels must differ."""
+        """Name and describe the tools that the policies permit. Functions of the caller keep their names. Labels must differ."""
         by_label = {server.label: server for server in servers}
         by_name = {function.name: function for function in functions}
         permitted = {
@@ -65,7 +64,7 @@ class ToolRegistry:
 
     @property
     def tools(self) -> Sequence[ServerTool]:
-        """The servers' tools that the request may use."""
+        """All tools of servers that the request may use."""
         return tuple(self._tools.values())
 
     @property
@@ -78,43 +77,18 @@ class ToolRegistry:
         return tuple(tool for tool in self._tools.values() if tool.label == label)
 
     def find(self, name: str) -> ServerTool | FunctionTool | None:
-        """Whose a name is that the model called; None when it made the name up."""
+        """Return the tool or function of a name that the model called; None when the model invented the name."""
         return self._tools.get(name) or self._functions.get(name)
 
     def visible(self, label: str, tool: str) -> str:
-        """The name under which the model sees, or would see, a tool; for calls of the past."""
+        """Return the name under which the model sees a tool, or would see it: earlier calls may name tools that no longer exist."""
         return self._visible.get((label, tool)) or visible_name(label, tool)
 
-    async def call(self, tool: ServerTool, arguments: str) -> ToolOutcome:
-        """Execute a call. Arguments that are no JSON object and tools that the policy forbids fail without reaching the server."""
-        # Of what the policy forbids the registry holds nothing.
-        bound = tool.handler.bound() if self._tools.get(tool.visible) is tool else None
-        if bound is None:
-            return failed(f"tool {tool.spec.name!r} of {tool.label!r} may not be used here")
-        parsed = parse_arguments(arguments)
-        if isinstance(parsed, ToolOutcome):
-            return parsed
-        return await bound.execute(parsed)
-
-
-def parse_arguments(arguments: str) -> dict[str, Any] | ToolOutcome:
-    """The arguments of a call, or its failure. Nothing is guessed: a tool must not run with arguments that the model did not mean."""
-    try:
-        parsed = json.loads(arguments, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        return failed(f"the arguments are not valid JSON ({error}); call the tool again with a JSON object")
-    if not isinstance(parsed, dict):
-        return failed("the arguments are not a JSON object; call the tool again with one")
-    return parsed
-
-
-def failed(message: str) -> ToolOutcome:
-    """A call that failed before it reached a server; the model reads why."""
-    return ToolOutcome(None, ToolFailure("execution", message, content=({"type": "text", "text": message},)), f"Error: {message}")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    async def call(self, tool: ServerTool, arguments: Mapping[str, Any]) -> ToolOutcome:
+        """Execute a call. A tool that this registry does not hold, because a policy forbids it, fails without reaching the server."""
+        if self._tools.get(tool.visible) is not tool:
+            return ToolOutcome.not_executed(f"tool {tool.spec.name!r} of {tool.label!r} may not be used here")
+        return await tool.handler.execute(arguments)
 
 
 def _description(tool: ToolSpec, server: ListedServer) -> str:

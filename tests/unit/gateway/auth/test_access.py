@@ -14,7 +14,7 @@ from junctor.gateway.auth import ANONYMOUS, Caller
 from junctor.gateway.auth.access import subjects_of
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.config import UpstreamConfiguration
-from junctor.gateway.responses.service import Responding
+from junctor.gateway.responses.service import ResponsesService
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.served_map import Connector, ServedMap
 from junctor.gateway.web.errors import Unauthorized
@@ -149,12 +149,14 @@ class Everyone:
 @asynccontextmanager
 async def client_of(served: Callable[[], ServedMap | None], caller: str = "alice") -> AsyncIterator[httpx.AsyncClient]:
     """A caller's client of a gateway with a model server that is not there."""
-    responding = Responding(served, [UpstreamConfiguration.model_validate({"models": ["*"], "url": "http://127.0.0.1:9"})])
-    app = public_app(ConnectorDirectory(served), more=responding.routes(), tools=responding.tools, callers=Everyone())
+    service = ResponsesService(
+        ConnectorDirectory(served), [UpstreamConfiguration.model_validate({"models": ["*"], "url": "http://127.0.0.1:9"})]
+    )
+    app = public_app(ConnectorDirectory(served), more=service.routes(), tools=service.tools, callers=Everyone())
     options: Any = {"base_url": "http://gateway/v1", "headers": {"Authorization": f"Bearer {caller}"}}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), **options) as client:
         yield client
-    await responding.close()
+    await service.close()
 
 
 def told(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:

@@ -2,15 +2,8 @@ from typing import Any
 
 import pytest
 
-from junctor.gateway.mcp.errors import (
-    AuthorizationForbidden,
-    AuthorizationRequired,
-    CredentialUnusable,
-    EntryUnusable,
-    HeaderRefused,
-    McpRefused,
-)
 from junctor.gateway.mcp.target import Limits, target_of_entry, target_of_params
+from junctor.gateway.tools.server_errors import EntryUnusable, RequestRefused
 from tests.unit.gateway.maps import bearer, content, discovered
 
 KEY = "3f7a000000000000.1b2c000000000000"
@@ -31,7 +24,7 @@ def test_a_header_of_several_parts_is_put_together() -> None:
 
 def test_parts_whose_credential_is_missing_are_refused() -> None:
     entry = content("a", headers=[{"name": "X-Key", "parts": ["Token ", {"credential": KEY}]}])
-    with pytest.raises(CredentialUnusable):
+    with pytest.raises(EntryUnusable, match="its credential is not here yet"):
         target_of_entry(entry, {}, None, {})
 
 
@@ -56,14 +49,16 @@ def test_the_callers_authorization_replaces_that_of_the_entry() -> None:
 
 
 def test_require_refuses_requests_without_authorization_and_names_the_rule() -> None:
-    with pytest.raises(AuthorizationRequired, match="callerAuthorization: Require"):
+    with pytest.raises(RequestRefused, match="callerAuthorization: Require") as caught:
         target_of_entry(content("a", callerAuthorization="Require"), {}, None, {})
+    assert (caught.value.field, caught.value.code) == ("authorization", "missing_required_parameter")
 
 
 @pytest.mark.parametrize("rule", ["Forbid", "SomethingNewer"])
 def test_forbid_and_rules_that_are_not_known_refuse_the_callers_authorization(rule: str) -> None:
-    with pytest.raises(AuthorizationForbidden, match=f"callerAuthorization: {rule}"):
+    with pytest.raises(RequestRefused, match=f"callerAuthorization: {rule}") as caught:
         target_of_entry(content("a", callerAuthorization=rule), {}, "mine", {})
+    assert (caught.value.field, caught.value.code) == ("authorization", "invalid_value")
 
 
 @pytest.mark.parametrize(
@@ -80,22 +75,23 @@ def test_forbid_and_rules_that_are_not_known_refuse_the_callers_authorization(ru
     ],
 )
 def test_callers_do_not_set_reserved_or_spec_set_headers(name: str, says: str) -> None:
-    with pytest.raises(HeaderRefused, match=says):
+    with pytest.raises(RequestRefused, match=says) as caught:
         target_of_entry(content("a", headers=[{"name": "X-Team", "value": "red"}]), {}, None, {name: "v"})
+    assert (caught.value.field, caught.value.code) == ("headers", "invalid_value")
 
 
 @pytest.mark.parametrize("value", ["a\r\nb", "\x00", "€"])
 def test_values_that_are_no_header_values_are_refused_without_repeating_them(value: str) -> None:
-    with pytest.raises(HeaderRefused) as caught:
+    with pytest.raises(RequestRefused) as caught:
         target_of_params("https://x.example.com", None, {"X-A": SECRET + value})
     assert SECRET not in str(caught.value)
-    with pytest.raises(HeaderRefused):
+    with pytest.raises(RequestRefused):
         target_of_params("https://x.example.com", SECRET + value, {})
 
 
 @pytest.mark.parametrize("held", [{}, {KEY: b"two\nlines"}, {KEY: b"  \n"}])
 def test_a_credential_that_is_missing_or_no_header_value_is_refused(held: dict[str, bytes]) -> None:
-    with pytest.raises(CredentialUnusable) as caught:
+    with pytest.raises(EntryUnusable, match="credential") as caught:
         target_of_entry(content("a", auth=bearer(KEY)), held, None, {})
     assert "lines" not in str(caught.value).removesuffix("more than one line; correct its Secret")
 
@@ -116,7 +112,7 @@ def test_limits_transport_and_ca_bundle_come_from_the_entry() -> None:
 
 
 def test_a_transport_that_is_not_known_fails_closed() -> None:
-    with pytest.raises(McpRefused, match="transport"):
+    with pytest.raises(EntryUnusable, match="transport"):
         target_of_entry(content("a", transport="Carrier"), {}, None, {})
 
 

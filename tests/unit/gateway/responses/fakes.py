@@ -9,15 +9,20 @@ from openai import AsyncOpenAI
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from junctor.gateway.auth import AllowAll, AuthenticationMiddleware, Caller
+from junctor.gateway.auth import AllowAll, AuthenticationMiddleware
+from junctor.gateway.mcp.target import target_of_entry
 from junctor.gateway.models.model_errors import ModelNotFound
 from junctor.gateway.models.ports import ModelCall, ModelEvent, ModelRequest, RoundEnd, RoundUsage, TextDelta
-from junctor.gateway.responses.endpoint import responses_routes
 from junctor.gateway.responses.loop import LoopLimits
-from junctor.gateway.responses.resolve import ResponsesPorts
+from junctor.gateway.responses.routes import responses_routes
+from junctor.gateway.responses.servers import ServerResolver
+from junctor.gateway.serving.directory import Available, ConnectorDirectory
+from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.tools.ports import ToolServer
-from junctor.gateway.web.errors import BadRequest, openai_body
+from junctor.gateway.tools.server_errors import RequestRefused
+from junctor.gateway.web.errors import openai_body
 from junctor.gateway.web.middleware import ErrorMiddleware
+from tests.unit.gateway.maps import content, registry, served_map
 from tests.unit.gateway.tools.servers import FakeServer
 
 #: One of the ids that OpenAI's types know.
@@ -75,18 +80,12 @@ class Gateway:
     ) -> None:
         self.upstream = upstream
         self.connectors = connectors or {}
-        self.contents = contents or {}
+        self._contents = contents or {}
         self.bound: list[tuple[str, str | None, Mapping[str, str]]] = []
-        ports = ResponsesPorts(
-            upstream=self._model,
-            connector=self._connector,
-            near_ids=self._near,
-            connector_server=self._server,
-            url_server=self._url_server if url_server else None,
-        )
+        resolver = ServerResolver(ConnectorDirectory(self._served_map), self._bind, self._bind_url if url_server else None)
         self._by_url = url_server
         self._refuses_urls = refuses_urls
-        routes = Router(responses_routes(ports, limits=limits, keep_alive=keep_alive))
+        routes = Router(responses_routes(self._model, resolver, limits=limits, keep_alive=keep_alive))
         self.app: ASGIApp = ErrorMiddleware(AuthenticationMiddleware(routes, AllowAll()), body_limit=1 << 20, render=openai_body)
         # The client's types ask for its own edition of httpx; both have the same interface.
         http_client: Any = httpx.AsyncClient(transport=httpx.ASGITransport(self.app))
@@ -103,22 +102,19 @@ class Gateway:
             raise ModelNotFound(model)
         return self.upstream
 
-    def _connector(self, caller: Caller, connector_id: str) -> Mapping[str, Any] | None:
-        if connector_id not in self.connectors:
-            return None
-        return {"id": connector_id, "available": True} | dict(self.contents.get(connector_id, {}))
+    def _served_map(self) -> ServedMap:
+        own = [content(connector_id, **self._contents.get(connector_id, {})) for connector_id in self.connectors]
+        return served_map(registry("internal"), *own)
 
-    async def _near(self, caller: Caller, connector_id: str) -> Sequence[str]:
-        return [known for known in self.connectors if known[:12] == connector_id[:12]]
+    def _bind(self, found: Available, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
+        target_of_entry(found.connector.content, found.credentials, authorization, headers)
+        self.bound.append((found.connector.id, authorization, headers))
+        return self.connectors[found.connector.id]
 
-    def _server(self, content: Mapping[str, Any], authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
-        self.bound.append((content["id"], authorization, headers))
-        return self.connectors[content["id"]]
-
-    def _url_server(self, url: str, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
+    def _bind_url(self, url: str, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
         assert self._by_url
         if self._refuses_urls:
-            raise BadRequest("this host is not allowed")
+            raise RequestRefused("this host is not allowed", field="server_url")
         self.bound.append((url, authorization, headers))
         return self._by_url
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from junctor.gateway.models.ports import ReasoningDelta, RoundAccepted, RoundEnd, TextDelta, UpstreamError
 from junctor.gateway.responses.loop import LoopLimits
-from junctor.gateway.tools.ports import ListingFailed, ToolFailure, ToolOutcome
+from junctor.gateway.tools.ports import ToolFailure, ToolOutcome
+from junctor.gateway.tools.server_errors import ListingFailed
 from tests.unit.gateway.responses.fakes import GMAIL, FakeUpstream, Gateway, RawExchange, Step, answer, call, calls, function, mcp
 from tests.unit.gateway.tools.servers import FakeServer, tool
 

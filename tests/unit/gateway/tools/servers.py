@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from junctor.gateway.tools.ports import ListingFailed, ToolOutcome, ToolSpec
+from junctor.gateway.tools.ports import ToolOutcome, ToolSpec
+from junctor.gateway.tools.server_errors import ListingFailed
 
 Behaviour = Callable[[str, Mapping[str, Any]], Awaitable[ToolOutcome]]
 

@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,20 +69,9 @@ def test_calls_of_the_past_have_the_name_that_they_would_have_now() -> None:
 async def test_a_call_reaches_the_server_under_its_own_name() -> None:
     server = FakeServer(tool("repo.read"))
     found = registry(listed("git", server))
-    outcome = await found.call(found.tools[0], '{"x": 1}')
+    outcome = await found.call(found.tools[0], {"x": 1})
     assert server.calls == [("repo.read", {"x": 1})]
     assert outcome.output == "repo.read{'x': 1}"
-
-
-@pytest.mark.parametrize("arguments", ["", "{", "[]", "null", '"x"', "1", '{"a": NaN}', "[" * 100_000])
-async def test_arguments_that_are_no_object_never_reach_a_server(arguments: str) -> None:
-    server = FakeServer(tool("write"))
-    found = registry(listed("git", server))
-    outcome = await found.call(found.tools[0], arguments)
-    assert not server.calls
-    assert outcome.output is None
-    assert outcome.failure
-    assert outcome.failure.to_json()["content"][0]["text"] in outcome.for_model
 
 
 async def test_the_policy_holds_when_offering_and_when_calling() -> None:
@@ -93,7 +81,7 @@ async def test_the_policy_holds_when_offering_and_when_calling() -> None:
     assert [tool.spec.name for tool in found.tools] == ["read"]
     everything = registry(listed("db", server))
     for forbidden in (*everything.tools, replace(found.tools[0], spec=server.tools[2])):
-        assert (await found.call(forbidden, "{}")).failure
+        assert (await found.call(forbidden, {})).failure
     assert not server.calls
 
 

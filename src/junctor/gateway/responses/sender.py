@@ -1,4 +1,4 @@
-"""Sends a response while it comes into being: as one JSON body, or as server-sent events. A client that goes away ends the work."""
+"""Sends a response as one JSON body, or as server-sent events while it is generated. A client that disconnects ends the work."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,9 +8,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from junctor.gateway.responses.accumulator import ResponseAccumulator
 from junctor.gateway.responses.events import DONE, KEEP_ALIVE, Event, encode
-from junctor.gateway.responses.loop import Turn, execute_with_mcp
-from junctor.gateway.responses.refusals import NO_RETRY
+from junctor.gateway.responses.loop import ToolLoop, Turn
+from junctor.gateway.responses.refusals import not_to_be_retried
 from junctor.gateway.web.disconnect import cancel_and_wait, wait_for_disconnect
 from junctor.gateway.web.errors import GatewayStopping
 from junctor.gateway.web.json_response import JSONResponse
@@ -20,62 +21,65 @@ KEEP_ALIVE_SECONDS: Final = 15.0
 _STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
-    # Keeps proxies of nginx's kind from collecting events.
+    # Keeps nginx and similar proxies from buffering events.
     (b"x-accel-buffering", b"no"),
 ]
 
 
-class Delivery(Response):
-    """The answer to one request. Raises ApiError while nothing was sent."""
+class ResponseSender(Response):
+    """The answer to one request. Raises ApiError while nothing was sent.
 
-    def __init__(self, turn: Turn, *, stream: bool, keep_alive: float = KEEP_ALIVE_SECONDS) -> None:
+    keep_alive: seconds of silence before a stream gets a comment.
+    """
+
+    def __init__(self, turn: Turn, accumulator: ResponseAccumulator, *, stream: bool, keep_alive: float = KEEP_ALIVE_SECONDS) -> None:
         super().__init__()
-        self._turn = turn
+        self._loop = ToolLoop(turn, accumulator, self._put if stream else None)
         self._stream = stream
         self._keep_alive = keep_alive
         self._wake = asyncio.Event()
         self._events: list[Event] = []
-        self._started = False
+        self._has_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the turn and send what it gives."""
-        work = asyncio.create_task(execute_with_mcp(self._turn, self._put if self._stream else None))
-        gone = asyncio.create_task(wait_for_disconnect(receive))
-        for task in (work, gone):
+        """Run the tool loop and send the response."""
+        work = asyncio.create_task(self._loop.execute_with_mcp())
+        disconnect = asyncio.create_task(wait_for_disconnect(receive))
+        for task in (work, disconnect):
             task.add_done_callback(lambda _: self._wake.set())
         try:
             if self._stream:
-                await self._send_events(work, gone, send)
+                await self._send_events(work, disconnect, send)
             else:
-                await self._send_body(work, gone, scope, receive, send)
+                await self._send_body(work, disconnect, scope, receive, send)
         except asyncio.CancelledError:
-            await cancel_and_wait(work, gone)
-            await self._stopping(send)
+            await cancel_and_wait(work, disconnect)
+            await self._stop(send)
             raise
         finally:
-            await cancel_and_wait(work, gone)
+            await cancel_and_wait(work, disconnect)
 
     async def _send_body(
-        self, work: asyncio.Task[dict[str, Any]], gone: asyncio.Task[None], scope: Scope, receive: Receive, send: Send
+        self, work: asyncio.Task[dict[str, Any]], disconnect: asyncio.Task[None], scope: Scope, receive: Receive, send: Send
     ) -> None:
         while not work.done():
-            if gone.done():
+            if disconnect.done():
                 raise ClientDisconnect
             await self._wake.wait()
             self._wake.clear()
         response = JSONResponse(work.result())
-        self._started = True
+        self._has_started = True
         await response(scope, receive, send)
 
-    async def _send_events(self, work: asyncio.Task[dict[str, Any]], gone: asyncio.Task[None], send: Send) -> None:
+    async def _send_events(self, work: asyncio.Task[dict[str, Any]], disconnect: asyncio.Task[None], send: Send) -> None:
         while True:
-            # In this order: what was put before the work ended is taken after it was seen to end.
-            ended = work.done()
-            if gone.done():
+            # Look at the task first: events that it emitted before its end are then still sent below.
+            has_ended = work.done()
+            if disconnect.done():
                 raise ClientDisconnect
             if self._events:
                 await self._send_pending(send)
-            elif ended:
+            elif has_ended:
                 break
             else:
                 await self._wait(send)
@@ -87,28 +91,27 @@ class Delivery(Response):
             async with asyncio.timeout(self._keep_alive):
                 await self._wake.wait()
         except TimeoutError:
-            if self._started:
+            if self._has_started:
                 await send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
         self._wake.clear()
 
     async def _send_pending(self, send: Send) -> None:
         events, self._events = self._events, []
-        if not self._started:
-            self._started = True
+        if not self._has_started:
+            self._has_started = True
             await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
         await send({"type": "http.response.body", "body": b"".join(map(encode, events)), "more_body": True})
 
-    async def _stopping(self, send: Send) -> None:
-        """The gateway stops: end a stream properly, and keep clients from repeating what had an effect."""
-        stopping = GatewayStopping()
-        if self._stream and self._started:
-            if not self._turn.accumulator.ended:
-                self._events += self._turn.accumulator.fail(stopping)
+    async def _stop(self, send: Send) -> None:
+        """End a stream properly when the gateway stops, and keep clients from repeating a request whose tools had an effect."""
+        if self._stream and self._has_started:
+            accumulator = self._loop.accumulator
+            if not accumulator.ended:
+                self._events += accumulator.fail(GatewayStopping())
             await self._send_pending(send)
             await send({"type": "http.response.body", "body": DONE, "more_body": False})
-        elif self._turn.tools_ran and not self._started:
-            stopping.headers = {"Connection": "close", **NO_RETRY}
-            raise stopping
+        elif self._loop.tools_ran and not self._has_started:
+            raise not_to_be_retried(GatewayStopping())
 
     def _put(self, events: Sequence[Event]) -> None:
         self._events += events
