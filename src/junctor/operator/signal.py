@@ -1,18 +1,18 @@
 """Signals to gateway pods over HTTP (port `Signal`)."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from http import HTTPStatus
 
 import aiohttp
 
 from junctor.api.configuration import OperatorConfiguration
-from junctor.reconcile.ports import Acknowledgement, MapRejected, Pod, PodUnreachable
+from junctor.connectormap.errors import InvalidMessage
+from junctor.connectormap.messages import Acknowledgement, ReloadRefusal, ReloadSignal
+from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable
 
 #: A pod that answers more is not a gateway.
 _LONGEST_ANSWER = 4 * 1024 * 1024
-#: No map is published so often; far below what readers take.
-_HIGHEST_SEQUENCE = 2**53
 
 
 class HttpSignal:
@@ -41,7 +41,7 @@ class HttpSignal:
         try:
             async with self._session.post(
                 url,
-                json={"sequence": sequence, "peers": list(peers)},
+                json=ReloadSignal(sequence, tuple(peers)).to_json(),
                 timeout=aiohttp.ClientTimeout(total=deadline),
                 allow_redirects=False,
             ) as response:
@@ -50,29 +50,16 @@ class HttpSignal:
             raise PodUnreachable(f"no answer from {host}:{self._port} within {deadline:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise PodUnreachable(f"{host}:{self._port}: {str(error) or type(error).__name__}") from error
-        told = str(body.get("error", ""))[:500]
-        if status == 409:
-            serving = body.get("serving")
-            raise MapRejected(told or "no reason given", _sequence(serving, sequence) if isinstance(serving, Mapping) else None)
-        served = _sequence(body, sequence)
-        if status != 200 or served is None:
-            raise PodUnreachable(f"{host}:{self._port} answered {status}: {told or 'not as a gateway does'}")
-        return Acknowledgement(served, str(body.get("revision", ""))[:100], _rejected(body.get("rejected")))
-
-
-def _sequence(body: Mapping[str, Any], asked: int) -> int | None:
-    """The sequence that a pod names; None for one that cannot be: the next head has to be above it, and all pods have to follow."""
-    value = body.get("sequence")
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= max(asked, _HIGHEST_SEQUENCE):
-        return None
-    return value
-
-
-def _rejected(items: Any) -> dict[str, str]:
-    """The connectors that a pod will not call, reason by id; what is not one is left out."""
-    if not isinstance(items, list):
-        return {}
-    return {str(item["id"])[:300]: str(item.get("reason", ""))[:300] for item in items if isinstance(item, Mapping) and "id" in item}
+        if status == HTTPStatus.CONFLICT:
+            refusal = ReloadRefusal.parse(body, sequence)
+            raise MapRejected(refusal.error or "no reason given", refusal.sequence)
+        try:
+            if status == HTTPStatus.OK:
+                return Acknowledgement.parse(body, sequence)
+        except InvalidMessage:
+            pass
+        reason = ReloadRefusal.parse(body, sequence).error or "not as a gateway does"
+        raise PodUnreachable(f"{host}:{self._port} answered {status}: {reason}")
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -84,12 +71,11 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return content
 
 
-def _json(content: bytes) -> Mapping[str, Any]:
+def _json(content: bytes) -> object:
     try:
-        body = json.loads(content)
+        return json.loads(content)
     except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, Mapping) else {}
+        return None
 
 
 def signals(configuration: OperatorConfiguration) -> dict[str, HttpSignal]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from junctor.connectormap.messages import Acknowledgement
 from junctor.planning.statuses import StatusUpdate
 
 
@@ -94,15 +95,6 @@ class MapObjects(Protocol):
     async def remove_credentials(self, stored: StoredCredentials, keys: frozenset[str]) -> StoredCredentials | None:
         """Remove keys. Raises Conflict when the Secret changed since it was read."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """What a pod answered: the sequence it serves, and the connectors it will not call (reason by id)."""
-
-    sequence: int
-    revision: str
-    rejected: Mapping[str, str] = field(default_factory=dict)
 
 
 class SignalError(Exception):

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_version
+from junctor.connectormap.messages import Acknowledgement
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, ReloadError
 from junctor.net.timestamps import rfc3339
 from junctor.offline.manifests import ObjectKey
 from junctor.planning.statuses import StatusUpdate
-from junctor.reconcile.ports import Acknowledgement, Conflict, MapRejected, Pod, PodUnreachable, StoredCredentials, StoredObject
+from junctor.reconcile.ports import Conflict, MapRejected, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Collection, Snapshot
 from junctor.standalone.objects import Body, ObjectStore
@@ -161,7 +162,7 @@ class InProcessSignal:
             raise MapRejected(str(error), serving.sequence if serving else None) from error
         except ReloadError as error:
             raise PodUnreachable(str(error)) from error
-        return Acknowledgement(served.sequence, served.revision, {item.id: item.reason for item in served.rejected})
+        return served.acknowledgement()
 
 
 class MemoryStatusSink:

@@ -16,8 +16,9 @@ from junctor.connectormap.connector_map import (
     credentials_of,
     read_map,
 )
+from junctor.connectormap.messages import Acknowledgement
 from junctor.planning.statuses import StatusUpdate
-from junctor.reconcile.ports import Acknowledgement, Conflict, Pod, PodUnreachable, StoredCredentials, StoredObject
+from junctor.reconcile.ports import Conflict, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.stored import ObjectEvent
 from tests.unit.planning.building import KEY
 

@@ -9,7 +9,8 @@ import pytest
 import junctor.planning.losses as losses
 import junctor.reconcile.reconciler as module
 from junctor.connectormap.connector_map import HEAD_KEY, Head
-from junctor.reconcile.ports import Acknowledgement, Unavailable
+from junctor.connectormap.messages import Acknowledgement
+from junctor.reconcile.ports import Unavailable
 from junctor.reconcile.publisher import Superseded
 from tests.unit.planning.building import bearer
 from tests.unit.reconcile.fakes import head_of, until

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 import junctor.reconcile.signaller as module
+from junctor.connectormap.messages import Acknowledgement
 from junctor.net.backoff import Backoff
-from junctor.reconcile.ports import Acknowledgement, MapRejected, Pod, PodUnreachable
+from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable
 from junctor.reconcile.signaller import Signaller
 from tests.unit.reconcile.fakes import Pods, pod, until
 

@@ -11,6 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from junctor.connectormap.errors import InvalidMessage
+from junctor.connectormap.messages import ReloadRefusal, ReloadSignal
 from junctor.gateway.serving.map_loader import MapLoader, NotReadable, ReloadError, TooManyReloads
 from junctor.gateway.web.errors import ApiError, BadRequest
 from junctor.gateway.web.json_response import JSONResponse
@@ -19,7 +21,6 @@ from junctor.gateway.web.middleware import ErrorMiddleware
 BODY_LIMIT: Final = 64 * 1024
 #: Seconds for a signal's body to arrive.
 _BODY_DEADLINE: Final = 5.0
-_MAX_SEQUENCE: Final = 2**63
 
 
 def management_app(loader: MapLoader, *, stopping: Callable[[], bool] = lambda: False) -> ASGIApp:
@@ -41,26 +42,26 @@ class _Handlers:
 
     async def reload(self, request: Request) -> Response:
         """Wait until at least the signal's sequence is served: 200; 409 refused map, 503 unreadable source, 429 bucket empty."""
-        sequence = await _signal_of(request)
+        signal = await _signal_of(request)
         try:
-            served = await self._loader.reload(sequence)
+            served = await self._loader.reload(signal.sequence)
         except ReloadError as error:
             status, headers = 409, {}
             if isinstance(error, TooManyReloads):
                 status, headers = 429, {"Retry-After": str(math.ceil(error.retry_after))}
             elif isinstance(error, NotReadable):
                 status, headers = 503, {"Retry-After": "1"}
-            return JSONResponse({"error": str(error), "serving": self._serving()}, status_code=status, headers=headers)
-        return JSONResponse(served.acknowledgement())
+            return JSONResponse(self._refusal(str(error)).to_json(), status_code=status, headers=headers)
+        return JSONResponse(served.acknowledgement().to_json())
 
     async def revision(self, _: Request) -> Response:
         """What is served, and why the newest load failed when it did."""
         served, error = self._loader.served(), self._loader.last_error
         last_error = error.message if error else None
         if served is None:
-            body = {"error": "no connector map is served yet", "serving": None, "lastError": last_error}
-            return JSONResponse(body, status_code=503, headers={"Retry-After": "1"})
-        return JSONResponse({**served.acknowledgement(), "lastError": last_error})
+            body = ReloadRefusal("no connector map is served yet").to_json()
+            return JSONResponse({**body, "lastError": last_error}, status_code=503, headers={"Retry-After": "1"})
+        return JSONResponse({**served.acknowledgement().to_json(), "lastError": last_error})
 
     async def livez(self, _: Request) -> Response:
         """The event loop turns."""
@@ -76,12 +77,12 @@ class _Handlers:
             return PlainTextResponse(f"not ready: {why}\n", status_code=503)
         return PlainTextResponse(f"ready: sequence {served.sequence}\n")
 
-    def _serving(self) -> dict[str, object] | None:
+    def _refusal(self, error: str) -> ReloadRefusal:
         served = self._loader.served()
-        return {"sequence": served.sequence, "revision": served.revision} if served else None
+        return ReloadRefusal(error) if served is None else ReloadRefusal(error, served.sequence, served.revision)
 
 
-async def _signal_of(request: Request) -> int:
+async def _signal_of(request: Request) -> ReloadSignal:
     try:
         async with asyncio.timeout(_BODY_DEADLINE):
             value: Any = json.loads(await request.body())
@@ -89,10 +90,7 @@ async def _signal_of(request: Request) -> int:
         raise ApiError("the request body did not arrive in time", status=408, headers={"Connection": "close"}) from error
     except (ValueError, RecursionError) as error:
         raise BadRequest('the body must be JSON, such as {"sequence": 41}') from error
-    sequence = value.get("sequence") if isinstance(value, dict) else None
-    if not isinstance(sequence, int) or isinstance(sequence, bool) or not 0 <= sequence < _MAX_SEQUENCE:
-        raise BadRequest("sequence must be a whole number, 0 or more")
-    peers = value.get("peers", [])
-    if not isinstance(peers, list) or not all(isinstance(peer, str) for peer in peers):
-        raise BadRequest("peers must be a list of names")
-    return sequence
+    try:
+        return ReloadSignal.parse(value)
+    except InvalidMessage as error:
+        raise BadRequest(str(error)) from error

@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import Any, Final, Self
 
 from junctor.connectormap.connector_map import ConnectorMap, Entry, credentials_of, registry_entry_id, unknown_features
+from junctor.connectormap.messages import Acknowledgement
 from junctor.gateway.auth.access import NOBODY, Subject, read_access
 from junctor.gateway.serving.registry_defaults import Registry, is_host_allowed, is_registry
 from junctor.gateway.serving.rejections import Rejection, bounded
-from junctor.net.timestamps import rfc3339
 
 #: Ids that are sorted at one go, a few milliseconds.
 _SORT_STEP: Final = 8192
@@ -269,11 +269,11 @@ class ServedMap:
             return "CredentialMissing"
         return connector.unavailable
 
-    def acknowledgement(self) -> dict[str, Any]:
-        """What the pod tells the operator: sequence, revision, appliedAt, rejected."""
-        applied_at = rfc3339(self.applied_at, "microseconds")
-        rejected = [{"id": rejection.id, "reason": rejection.reason} for rejection in self.rejected]
-        return {"sequence": self.sequence, "revision": self.revision, "appliedAt": applied_at, "rejected": rejected}
+    def acknowledgement(self) -> Acknowledgement:
+        """What the pod reports to the operator."""
+        applied_at = self.applied_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        rejected = {rejection.id: rejection.reason for rejection in self.rejected}
+        return Acknowledgement(self.sequence, self.revision, rejected, applied_at)
 
 
 _MISSING = "its credential is not in the credential Secrets of the map; the operator publishes it anew"

@@ -143,7 +143,7 @@ async def test_a_registry_that_is_not_understood_is_told_once() -> None:
 
 async def test_a_discovered_connector_that_is_not_understood_is_told_as_others_are() -> None:
     served = await served_map(registry(), discovered(**NEWER), discovered("io.github.acme/files"))
-    assert [rejection["id"] for rejection in served.acknowledgement()["rejected"]] == [WEATHER]
+    assert [rejection["id"] for rejection in served.acknowledgement().to_json()["rejected"]] == [WEATHER]
 
 
 async def test_when_many_servers_of_a_registry_are_not_understood_a_few_are_named_and_all_are_counted() -> None:

@@ -73,7 +73,7 @@ async def test_a_reload_serves_the_published_map() -> None:
     publish(source, 41, content("a"), content("b"))
     loader = await loaded(source, 41)
     assert serving(loader).ids == ("a", "b")
-    assert serving(loader).acknowledgement() == {
+    assert serving(loader).acknowledgement().to_json() == {
         "sequence": 41,
         "revision": head_of(layout_of(content("a"), content("b")), 41).revision,
         "appliedAt": "1970-01-01T00:00:00.000000Z",
