@@ -8,8 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from tests.support.running_standalone import Running, Standalone
+from tests.unit.cli.running import run
 
 DEADLINE = 20.0
 
@@ -126,6 +128,10 @@ def test_status_shows_what_is_wrong_and_what_to_do(running: Running) -> None:
     assert header.split() == ["NAMESPACE", "NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE", "MESSAGE"]
     assert row.split()[:7] == ["team-a", "x", "x", "https://mcp.example.com/mcp", "True", "True", "True"]
     assert any("bad.yaml:" in line for line in rest)
+    objects = yaml.safe_load(run("status", "--management", running.standalone.management, "-o", "yaml").stdout)
+    assert [(item["kind"], item["metadata"]["name"], item["status"]["connectorID"]) for item in objects["items"]] == [
+        ("MCPConnector", "x", "x")
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

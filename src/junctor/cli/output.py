@@ -11,7 +11,7 @@ def table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
         yield "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def yaml_text(document: Any) -> str:
+def yaml_text(document: Any, *, sort_keys: bool = False) -> str:
     """Return a document as YAML, with texts of several lines as blocks: a shard then shows one connector on each line."""
     import yaml  # imported late: most commands print no YAML
 
@@ -24,5 +24,5 @@ def yaml_text(document: Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
     Dumper.add_representer(str, represent_text)
-    text: str = yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=2**31 - 1)
+    text: str = yaml.dump(document, Dumper=Dumper, sort_keys=sort_keys, allow_unicode=True, width=2**31 - 1)
     return text

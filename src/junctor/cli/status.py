@@ -8,16 +8,20 @@ from typing import Any, Final
 import click
 
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
-from junctor.cli.output import table
+from junctor.cli.output import table, yaml_text
 
 COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE")
 REGISTRY_COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "SYNCED", "PUBLISHED", "LAST SYNC", "READY", "AGE")
+#: Paths of the management port; see `junctor.standalone.resources`, which is not imported because it needs a web server.
+RESOURCES_PATH: Final = "/-/resources"
+OBJECTS_PATH: Final = "/-/objects"
 _TIMEOUT: Final = 5.0
 EXAMPLE = """
 \b
 Examples:
   junctor status
   junctor status -o wide
+  junctor status -o yaml
   junctor status --management http://127.0.0.1:9001 -o json
 """
 
@@ -35,30 +39,34 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["table", "wide", "json"]),
+    type=click.Choice(["table", "wide", "yaml", "json"]),
     default="table",
     show_default=True,
-    help="wide adds messages, and why servers of registries are skipped.",
+    help="wide adds messages, and why servers of registries are skipped. yaml prints the whole objects, as kubectl get -o yaml does; "
+    "json prints them with the problems of files and the last events.",
 )
 def status(management: str, output: str) -> None:
     """Show connectors and registries of a running `junctor standalone`, what is wrong with them and their manifests, and what to do.
 
-    In a cluster use kubectl get mcpc,mcpr.
+    In a cluster, use kubectl get mcpc,mcpr.
     """
-    answer = fetch(management)
+    if output == "yaml":
+        click.echo(yaml_text(fetch(management, OBJECTS_PATH), sort_keys=True), nl=False)
+        return
+    answer = fetch(management, RESOURCES_PATH)
     if output == "json":
-        click.echo(json.dumps(answer, indent=2))
+        click.echo(json.dumps({**fetch(management, OBJECTS_PATH), **answer}, indent=2))
         return
     for line in report(answer, wide=output == "wide", now=datetime.now(UTC)):
         click.echo(line)
 
 
-def fetch(management: str) -> Mapping[str, Any]:
-    """Ask a standalone. Raises ClickException when it does not answer."""
+def fetch(management: str, path: str) -> Mapping[str, Any]:
+    """Read a path of a standalone's management port. Raises ClickException."""
     import httpx
 
     try:
-        response = httpx.get(f"{management.rstrip('/')}/-/resources", timeout=_TIMEOUT, trust_env=False)
+        response = httpx.get(f"{management.rstrip('/')}{path}", timeout=_TIMEOUT, trust_env=False)
         response.raise_for_status()
         answer = response.json()
     except httpx.HTTPStatusError as error:
@@ -76,7 +84,7 @@ def fetch(management: str) -> Mapping[str, Any]:
 
 
 def report(answer: Mapping[str, Any], *, wide: bool, now: datetime) -> Iterable[str]:
-    """The lines to print. now: for ages."""
+    """Yield the lines to print. now: what ages are measured against."""
     connectors = [resource for resource in answer["resources"] if resource["kind"] == CONNECTOR_KIND]
     registries = [resource for resource in answer["resources"] if resource["kind"] == REGISTRY_KIND]
     if connectors or not registries:
@@ -85,11 +93,11 @@ def report(answer: Mapping[str, Any], *, wide: bool, now: datetime) -> Iterable[
         yield from ("",) if connectors else ()
         header = (*REGISTRY_COLUMNS, "SKIPPED", "MESSAGE") if wide else REGISTRY_COLUMNS
         yield from table([header, *(_registry_row(resource, wide, now) for resource in registries)])
-    yield from _unwell("Not ready:", "Ready", [*connectors, *registries])
-    yield from _unwell("Not in sync (what was published before stays):", "Synced", registries)
+    yield from _unmet_lines("Not ready:", "Ready", [*connectors, *registries])
+    yield from _unmet_lines("Not in sync (what was published before stays):", "Synced", registries)
     if answer["problems"]:
         yield ""
-        yield "Files that need you (until then the last good content is used):"
+        yield "Files with problems (their last good content stays in use):"
         for problem in answer["problems"]:
             place = "".join(f":{problem[name]}" for name in ("line", "column") if problem.get(name) is not None)
             yield f"  {problem['file']}{place}: {problem['message']}"
@@ -103,14 +111,14 @@ def _connectors(connectors: Sequence[Mapping[str, Any]], manifests: str, wide: b
         yield f"No connectors. Put an MCPConnector manifest into {manifests}; junctor validate checks it beforehand."
 
 
-def _unwell(title: str, kind: str, resources: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    """Those whose condition is not True, and why."""
-    chosen = [resource for resource in resources if _condition(resource, kind).get("status") != "True"]
-    if chosen:
+def _unmet_lines(title: str, kind: str, resources: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Yield the resources whose condition is not True, and why."""
+    unmet = [resource for resource in resources if _condition(resource, kind).get("status") != "True"]
+    if unmet:
         yield from ("", title)
-    for resource in chosen:
+    for resource in unmet:
         metadata, condition = resource["metadata"], _condition(resource, kind)
-        why = f"{condition.get('reason', 'Pending')}: {condition.get('message', 'not looked at yet')}"
+        why = f"{condition.get('reason', 'Pending')}: {condition.get('message', 'not processed yet')}"
         yield f"  {metadata['namespace']}/{metadata['name']}: {why}"
 
 

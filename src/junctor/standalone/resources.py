@@ -1,6 +1,10 @@
-"""`GET /-/resources` on the management port: what `kubectl get` would show of a standalone Junctor, read by `junctor status`."""
+"""What `kubectl get` would show of a standalone Junctor, on its management port for `junctor status`.
 
-from collections.abc import Mapping
+GET /-/resources    a summary of every object, with the problems of files and the last events
+GET /-/objects      the connectors and registries in full, as the List that `kubectl get -o json` prints
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,27 +16,39 @@ from junctor.standalone.adapters import MemoryStatusSink
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.objects import Body, ObjectStore
 
-PATH: Final = "/-/resources"
-_SHOWN: Final = ("connectorID", "registryID", "url", "transport", "title", "description", "state")
+RESOURCES_PATH: Final = "/-/resources"
+OBJECTS_PATH: Final = "/-/objects"
+_SUMMARY_FIELDS: Final = ("connectorID", "registryID", "url", "transport", "title", "description", "state")
 
 
 def resources_app(app: ASGIApp, store: ObjectStore, directory: ManifestDirectory, sink: MemoryStatusSink) -> ASGIApp:
-    """The management port's app with one path more."""
+    """Add the two paths to the management port's app."""
+    answers: dict[str, Callable[[], dict[str, Any]]] = {
+        RESOURCES_PATH: lambda: summary(store, directory, sink),
+        OBJECTS_PATH: lambda: object_list(store),
+    }
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH:
+        answer = answers.get(scope["path"]) if scope["type"] == "http" else None
+        if answer is None:
             await app(scope, receive, send)
         elif scope["method"] not in ("GET", "HEAD"):
-            refusal = {"error": f"{scope['method'][:20]} is not possible on {PATH}; use GET"}
+            refusal = {"error": f"{scope['method'][:20]} is not possible on {scope['path']}; use GET"}
             await JSONResponse(refusal, status_code=405, headers={"Allow": "GET, HEAD"})(scope, receive, send)
         else:
-            await JSONResponse(listing(store, directory, sink))(scope, receive, send)
+            await JSONResponse(answer())(scope, receive, send)
 
     return serve
 
 
-def listing(store: ObjectStore, directory: ManifestDirectory, sink: MemoryStatusSink) -> dict[str, Any]:
-    """Resources, problems of files, and events, the newest last. Never a Secret's value."""
+def object_list(store: ObjectStore) -> dict[str, Any]:
+    """Return the connectors and registries with their whole spec and status, as a List."""
+    items = [body for kind in (CONNECTOR_KIND, REGISTRY_KIND) for body in store.list(kind)]
+    return {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}
+
+
+def summary(store: ObjectStore, directory: ManifestDirectory, sink: MemoryStatusSink) -> dict[str, Any]:
+    """Return summaries of resources, the problems of files, and events, the newest last; never a Secret's value."""
     resources = [_resource(body) for kind in (CONNECTOR_KIND, REGISTRY_KIND, "Namespace", "Secret") for body in store.list(kind)]
     return {
         "manifests": str(directory.root),
@@ -52,13 +68,13 @@ def _resource(body: Body) -> dict[str, Any]:
         "apiVersion": body.get("apiVersion"),
         "kind": body["kind"],
         "metadata": metadata,
-        "spec": _summary(body),
+        "spec": _spec_summary(body),
         "status": body.get("status") or {},
     }
 
 
-def _summary(body: Body) -> Mapping[str, Any]:
+def _spec_summary(body: Body) -> Mapping[str, Any]:
     if body["kind"] == "Secret":
         readable = (body["metadata"].get("labels") or {}).get(CREDENTIALS_LABEL) == CREDENTIALS_READABLE
         return {"keys": sorted(body.get("data") or {}), "readable": readable}
-    return {name: value for name, value in (body.get("spec") or {}).items() if name in _SHOWN}
+    return {name: value for name, value in (body.get("spec") or {}).items() if name in _SUMMARY_FIELDS}

@@ -1,12 +1,17 @@
 """What `junctor status` prints."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 
+from junctor.cli import status
 from junctor.cli.status import report
+from junctor.standalone import resources
+from tests.unit.cli.running import run
 
 NOW = datetime(2025, 1, 10, tzinfo=UTC)
 
@@ -81,7 +86,7 @@ def test_registries_are_a_table_of_their_own() -> None:
 def test_new_registry_without_a_status_is_shown() -> None:
     _, row, *rest = lines(registry())
     assert row.split() == ["team-a", "internal", "<none>", "https://r.example", "Unknown", "<none>", "<none>", "Unknown", "60s"]
-    assert rest[-1] == "  team-a/internal: Pending: not looked at yet"
+    assert rest[-1] == "  team-a/internal: Pending: not processed yet"
 
 
 def test_wide_says_why_servers_of_a_registry_are_skipped() -> None:
@@ -102,3 +107,33 @@ def test_wide_says_why_servers_of_a_registry_are_skipped() -> None:
 )
 def test_age_is_short(created: str, age: str) -> None:
     assert lines(resource("x", created=created))[1].split()[-1] == age
+
+
+OBJECTS = {
+    "apiVersion": "v1",
+    "kind": "List",
+    "metadata": {"resourceVersion": ""},
+    "items": [{"apiVersion": "junctor.dev/v1alpha1", **resource("github")}],
+}
+SUMMARY = {"manifests": "/m", "resources": [resource("github")], "problems": [], "events": []}
+
+
+@pytest.fixture
+def standalone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standalone that answers with one connector."""
+    answers = {resources.OBJECTS_PATH: OBJECTS, resources.RESOURCES_PATH: SUMMARY}
+    monkeypatch.setattr(status, "fetch", lambda management, path: answers[path])
+
+
+@pytest.mark.usefixtures("standalone")
+def test_yaml_is_a_list_of_whole_objects_as_kubectl_prints_it() -> None:
+    result = run("status", "-o", "yaml")
+    assert result.code == 0
+    assert result.stdout.startswith("apiVersion: v1\nitems:\n- apiVersion: junctor.dev/v1alpha1\n  kind: MCPConnector\n  metadata:\n")
+    assert result.stdout.endswith("kind: List\nmetadata:\n  resourceVersion: ''\n")
+    assert yaml.safe_load(result.stdout) == OBJECTS
+
+
+@pytest.mark.usefixtures("standalone")
+def test_json_is_the_same_list_with_problems_and_events() -> None:
+    assert json.loads(run("status", "-o", "json").stdout) == OBJECTS | SUMMARY

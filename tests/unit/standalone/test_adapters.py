@@ -118,6 +118,29 @@ async def test_refresh_replaces_the_snapshot() -> None:
     assert not snapshot.connectors.items
 
 
+async def test_objects_are_a_list_of_whole_connectors_and_registries(tmp_path: Any) -> None:
+    store = ObjectStore()
+    manifest = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"annotations": {"team": "a"}}}
+    store.apply(KEY, {**manifest, "spec": {"url": "https://a.example/", "tools": {"allow": ["x"]}}}, CREATED)
+    store.apply(ObjectKey("Secret", "team-a", "s"), {"kind": "Secret", "metadata": {}, "data": {"k": "czNjcmV0"}}, CREATED)
+    store.set_status(KEY, store.list("MCPConnector")[0]["metadata"]["uid"], {"connectorID": "x"})
+    app = resources_app(
+        management_app(MapLoader(MemoryMapObjects("m"))), store, ManifestDirectory(tmp_path, store), MemoryStatusSink(store)
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        answer = (await client.get("/-/objects")).json()
+        refused = await client.delete("/-/objects")
+    assert {key: answer[key] for key in ("apiVersion", "kind", "metadata")} == {
+        "apiVersion": "v1",
+        "kind": "List",
+        "metadata": {"resourceVersion": ""},
+    }
+    assert answer["items"] == store.list("MCPConnector")
+    assert answer["items"][0]["metadata"]["annotations"] == {"team": "a"}
+    assert answer["items"][0]["status"] == {"connectorID": "x"}
+    assert refused.status_code == 405
+
+
 async def test_resources_are_shown_without_secret_values(tmp_path: Any) -> None:
     store = ObjectStore()
     store.apply(ObjectKey("Secret", "team-a", "s"), {"kind": "Secret", "metadata": {}, "data": {"k": "czNjcmV0"}}, CREATED)
