@@ -13,7 +13,7 @@ from junctor.cli.registry_details import details_of, read_records, report
 from junctor.cli.registry_listing import Listing, Server, list_servers
 from junctor.cli.registry_source import Options, Source, source_options
 from junctor.cli.terminal import printable
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
 from junctor.registry.errors import RegistryError
 from junctor.registry.scan import ScanAborted
 

@@ -15,7 +15,7 @@ from junctor.cli.output import table
 from junctor.cli.registry_credentials import Need, credentials_for, needs_of
 from junctor.cli.registry_source import Source
 from junctor.cli.terminal import printable
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
 from junctor.registry.client import RegistryClient
 from junctor.registry.errors import NotARegistry
 from junctor.registry.mapping import Skipped, map_server

@@ -13,9 +13,10 @@ import click
 
 from junctor.api.conditions import SkipReason
 from junctor.cli.registry_source import Source
-from junctor.connectormap.connector_map import Entry
-from junctor.registry.client import Page, RegistryClient
+from junctor.connectormap.entry import Entry
+from junctor.registry.client import RegistryClient
 from junctor.registry.mapping import Skipped
+from junctor.registry.reader import Page
 from junctor.registry.records import InvalidRecord, ServerRecord
 from junctor.registry.rules import MappingRules
 from junctor.registry.scan import RegistryScan

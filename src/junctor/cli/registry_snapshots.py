@@ -67,7 +67,7 @@ def syncs_of(snapshots: Sequence[Given], resources: Mapping[str, Resource]) -> d
 def _report(file: Path, rules: MappingRules, generation: int) -> SyncReport:
     try:
         with open_snapshot(file) as reader:
-            sync = RegistrySync(rules, None, wall_clock=lambda: reader.taken)
+            sync = RegistrySync(rules, None, now=lambda: reader.taken)
             result = asyncio.run(sync.full(reader))
     except SnapshotError as error:
         raise click.ClickException(str(error)) from error

@@ -18,7 +18,8 @@ from junctor.net.headers import is_ascii_header_value
 from junctor.offline.collect import collect
 from junctor.offline.plan import default_configuration, snapshot_of
 from junctor.registry.client import RegistryClient
-from junctor.registry.connection import open_registry
+from junctor.registry.connection import HTTPRegistries
+from junctor.registry.reader import request_headers
 from junctor.registry.rules import MappingRules
 
 #: Fewer than the operator's: somebody waits.
@@ -70,7 +71,7 @@ class Source:
         kept = tuple(header for header in self.spec.headers or () if header.name.lower() not in names)
         spec = self.spec.model_copy(update={"headers": kept, "auth": None if "authorization" in names else self.spec.auth})
         try:
-            return open_registry(spec, self._secret, retries=_RETRIES, headers=given)
+            return HTTPRegistries(_RETRIES).open(spec, {**request_headers(spec, self._secret), **given})
         except ValueError as error:
             raise click.UsageError(str(error)) from error
 

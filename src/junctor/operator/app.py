@@ -25,6 +25,7 @@ from junctor.process import freeze_live_objects
 from junctor.reconcile.ports import PortError
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
+from junctor.registry.connection import HTTPRegistries
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,9 @@ async def run_operator(
             objects.use_key(key)
         snapshot = Snapshot(configuration, key)
         cluster = KubernetesCluster(api, configuration, snapshot, settings.namespaces)
-        reconciler = Reconciler(configuration, snapshot, cluster, maps, ways, KubernetesStatusSink(api), checkpoint=checkpoint)
+        reconciler = Reconciler(
+            configuration, snapshot, cluster, maps, ways, KubernetesStatusSink(api), HTTPRegistries(), checkpoint=checkpoint
+        )
         await _watch(settings, reconciler, stop)
     finally:
         await asyncio.gather(*(way.close() for way in ways.values()))

@@ -9,11 +9,14 @@ SignalError
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from junctor.api.registry import MCPRegistrySpec
 from junctor.connectormap.messages import Acknowledgement
 from junctor.planning.statuses import StatusUpdate
+from junctor.registry.reader import RegistryReader
 
 
 class PortError(Exception):
@@ -155,4 +158,15 @@ class Cluster(Protocol):
 
     async def still_defined(self, kind: str) -> bool:
         """Whether a kind of ours exists and is not being removed: asked before a deletion is believed. Raises Unavailable."""
+        ...
+
+
+class Registries(Protocol):
+    """The way to MCP registries."""
+
+    def open(self, spec: MCPRegistrySpec, headers: Mapping[str, str]) -> AbstractAsyncContextManager[RegistryReader]:
+        """Open the registry of a valid spec while the context lasts. headers: sent with every request, credentials included.
+
+        Raises ValueError for a CA bundle that cannot be used.
+        """
         ...

@@ -16,10 +16,11 @@ from junctor.api.resources import Resource
 from junctor.net.backoff import Backoff
 from junctor.planning.inputs import Inputs
 from junctor.planning.plan import GatewayPlan, Planner
+from junctor.reconcile.clock import Clock
 from junctor.reconcile.gateway_state import GatewayState, registries_to_read
 from junctor.reconcile.notices import Notices
 from junctor.reconcile.pacing import Pacer
-from junctor.reconcile.ports import Cluster, MapObjects, PortError, Signal, StatusSink
+from junctor.reconcile.ports import Cluster, MapObjects, PortError, Registries, Signal, StatusSink
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.reconcile.reporter import Reporter
@@ -62,6 +63,7 @@ class Reconciler:
         maps: Mapping[str, MapObjects],
         signals: Mapping[str, Signal],
         sink: StatusSink,
+        registries: Registries,
         *,
         clock: Callable[[], float] = time.monotonic,
         checkpoint: Callable[[str], None] = lambda step: None,
@@ -70,7 +72,7 @@ class Reconciler:
         self._cluster = cluster
         self._clock = clock
         self._queue = StatusQueue(sink)
-        self._syncs = RegistrySyncs(self.wake, snapshot.secret_value)
+        self._syncs = RegistrySyncs(registries, self.wake, snapshot.secret_value, Clock())
         self._gateways = [
             GatewayState(
                 gateway,
@@ -209,7 +211,7 @@ class Reconciler:
             self._health.failures += 1
             self._wake_in("retry", _RETRIES.pause(self._health.failures))
         self._settle()
-        self._syncs.want(registries_to_read(self._gateways, self.snapshot))
+        self._syncs.set_registries(registries_to_read(self._gateways, self.snapshot))
         self._health.passed_at = self._clock()
         self._notices.ignored_fields(self._planned)
         self.wake_statuses()

@@ -1,4 +1,4 @@
-"""What the status of a registry and the published map remember of its syncs, for a process that begins."""
+"""What a new process knows of a registry before its first sync: the status and the published map that the process before left."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
+from junctor.api.registry import Sync
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SkipCount, SyncCounts, SyncReport
-from junctor.connectormap.connector_map import Entry
 from junctor.connectormap.discovered import Discovered
+from junctor.connectormap.entry import Entry
+from junctor.reconcile.sync_schedule import FULL_INTERVAL_SECONDS
 from junctor.registry.rules import MappingRules
 
 BEING_READ: Final = Finding("Unknown", Reason.SYNCING, "the registry is being read")
@@ -17,7 +19,7 @@ BEING_READ: Final = Finding("Unknown", Reason.SYNCING, "the registry is being re
 
 @dataclass(frozen=True, slots=True)
 class RegistryToSync:
-    """A registry to read. status, record, published: what the resource and the map remember of it from before this process."""
+    """A registry to read. status, record, published: what its resource and the map say of it from before this process."""
 
     resource: RegistryResource
     status: Mapping[str, Any] = field(repr=False, default_factory=dict)
@@ -25,19 +27,19 @@ class RegistryToSync:
     published: Mapping[str, Entry] = field(repr=False, default_factory=dict)
 
 
-def remembered(wanted: RegistryToSync, memory: Discovered | None, rules: MappingRules) -> SyncReport:
-    """The report of a process that begins, from what the one before it left in the status and the map."""
-    status = wanted.status
+def remembered_report(registry: RegistryToSync, discovered: Discovered | None, rules: MappingRules) -> SyncReport:
+    """Return the report of a process that has not synced yet. discovered: what the map holds of the registry."""
+    status = registry.status
     skipped = {
         SkipReason(item["reason"]): SkipCount(int(item["count"]), tuple(item.get("examples") or ()))
         for item in status.get("skipped") or ()
         if item.get("reason") in set(SkipReason)
     }
     return SyncReport(
-        generation=wanted.resource.generation,
-        synced=_last_finding(status, wanted.resource.generation),
-        discovered=memory,
-        current=is_current(memory, rules, str(status.get("lastFullSyncTime") or "")),
+        generation=registry.resource.generation,
+        synced=_last_finding(status, registry.resource.generation),
+        discovered=discovered,
+        current=is_current(discovered, rules, str(status.get("lastFullSyncTime") or "")),
         counts=SyncCounts(int(status.get("discovered") or 0), int(status.get("published") or 0), skipped),
         last_sync=str(status.get("lastSyncTime") or ""),
         last_full_sync=str(status.get("lastFullSyncTime") or ""),
@@ -45,30 +47,33 @@ def remembered(wanted: RegistryToSync, memory: Discovered | None, rules: Mapping
     )
 
 
-def is_current(memory: Discovered | None, rules: MappingRules, last_full_sync: str) -> bool:
-    """Whether a registry was read to its end by these rules. What a first walk that broke has found was not."""
-    return memory is not None and memory.digest == str(rules.digest) and bool(memory.watermark or last_full_sync)
+def is_current(discovered: Discovered | None, rules: MappingRules, last_full_sync: str) -> bool:
+    """Whether a full sync by these rules made what is published. A first full sync that failed on the way published only a part."""
+    return discovered is not None and discovered.digest == str(rules.digest) and bool(discovered.watermark or last_full_sync)
+
+
+def next_full_sync(status: Mapping[str, Any], settings: Sync) -> float:
+    """Tell when the next full sync is due after the one that a status reports, in seconds since the epoch; 0 when it is due now."""
+    if not _was_synced(status):
+        return 0.0  # a sync that was partial or held removals back is repeated as a full one
+    try:
+        last = datetime.fromisoformat(str(status.get("lastFullSyncTime") or "")).timestamp()
+    except ValueError:
+        return 0.0
+    return last + (settings.full_interval_seconds or FULL_INTERVAL_SECONDS)
 
 
 def _last_finding(status: Mapping[str, Any], generation: int) -> Finding:
-    """How the last sync of this generation ended: true until the next one has."""
+    """The condition Synced that the last sync of this generation left; it holds until the next sync ends."""
     for condition in status.get("conditions") or ():
-        told, reason = condition.get("status"), condition.get("reason")
+        truth, reason = condition.get("status"), condition.get("reason")
         of_generation = condition.get("type") == ConditionType.SYNCED and condition.get("observedGeneration") == generation
-        if of_generation and told in ("True", "False") and reason in set(Reason):
-            return Finding(told, Reason(reason), str(condition.get("message") or ""))
+        if of_generation and truth in ("True", "False") and reason in set(Reason):
+            return Finding(truth, Reason(reason), str(condition.get("message") or ""))
     return BEING_READ
 
 
-def was_synced(status: Mapping[str, Any]) -> bool:
+def _was_synced(status: Mapping[str, Any]) -> bool:
     """Whether the last sync read the registry to its end and held nothing back."""
     conditions = status.get("conditions") or ()
     return any(item.get("type") == ConditionType.SYNCED and item.get("status") == "True" for item in conditions)
-
-
-def full_walk_due(last: str, interval: float) -> float:
-    """When the next full walk is due, in seconds since the epoch; 0 when none is known."""
-    try:
-        return datetime.fromisoformat(last).timestamp() + interval
-    except ValueError:
-        return 0.0

@@ -1,4 +1,4 @@
-"""What has changed in a registry since the last sync, and what that means for each server that it concerns."""
+"""Reads what has changed in a registry since the last sync, and decides what that means for each server that it names."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -7,34 +7,31 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from junctor.api.conditions import SkipReason
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
 from junctor.net.timestamps import rfc3339
-from junctor.registry.client import RegistryClient
 from junctor.registry.mapping import Skipped, map_server
+from junctor.registry.reader import RegistryReader
 from junctor.registry.records import InvalidRecord, ServerRecord
 from junctor.registry.rules import MappingRules
 from junctor.registry.scan import BestVersion, RegistryScan, ScanAborted
-from junctor.registry.versions import can_tell, is_newer
+from junctor.registry.versions import are_comparable, is_newer
 
-#: Servers whose current version cannot be told from what has changed; beyond, a whole scan is cheaper.
-_MAX_DOUBTS: Final = 20
-#: As many changes are read again by a scan, which keeps less of each.
+#: Servers whose versions are read one by one because the changes leave their current version open. Beyond, a full sync is cheaper.
+_MAX_UNCLEAR: Final = 20
+#: A full sync keeps less of each page, so it takes over beyond as many.
 _MAX_PAGES: Final = 100
 
-#: The clocks of a registry's servers differ, and a transaction can end after a later one was best.
+#: The clocks of a registry's servers differ, and a transaction may be committed after a later one was read.
 _OVERLAP: Final = timedelta(minutes=5)
 
-#: What became of each server that changed, by name.
-Outcomes = Mapping[str, BestVersion]
 
-
-class CannotTell(Exception):
-    """What has changed is not enough to know: the registry does not understand the question, or answers with too much."""
+class ChangesUnclear(Exception):
+    """Only a full sync can tell: the registry does not support the question, or the answer leaves too much open."""
 
 
 @dataclass(slots=True)
-class _Changed:
-    """The rows about one server. best: the newest version that is not deleted; is_latest: whether the registry calls it so."""
+class _ChangedServer:
+    """The changed versions of one server. best: the newest that is not deleted. is_latest: whether the registry calls that the latest."""
 
     best: BestVersion | None = None
     is_latest: bool = False
@@ -49,87 +46,102 @@ class _Changed:
             self.is_latest = record.is_latest is True
 
 
-async def outcomes_since(
-    client: RegistryClient, since: str, rules: MappingRules, published: Mapping[str, Entry]
-) -> tuple[Outcomes, datetime | None]:
-    """What became of each server that changed, and the registry's clock at the beginning.
+async def changes_since(
+    reader: RegistryReader, since: str, rules: MappingRules, published: Mapping[str, Entry]
+) -> tuple[Mapping[str, BestVersion], datetime | None]:
+    """Read what became of each server that has changed.
 
-    Raises RegistryError, ScanAborted, and CannotTell when a whole scan is needed.
+    Args:
+        reader: of the registry.
+        since: RFC 3339; the watermark of the last sync.
+        rules: how servers are mapped.
+        published: the published entries by connector id.
+
+    Returns:
+        The version to publish by server name, and the registry's clock when the first page was read.
+
+    Raises:
+        RegistryError: the registry could not be read.
+        ScanAborted: the registry answers without end.
+        ChangesUnclear: a full sync is needed.
     """
-    changed, date = await _rows(client, since, rules)
-    outcomes: dict[str, BestVersion] = {}
-    doubts: list[str] = []
-    for name, rows in changed.items():
+    changed, date = await _read_changes(reader, since, rules)
+    changes: dict[str, BestVersion] = {}
+    unclear: list[str] = []
+    for name, server in changed.items():
         entry = published.get(rules.id_of(name))
         current = None if entry is None else entry.view.version
-        if rows.best is not None and _decides(rows.best, rows.is_latest, current):
-            outcomes[name] = rows.best
-        elif current in rows.deleted or (rows.best is not None and not _is_older(rows.best, current)):
-            doubts.append(name)
-    if len(doubts) > _MAX_DOUBTS:
-        raise CannotTell(f"the current versions of {len(doubts)} servers are not known")
-    for name in doubts:
+        if server.best is not None and _is_decisive(server.best, server.is_latest, current):
+            changes[name] = server.best
+        elif current in server.deleted or (server.best is not None and not _is_outdated(server.best, current)):
+            unclear.append(name)
+    if len(unclear) > _MAX_UNCLEAR:
+        raise ChangesUnclear(f"the current versions of {len(unclear)} servers are not known")
+    for name in unclear:
         scan = RegistryScan(rules, published)
-        await asyncio.to_thread(scan.add_page, await client.versions(name), None)
+        await asyncio.to_thread(scan.add_page, await reader.versions(name), None)
         if name not in scan.servers and changed[name].best is not None:
-            raise CannotTell(f"{name} has changed, but its versions are not told")
-        outcomes[name] = scan.servers.get(name, BestVersion("", 0.0, Skipped(SkipReason.DELETED)))
-    return outcomes, date
+            raise ChangesUnclear(f"{name} has changed, but the registry does not list its versions")
+        changes[name] = scan.servers.get(name, BestVersion("", 0.0, Skipped(SkipReason.DELETED)))
+    return changes, date
 
 
-async def _rows(client: RegistryClient, since: str, rules: MappingRules) -> tuple[Mapping[str, _Changed], datetime | None]:
-    changed: dict[str, _Changed] = {}
+async def _read_changes(reader: RegistryReader, since: str, rules: MappingRules) -> tuple[Mapping[str, _ChangedServer], datetime | None]:
+    changed: dict[str, _ChangedServer] = {}
     cursors: set[str] = set()
-    # Every version: the latest one of a server whose latest was deleted is not known to every registry.
-    page = await client.page(None, updated_since=since, search=rules.filter.search, latest=False)
+    # All versions: not every registry knows the latest one of a server whose latest version was deleted.
+    page = await reader.page(None, updated_since=since, search=rules.filter.search, latest=False)
     date = page.date
     while True:
-        await asyncio.to_thread(_take, page.records, since, rules, changed)
+        await asyncio.to_thread(_add_page, page.records, since, rules, changed)
         if page.next_cursor is None:
             return changed, date
         if page.next_cursor in cursors:
             raise ScanAborted("the registry leads from page to page of changes in a circle")
         cursors.add(page.next_cursor)
         if len(cursors) > _MAX_PAGES:
-            raise CannotTell(f"more than {_MAX_PAGES} pages have changed")
-        page = await client.page(page.next_cursor, updated_since=since, search=rules.filter.search, latest=False)
+            raise ChangesUnclear(f"more than {_MAX_PAGES} pages have changed")
+        page = await reader.page(page.next_cursor, updated_since=since, search=rules.filter.search, latest=False)
 
 
-def watermark_of(date: datetime | None, asked: datetime) -> str:
-    """Where the next incremental sync begins: by the registry's clock, unless that is far from ours. asked: when this one began."""
-    told = date if date is not None and abs(date - asked) < timedelta(days=1) else asked
-    return rfc3339(told - _OVERLAP)
+def watermark_of(date: datetime | None, requested_at: datetime) -> str:
+    """Return where the next incremental sync begins: by the registry's clock, unless that is far from ours.
+
+    date: the registry's clock at the first page of this sync. requested_at: our clock then.
+    """
+    began = date if date is not None and abs(date - requested_at) < timedelta(days=1) else requested_at
+    return rfc3339(began - _OVERLAP)
 
 
-def _take(records: Iterable[Any], since: str, rules: MappingRules, changed: dict[str, _Changed]) -> None:
-    """Add the rows of a page. For a thread: a page may be large."""
+def _add_page(records: Iterable[Any], since: str, rules: MappingRules, changed: dict[str, _ChangedServer]) -> None:
+    """Add the records of a page. For a thread: a page may be large."""
     for raw in records:
         try:
             record = ServerRecord.parse(raw)
         except InvalidRecord:
-            continue  # the next whole scan counts it
-        _check_time(record, since)
-        changed.setdefault(record.name, _Changed()).add(record, rules)
+            continue  # the next full sync counts it
+        _check_updated_since(record, since)
+        changed.setdefault(record.name, _ChangedServer()).add(record, rules)
 
 
-def _check_time(record: ServerRecord, since: str) -> None:
-    """Notice a registry that answers updated_since with everything."""
+def _check_updated_since(record: ServerRecord, since: str) -> None:
+    """Detect a registry that ignores updated_since and lists everything. Raises ChangesUnclear."""
     try:
         updated = datetime.fromisoformat(record.updated_at)
         if updated >= datetime.fromisoformat(since):
             return
     except (ValueError, TypeError):
         pass
-    raise CannotTell(f"{record.name} is among the changes since {since} and was not updated since, or does not say when")
+    raise ChangesUnclear(f"{record.name} is among the changes since {since} and was not updated since, or does not say when")
 
 
-def _decides(best: BestVersion, is_latest: bool, current: str | None) -> bool:
-    """Whether a changed version is the one to publish, for all that is known. is_latest: whether the registry calls it so."""
-    if current is None or not can_tell(best.version, current):
+def _is_decisive(best: BestVersion, is_latest: bool, current: str | None) -> bool:
+    """Whether a changed version is certainly the one to publish. current: the published version."""
+    if current is None or not are_comparable(best.version, current):
         return is_latest
     return best.version == current or is_newer(best.version, 0.0, current, 0.0)
 
 
-def _is_older(best: BestVersion, current: str | None) -> bool:
-    """Whether a changed version certainly does not matter, because a newer one is published."""
-    return current is not None and can_tell(best.version, current)
+def _is_outdated(best: BestVersion, current: str | None) -> bool:
+    """Whether a changed version that is not decisive is certainly older than the published one."""
+    return current is not None and are_comparable(best.version, current)

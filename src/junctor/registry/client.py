@@ -4,11 +4,10 @@ import asyncio
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import count
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 from urllib.parse import quote, urlencode, urlunsplit
 
 from junctor.net.backoff import Backoff
@@ -18,6 +17,7 @@ from junctor.net.urls import NotABase, NotHTTP, split_base_url
 from junctor.registry.bodies import STRING, read_json, with_short_strings
 from junctor.registry.errors import NotARegistry, QueryRefused, RegistryError, RegistryRateLimited, RegistryUnauthorized
 from junctor.registry.fetch import Answer, Fetcher
+from junctor.registry.reader import Page
 
 #: Seconds. A registry that asks for more patience ends the attempt; the next sync comes then.
 _LONGEST_PAUSE: Final = 60.0
@@ -32,30 +32,6 @@ _LARGE: Final = 1024 * 1024
 _SHORTEST_SEARCH: Final = 3
 #: Values in one answer: what a few MiB of `{},{},...` become in memory is bounded by it. A page of a real registry has 30,000.
 _MAX_VALUES: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a list.
-
-    records: JSON values, not validated. next_cursor: None on the last page. date: the registry's clock when it answered, None when it said
-    nothing readable. requests: how often the registry was asked for it.
-    """
-
-    records: Sequence[Any]
-    next_cursor: str | None
-    date: datetime | None
-    requests: int
-
-
-class Pages(Protocol):
-    """What can be walked over: a registry, or a file with what it held."""
-
-    async def page(
-        self, cursor: str | None = None, *, updated_since: str | None = None, search: str | None = None, latest: bool = True
-    ) -> Page:
-        """As of RegistryClient."""
-        ...
 
 
 class RegistryClient:
@@ -104,13 +80,7 @@ class RegistryClient:
     async def page(
         self, cursor: str | None = None, *, updated_since: str | None = None, search: str | None = None, latest: bool = True
     ) -> Page:
-        """One page of the servers.
-
-        cursor: of the page before, None for the first. updated_since: RFC 3339; deleted servers come as well then. search: part of a name,
-        which makes the list shorter where the registry can; others may still come, and everything does when the text is very short.
-        latest: only the latest version of each server, where the registry can tell.
-        Raises RegistryError; QueryRefused when the registry does not take one of these.
-        """
+        """Read one page of the servers; see `PageReader.page`."""
         query = {"limit": str(self._page_size)} | ({"version": "latest"} if latest else {})
         if updated_since is not None:
             query |= {"updated_since": updated_since, "include_deleted": "true"}
@@ -123,10 +93,7 @@ class RegistryClient:
         return Page(records, next_cursor, http_date(answer.headers.get("date")), requests)
 
     async def versions(self, name: str) -> Sequence[Any]:
-        """All versions of a server that are not deleted, as JSON values, not validated; none of a server that is not known.
-
-        Raises RegistryError.
-        """
+        """Read all versions of a server; see `RegistryReader.versions`."""
         answer, body, _ = await self._json(f"{self._servers}/{quote(name, safe='')}/versions", unknown=True)
         return () if body is None else _listing(answer, body)[0]
 

@@ -1,4 +1,4 @@
-"""What new rules leave of what is published, told from the published entries alone, without asking the registry again."""
+"""Retracts published servers that changed rules forbid, judged by the published entries alone, without asking the registry again."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -11,22 +11,24 @@ from junctor.registry.rules import MappingRules
 
 
 def retract_disallowed(entries: Mapping[str, Entry], rules: MappingRules) -> Mapping[str, Entry]:
-    """The entries without servers that the filter does not choose; those that must not be called any more are unavailable.
+    """Return the entries that the rules allow, by connector id.
 
-    The same object where the rules forbid nothing. Takes a second for 80,000 servers.
+    Servers that the filter does not select are removed; servers that must not be called any more are unavailable. Returns the same
+    object when the rules forbid nothing. Takes a second for 80,000 servers.
     """
     prefix = len(rules.id_of(""))
     kept: dict[str, Entry] = {}
     for connector_id, entry in entries.items():
-        left = _retracted(entry, connector_id[prefix:], rules)
-        if left is not None:
-            kept[connector_id] = left
+        allowed = _allowed(entry, connector_id[prefix:], rules)
+        if allowed is not None:
+            kept[connector_id] = allowed
     for connector_id in available(kept)[rules.max_connectors :]:
         del kept[connector_id]
     return entries if kept == entries else kept
 
 
-def _retracted(entry: Entry, name: str, rules: MappingRules) -> Entry | None:
+def _allowed(entry: Entry, name: str, rules: MappingRules) -> Entry | None:
+    """Return what the rules allow of one server, None when nothing."""
     if not entry.available:
         return entry if rules.selects_name(name) else None
     view = entry.view

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple, Self
 from junctor.api.credentials import Credentials, Variable
 from junctor.api.endpoint import Header
 from junctor.api.registry import Filter, MCPRegistrySpec
-from junctor.connectormap.connector_map import canonical, reference_hash, sha256
+from junctor.connectormap.canonical import canonical, sha256
+from junctor.connectormap.credentials import reference_hash
 from junctor.connectormap.ids import discovered_id
 from junctor.net.globs import Globs
 from junctor.registry.templates import Parts, Secret

@@ -1,32 +1,32 @@
-"""What one scan over a registry has best: the best version of each server, mapped at once, so that no record is kept."""
+"""What one scan of a registry has found: the best version of each server, mapped at once, so that no record is kept."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from junctor.api.conditions import SkipReason
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import InvalidRecord, ServerRecord
 from junctor.registry.rules import MappingRules
 from junctor.registry.versions import is_newer
 
-EXAMPLES: Final = 5
-#: A page without any server that was not best before is normal where a registry lists every version; so many in a row are a loop.
+#: Pages without any new server are normal where a registry lists every version; so many in a row are a loop.
 _MAX_IDLE_PAGES: Final = 200
 MAX_PAGES: Final = 20_000
-#: More than twice as many as can be published; a registry that never ends must not fill the memory.
+#: More than twice as many as can be published; a registry without an end must not fill the memory.
 MAX_SERVERS: Final = 250_000
-#: Bytes of entries; 100,000 usual ones have 90 MB. A publisher may make each of his as large as an entry may be, and have thousands.
+#: Bytes of entries. 100,000 usual ones take 90 MB, but one publisher may have thousands, each as large as an entry may be.
 MAX_BYTES: Final = 128 * 1024**2
+_EXAMPLE_LENGTH: Final = 256
 
 
 class ScanAborted(Exception):
-    """The registry leads the scan in a circle, on without an end, or to more than can be kept."""
+    """The registry leads the scan in a circle, has no end, or has more than can be kept."""
 
 
 class BestVersion(NamedTuple):
-    """A server. version, published_at: of the best record so far."""
+    """The best version of a server so far. version: "" of a record that cannot be read. published_at: seconds since the epoch."""
 
     version: str
     published_at: float
@@ -35,7 +35,11 @@ class BestVersion(NamedTuple):
 
 @dataclass(slots=True)
 class RegistryScan:
-    """A scan under way. known: entries of before, which are kept where nothing changed. cursor: of the page to read next."""
+    """A scan of a registry, page by page.
+
+    known: published entries by connector id; one that did not change stays the same object. began: the watermark of its first page.
+    cursor: of the next page. servers: by name. duplicates: names that stand for two different records of one version.
+    """
 
     rules: MappingRules
     known: Mapping[str, Entry] = field(repr=False)
@@ -50,7 +54,7 @@ class RegistryScan:
     _bytes: int = 0
 
     def add_page(self, records: Iterable[Any], next_cursor: str | None) -> None:
-        """Take a page, each record by itself. Raises ScanAborted."""
+        """Add a page; a record that is not valid spoils no other. Raises ScanAborted."""
         before = len(self.servers)
         for raw in records:
             self._add(raw)
@@ -77,29 +81,30 @@ class RegistryScan:
             if not name:
                 self._unnamed += 1
                 name = f"record {self._unnamed} without a name"
-            # Another version of the server may be good.
+            # Another version of the server may be valid.
             self.servers.setdefault(name, BestVersion("", 0.0, Skipped(SkipReason.INVALID_RECORD, str(error))))
             return
-        held = self.servers.get(record.name)
-        if held is not None and held.version:
-            if held.version == record.version:
-                self._add_duplicate(record, held)
+        before = self.servers.get(record.name)
+        if before is not None and before.version:
+            if before.version == record.version:
+                self._add_duplicate(record, before)
                 return
-            if not _beats(record, held):
+            if not _is_better(record, before):
                 return
-        best = self.servers[record.name] = BestVersion(record.version, record.published_at, self._mapped(record))
-        self._bytes += _size(best) - (_size(held) if held is not None else 0)
+        best = self.servers[record.name] = BestVersion(record.version, record.published_at, self._map(record))
+        self._bytes += _size(best) - (_size(before) if before is not None else 0)
 
-    def _add_duplicate(self, record: ServerRecord, held: BestVersion) -> None:
-        """The same version again: a page that moved while others were published there, or two records of one name."""
-        outcome = self._mapped(record)
-        same = outcome == held.outcome if isinstance(outcome, Skipped) else isinstance(held.outcome, Entry) and (
-            outcome.digest == held.outcome.digest
-        )  # fmt: skip
-        if not same:
+    def _add_duplicate(self, record: ServerRecord, before: BestVersion) -> None:
+        """Add a version that is there already: pages shift while servers are published, or two records share a name."""
+        outcome = self._map(record)
+        if isinstance(outcome, Skipped) or isinstance(before.outcome, Skipped):
+            is_same = outcome == before.outcome
+        else:
+            is_same = outcome.digest == before.outcome.digest
+        if not is_same:
             self.duplicates.append(record.name)
 
-    def _mapped(self, record: ServerRecord) -> Entry | Skipped:
+    def _map(self, record: ServerRecord) -> Entry | Skipped:
         outcome = map_server(record, self.rules)
         if isinstance(outcome, Entry):
             known = self.known.get(outcome.id)
@@ -107,7 +112,7 @@ class RegistryScan:
         return outcome
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
-        """The servers that can be published, by name and in the order of the names."""
+        """Iterate over the servers that can be published, by name and in the order of the names."""
         for name in sorted(self.servers):
             outcome = self.servers[name].outcome
             if isinstance(outcome, Entry):
@@ -115,7 +120,7 @@ class RegistryScan:
 
 
 def is_too_much(size: int) -> bool:
-    """Whether so many bytes of entries are more than a registry may have."""
+    """Whether so many bytes of entries are more than one registry may have."""
     return size > MAX_BYTES
 
 
@@ -123,14 +128,14 @@ def _size(best: BestVersion) -> int:
     return best.outcome.size if isinstance(best.outcome, Entry) else 0
 
 
-def _beats(record: ServerRecord, held: BestVersion) -> bool:
-    """Whether a record is the one to publish: a deleted version gives way to any other."""
-    deleted = isinstance(held.outcome, Skipped) and held.outcome.reason is SkipReason.DELETED
+def _is_better(record: ServerRecord, before: BestVersion) -> bool:
+    """Whether a record is the better version to publish: any other version is better than a deleted one."""
+    deleted = isinstance(before.outcome, Skipped) and before.outcome.reason is SkipReason.DELETED
     if deleted != (record.status == "deleted"):
         return deleted
-    return is_newer(record.version, record.published_at, held.version, held.published_at)
+    return is_newer(record.version, record.published_at, before.version, before.published_at)
 
 
 def example(name: str, skipped: Skipped) -> str:
-    """How a status names a skipped server."""
-    return f"{name}: {skipped.detail}"[:256] if skipped.detail else name
+    """Return how a status names a skipped server."""
+    return f"{name}: {skipped.detail}"[:_EXAMPLE_LENGTH] if skipped.detail else name

@@ -1,64 +1,72 @@
-"""A registry that suddenly holds much less: whether that is believed."""
+"""Guards against a registry that suddenly lists far fewer servers, as one does that lost its database."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION
-from junctor.connectormap.connector_map import Entry, canonical, sha256
+from junctor.connectormap.canonical import canonical, sha256
+from junctor.connectormap.entry import Entry
 from junctor.registry.merge import available, is_lost
 from junctor.registry.scan import RegistryScan
 
-#: Losing so many servers at once, and more than half, is not believed at first.
+#: The loss of so many servers at once is suspicious when it is also more than half of them.
 AT_LEAST: Final = 20
-#: Equal walks in a row after which it is.
-WALKS: Final = 3
+#: As many full syncs in a row that find the same loss prove it.
+FULL_SYNCS: Final = 3
 
 
-def is_much(lost: int, published: Mapping[str, Entry]) -> bool:
-    """Whether it is suspicious to lose so many of what is published."""
+def is_suspicious(lost: int, published: Mapping[str, Entry]) -> bool:
+    """Whether the loss of so many of the published servers is suspicious."""
     return lost >= AT_LEAST and 2 * lost > len(available(published))
 
 
-def lost_to(scan: RegistryScan, published: Mapping[str, Entry], *, other_rules: bool) -> Collection[str]:
-    """The published connectors that a whole scan takes away, the forbidden ones aside.
+def lost_connectors(scan: RegistryScan, published: Mapping[str, Entry], *, made_by_other_rules: bool) -> Collection[str]:
+    """Return the ids of the published connectors that a complete scan removes, except for those that the rules forbid.
 
-    other_rules: than the scan's made what is published. What they let through and the scan's do not is believed to be gone; what the
-    registry does not list is not, because no rule does that.
+    made_by_other_rules: whether other rules than the scan's made what is published. A server that the scan's rules do not select any more
+    is not lost then; a server that the registry does not list is, because no rule hides it from the list.
     """
     prefix, lost = len(scan.rules.id_of("")), set()
     for connector_id, entry in published.items():
         name = connector_id[prefix:]
         best = scan.servers.get(name)
-        if is_lost(best, entry) and (not other_rules or (best is None and scan.rules.selects_name(name))):
+        if is_lost(best, entry) and (not made_by_other_rules or (best is None and scan.rules.selects_name(name))):
             lost.add(connector_id)
     return lost
 
 
-class Shrink:
-    """Counts the walks in a row that found the same loss."""
+class ShrinkGuard:
+    """Holds a suspicious loss back until it is confirmed: by the owner, or by full syncs in a row that find the same."""
 
     def __init__(self) -> None:
-        self._digest, self._walks = "", 0
+        self._digest, self._repeated = "", 0
 
     def judge(self, lost: Collection[str], remaining: Collection[str], published: Mapping[str, Entry], accepted: str) -> Finding | None:
-        """Take the loss that a whole scan found; the finding that holds it back, None when it is believed.
+        """Judge the loss that a complete scan found.
 
-        lost, remaining: connector ids. accepted: the digest that the owner confirms.
+        Args:
+            lost: ids of connectors that would be removed.
+            remaining: ids of connectors that would stay.
+            published: the published entries.
+            accepted: the digest that the owner confirms.
+
+        Returns:
+            The finding that holds the loss back; None when it is believed.
         """
-        if not is_much(len(lost), published):
-            self._digest, self._walks = "", 0
+        if not is_suspicious(len(lost), published):
+            self._digest, self._repeated = "", 0
             return None
-        # Of what goes as well: a confirmation that nobody removed must not confirm another loss.
+        # The digest names what would be lost, too: a confirmation that was left in place must not confirm another loss.
         digest = sha256(canonical([sorted(remaining), sorted(lost)])).removeprefix("sha256:")[:12]
-        self._digest, self._walks = digest, self._walks + 1 if digest == self._digest else 1
-        if self._walks >= WALKS or accepted == digest:
-            self._digest, self._walks = "", 0
+        self._digest, self._repeated = digest, self._repeated + 1 if digest == self._digest else 1
+        if self._repeated >= FULL_SYNCS or accepted == digest:
+            self._digest, self._repeated = "", 0
             return None
         return Finding(
             "False",
             Reason.SUSPICIOUS_SHRINK,
             f"{len(lost)} of {len(available(published))} published servers are gone from the registry; they stay published until "
-            f"{WALKS} equal walks in a row say so (this was number {self._walks}), or the annotation {ACCEPT_SHRINK_ANNOTATION}: {digest} "
-            "confirms it",
+            f"{FULL_SYNCS} full syncs in a row find the same (this was number {self._repeated}), or the annotation "
+            f"{ACCEPT_SHRINK_ANNOTATION}: {digest} confirms it",
         )

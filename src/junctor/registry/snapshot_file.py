@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from junctor.net.timestamps import rfc3339
-from junctor.registry.client import Page
+from junctor.registry.reader import Page
 
 SCHEMA: Final = "junctor.dev/registry-snapshot/v1"
 _MAGIC: Final = b"\x1f\x8b"

@@ -28,8 +28,8 @@ def is_newer(version: str, published_at: float, than: str, than_published_at: fl
     return order_key(version, published_at) > order_key(than, than_published_at)
 
 
-def can_tell(version: str, other: str) -> bool:
-    """Whether the texts alone tell which of two versions is the newer one."""
+def are_comparable(version: str, other: str) -> bool:
+    """Whether the texts of two versions alone decide which one is newer."""
     left, right = _precedence(version), _precedence(other)
     return version == other or (left is not None and right is not None and left != right)
 

@@ -21,6 +21,7 @@ from junctor.offline.manifests import ObjectKey
 from junctor.process import stop_on_signals
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
+from junctor.registry.connection import HTTPRegistries
 from junctor.standalone.adapters import InProcessSignal, MemoryMapObjects, MemoryStatusSink, StoreCluster, StoreObserver
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.objects import ObjectStore
@@ -63,7 +64,9 @@ async def serve_standalone(
         store = ObjectStore()
         snapshot = Snapshot(configuration, await objects.installation_key())
         sink, way = MemoryStatusSink(store), InProcessSignal()
-        reconciler = Reconciler(configuration, snapshot, StoreCluster(store, snapshot), {GATEWAY: objects}, {GATEWAY: way}, sink)
+        reconciler = Reconciler(
+            configuration, snapshot, StoreCluster(store, snapshot), {GATEWAY: objects}, {GATEWAY: way}, sink, HTTPRegistries()
+        )
         directory = ManifestDirectory(settings.manifests, store)
         await directory.scan()
         store.subscribe(StoreObserver(reconciler))

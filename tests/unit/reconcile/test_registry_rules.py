@@ -9,8 +9,10 @@ from junctor.api.conditions import Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.connector_map import reference_hash
+from junctor.reconcile.clock import Clock
 from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
+from junctor.registry.connection import HTTPRegistries
 from tests.support.fake_registry import FakeRegistry, Stall
 from tests.support.registry_data import record, remote
 from tests.unit.reconcile.fakes import until
@@ -60,13 +62,13 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
     ]
     with FakeRegistry(rows) as registry:
         first, second = resource(registry.url, 1), resource(registry.url, 2, **change)
-        syncs = RegistrySyncs(lambda: woken.append(None), lambda namespace, ref: b"secret")
+        syncs = RegistrySyncs(HTTPRegistries(), lambda: woken.append(None), lambda namespace, ref: b"secret", Clock())
 
         def report(now: RegistryResource) -> SyncReport:
             return syncs.reports({UID: now}).get(UID) or SyncReport(0, Finding("Unknown", Reason.SYNCING))
 
         try:
-            syncs.want({UID: RegistryToSync(first)})
+            syncs.set_registries({UID: RegistryToSync(first)})
             await until(lambda: report(first).synced.status == "True")
             known = report(first).discovered
             assert known
@@ -76,9 +78,9 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
             registry.fault = lambda _: Stall()
             if restarted:
                 await syncs.close()
-                syncs = RegistrySyncs(lambda: woken.append(None), lambda namespace, ref: b"secret")
+                syncs = RegistrySyncs(HTTPRegistries(), lambda: woken.append(None), lambda namespace, ref: b"secret", Clock())
                 head = {"id": "internal", "uid": UID, "watermark": known.watermark, "filterDigest": known.digest, "connectors": 2}
-                syncs.want({UID: RegistryToSync(second, record=head, published=known.entries)})
+                syncs.set_registries({UID: RegistryToSync(second, record=head, published=known.entries)})
             woken.clear()
             await until(lambda: is_so(report(second)))
             assert woken

@@ -1,21 +1,23 @@
 """The tasks that read registries: when they read, what they begin with, and that nothing ends them but being unwanted."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-import junctor.reconcile.registry_syncs as module
 from junctor.api.conditions import Finding, Reason, SkipReason
+from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.connector_map import Entry
+from junctor.reconcile.clock import Clock
 from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
+from junctor.registry.connection import HTTPRegistries
 from junctor.registry.sync import RegistrySync
 from tests.support.fake_registry import FakeRegistry, Stall, Status
 from tests.support.registry_data import record, remote
@@ -26,18 +28,42 @@ ROWS = [record(f"io.acme/{name}", remotes=[remote(f"https://{name}.example.com/m
 ID = "mcp::internal::io.acme/"
 
 
+class FastClock(Clock):
+    """A clock on which every wait passes at once. pauses: the waits, in seconds."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+        self._passed = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._passed
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self._passed += seconds
+        await asyncio.sleep(0)
+
+
 class Reading:
     """The syncs of one registry on a server of its own."""
 
-    def __init__(self, server: FakeRegistry, **spec: Any) -> None:
+    def __init__(self, server: FakeRegistry, clock: Clock, **spec: Any) -> None:
         self.server = server
         self.secrets: dict[str, bytes] = {}
         self.woken = 0
-        self.syncs = RegistrySyncs(self._wake, lambda namespace, ref: self.secrets.get(f"{namespace}/{ref.name}/{ref.key}"))
+        self.on_wake: Callable[[], None] = lambda: None
+        self.syncs = RegistrySyncs(HTTPRegistries(), self._wake, self._secret_value, clock)
         self.resource = self.changed(1, **spec)
 
     def _wake(self) -> None:
         self.woken += 1
+        self.on_wake()
+
+    def _secret_value(self, namespace: str, ref: SecretKeyRef) -> bytes | None:
+        return self.secrets.get(f"{namespace}/{ref.name}/{ref.key}")
 
     def changed(self, generation: int = 1, *, requested: str = "", accepted: str = "", **spec: Any) -> RegistryResource:
         """The resource from now on."""
@@ -47,7 +73,7 @@ class Reading:
         return self.resource
 
     def want(self, **remembered: Any) -> None:
-        self.syncs.want({self.resource.uid: RegistryToSync(self.resource, **remembered)})
+        self.syncs.set_registries({self.resource.uid: RegistryToSync(self.resource, **remembered)})
 
     def _reports(self) -> Mapping[str, SyncReport]:
         return self.syncs.reports({self.resource.uid: self.resource})
@@ -75,9 +101,9 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(**spec: Any) -> AsyncIterator[Reading]:
+async def reading(clock: Clock | None = None, **spec: Any) -> AsyncIterator[Reading]:
     with FakeRegistry(ROWS) as server:
-        item = Reading(server, **spec)
+        item = Reading(server, clock or Clock(), **spec)
         try:
             yield item
         finally:
@@ -121,17 +147,17 @@ async def test_unwanted_registry_is_let_go_of_and_no_task_remains(stalled: bool)
             item.server.fault = lambda _: Stall()
         item.want()
         await until(lambda: item.server.requests if stalled else item.is_synced())
-        item.syncs.want({})
+        item.syncs.set_registries({})
         assert not item.begun()
         await item.syncs.close()
-        assert not {name for name in tasks() if name.startswith(("registry", "walk"))}
+        assert not {name for name in tasks() if name.startswith(("registry", "sync"))}
 
 
 async def test_registry_that_is_wanted_again_begins_anew() -> None:
     async with reading() as item:
         item.want()
         await until(item.is_synced)
-        item.syncs.want({})
+        item.syncs.set_registries({})
         item.want()
         await until(item.is_synced)
         assert item.walks() == 2
@@ -146,7 +172,7 @@ async def memory_of(item: Reading) -> dict[str, Any]:
     await until(item.is_synced)
     report = item.report
     assert report.discovered is not None
-    item.syncs.want({})
+    item.syncs.set_registries({})
     item.server.requests.clear()
     condition = {"type": "Synced", "status": "True", "reason": "Synced", "message": "3 of 3", "observedGeneration": 1}
     found = report.discovered
@@ -193,7 +219,7 @@ async def test_part_of_a_registry_is_not_current_now_and_after_a_restart() -> No
         assert (item.names(), item.report.current) == (["a"], False)
         found = item.report.discovered
         assert found is not None
-        item.syncs.want({})
+        item.syncs.set_registries({})
         record = {"id": "internal", "uid": item.resource.uid, "filterDigest": found.digest, "connectors": 1}
         item.server.fault = lambda _: Stall()
         item.want(record=record, published=found.entries)
@@ -258,9 +284,8 @@ async def test_annotation_asks_for_a_full_walk_and_is_told_as_handled() -> None:
         assert (item.walks(), item.names()) == (2, ["a", "b"])
 
 
-async def test_annotation_that_fails_is_handled_by_the_next_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FIRST_RETRY", 0.01)
-    async with reading() as item:
+async def test_annotation_that_fails_is_handled_by_the_next_full_sync() -> None:
+    async with reading(FastClock()) as item:
         item.want()
         await until(item.is_synced)
         failing = [True]
@@ -310,36 +335,24 @@ async def test_registry_that_refuses_a_secret_is_read_as_soon_as_it_is_corrected
 # --- failures ---------------------------------------------------------------------------------------------------------------------------
 
 
-def pauses_of(item: Reading) -> Callable[[], Awaitable[float]]:
-    """Seconds until the next sync, after each failed one."""
-    (syncing,) = item.syncs._syncing.values()
-
-    async def next_pause() -> float:
-        failures = syncing._failures
-        syncing._due = 0.0
-        syncing._changed.set()
-        await until(lambda: syncing._failures > failures)
-        return float(syncing._due - time.monotonic())
-
-    return next_pause
-
-
 async def test_pauses_after_failures_grow_up_to_the_interval() -> None:
-    async with reading(sync={"intervalSeconds": 60}) as item:
+    clock = FastClock()
+    async with reading(clock, sync={"intervalSeconds": 60}) as item:
         item.server.fault = lambda _: Status(404)
         item.want()
-        await until(lambda: item.reason() == "NotARegistry")
-        pauses = [await pauses_of(item)() for _ in range(6)]
-        for pause, wanted in zip(pauses, [20, 40, 60, 60, 60, 60], strict=True):
-            assert wanted * 0.9 - 1 <= pause <= wanted * 1.1
+        await until(lambda: len(clock.pauses) >= 7)
+        for pause, wanted in zip(clock.pauses, [10, 20, 40, 60, 60, 60, 60], strict=False):
+            assert wanted * 0.9 <= pause <= wanted * 1.1
 
 
 async def test_registry_that_asks_for_patience_gets_it() -> None:
-    async with reading(sync={"intervalSeconds": 60}) as item:
+    clock = FastClock()
+    async with reading(clock, sync={"intervalSeconds": 60}) as item:
         item.server.fault = lambda _: Status(429, headers={"Retry-After": "600"})
         item.want()
-        await until(lambda: item.reason() == "RegistryRateLimited")
-        assert 539 <= await pauses_of(item)() <= 660
+        await until(lambda: clock.pauses)
+        assert item.reason() == "RegistryRateLimited"
+        assert 540 <= clock.pauses[0] <= 660
 
 
 async def test_failed_sync_keeps_what_is_known() -> None:
@@ -356,16 +369,15 @@ async def test_failed_sync_keeps_what_is_known() -> None:
 async def test_crash_within_a_sync_is_told_and_the_next_one_comes(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "_FIRST_RETRY", 0.01)
     whole, crashes = RegistrySync.full, [True]
 
-    async def crashing(self: RegistrySync, client: Any) -> Any:
+    async def crashing(self: RegistrySync, *given: Any) -> Any:
         if crashes:
             raise ZeroDivisionError("secret-value")
-        return await whole(self, client)
+        return await whole(self, *given)
 
     monkeypatch.setattr(RegistrySync, "full", crashing)
-    async with reading() as item:
+    async with reading(FastClock()) as item:
         item.want()
         await until(lambda: item.reason() == "RegistryError")
         assert item.report.synced.message == "internal error: ZeroDivisionError; see the operator's log"
@@ -374,22 +386,18 @@ async def test_crash_within_a_sync_is_told_and_the_next_one_comes(
     assert "a sync failed unexpectedly" in caplog.text
 
 
-async def test_syncs_that_break_off_begin_anew_with_what_is_known(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(module, "_FIRST_RETRY", 0.01)
-    take, breaks = module._Syncing._take, [True]
+async def test_syncs_that_break_off_begin_anew_with_what_is_known(caplog: pytest.LogCaptureFixture) -> None:
+    async with reading(FastClock()) as item:
+        broken: list[bool] = []
 
-    def breaking(self: Any, result: Any) -> None:
-        take(self, result)
-        if breaks:
-            breaks.clear()
-            raise RuntimeError("nobody thought of this")
+        def break_once() -> None:
+            if item.is_synced() and not broken:
+                item.server.fault = lambda _: Status(500)
+                broken.append(True)
+                raise RuntimeError("nobody thought of this")
 
-    monkeypatch.setattr(module._Syncing, "_take", breaking)
-    async with reading() as item:
+        item.on_wake = break_once
         item.want()
         await until(lambda: "begin anew" in caplog.text)
-        item.server.fault = lambda _: Status(500)
-        await until(lambda: item.begun() and not breaks and item.report.synced.status != "True")
+        await until(lambda: item.begun() and bool(broken) and item.report.synced.status != "True")
         assert item.names() == ["a", "b", "c"]

@@ -10,6 +10,7 @@ from typing import Any
 from junctor.connectormap.connector_map import MapUnreadable
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
+from junctor.registry.connection import HTTPRegistries
 from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, registry_body, secret_body
 from tests.unit.reconcile.fakes import Objects, Pods, Sink, head_of
@@ -41,7 +42,7 @@ class World:
         self.sink.on_status = self._status_written
         self.passes = 0
         self.loop = Reconciler(
-            configured, self.snapshot, self, maps, dict.fromkeys(maps, self.pods), self.sink, checkpoint=self._checkpoint
+            configured, self.snapshot, self, maps, dict.fromkeys(maps, self.pods), self.sink, HTTPRegistries(), checkpoint=self._checkpoint
         )
         self.checkpoints: list[str] = []
         for name, objects in maps.items():

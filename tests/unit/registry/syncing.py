@@ -17,7 +17,7 @@ ID: Final = "mcp::internal::"
 
 
 class Syncing(FakeRegistry):
-    """sync: by `spec`. now: of the registry and of the sync; change it with `later`."""
+    """sync: by `spec`. now: of the registry and of the sync; change it with `later`. accept_shrink: as the owner confirms it."""
 
     def __init__(self, rows: Iterable[Row] = (), *, page_size: int = 100, retries: int = 0, **spec: Any) -> None:
         super().__init__(rows)
@@ -28,7 +28,8 @@ class Syncing(FakeRegistry):
 
     def new_sync(self, memory: Discovered | None = None, **spec: Any) -> RegistrySync:
         """Another sync of the registry, as after a restart or a change of the spec."""
-        self.sync = RegistrySync(rules(**spec), memory, wall_clock=lambda: self.now)
+        self.accept_shrink = ""
+        self.sync = RegistrySync(rules(**spec), memory, now=lambda: self.now)
         return self.sync
 
     def later(self, **passed: float) -> None:
@@ -39,12 +40,12 @@ class Syncing(FakeRegistry):
     async def full(self) -> SyncResult:
         self.requests.clear()
         async with self._client() as client:
-            return await self.sync.full(client)
+            return await self.sync.full(client, self.accept_shrink)
 
     async def incremental(self) -> SyncResult:
         self.requests.clear()
         async with self._client() as client:
-            return await self.sync.incremental(client)
+            return await self.sync.incremental(client, self.accept_shrink)
 
     def _client(self) -> RegistryClient:
         async def sleep(_: float) -> None:
@@ -55,7 +56,7 @@ class Syncing(FakeRegistry):
     @property
     def entries(self) -> Mapping[str, Entry]:
         """What is published, by connector id."""
-        return self.sync.memory.entries if self.sync.memory else {}
+        return self.sync.discovered.entries if self.sync.discovered else {}
 
     @property
     def names(self) -> list[str]:

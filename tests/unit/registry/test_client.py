@@ -13,7 +13,7 @@ import pytest
 
 from junctor import __version__
 from junctor.net.tls import ssl_context
-from junctor.registry.client import Page, RegistryClient
+from junctor.registry.client import RegistryClient
 from junctor.registry.errors import (
     NotARegistry,
     QueryRefused,
@@ -24,6 +24,7 @@ from junctor.registry.errors import (
     RegistryUnreachable,
     SyncTimeout,
 )
+from junctor.registry.reader import Page
 from tests.support.fake_registry import Asked, Cursor, Cut, Drip, FakeRegistry, Fault, Manner, Slow, Stall, Status
 from tests.support.mcp_servers import self_signed
 from tests.support.ports import free_port

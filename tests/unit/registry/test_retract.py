@@ -173,7 +173,7 @@ async def test_rules_that_change_back_ask_for_a_walk_too() -> None:
     with Syncing(_mixed(), **ALLOWED) as registry:
         known = (await registry.full()).discovered
         registry.new_sync(known, filter={"exclude": ["*/other"]}).retract_disallowed()
-        sync = registry.new_sync(registry.sync.memory, **ALLOWED)
+        sync = registry.new_sync(registry.sync.discovered, **ALLOWED)
         sync.retract_disallowed()
         assert not sync.can_be_incremental
         result = await registry.incremental()
@@ -185,7 +185,7 @@ async def test_rules_that_forbid_nothing_leave_the_same_objects() -> None:
         known = (await registry.full()).discovered
         sync = registry.new_sync(known, **ALLOWED)
         sync.retract_disallowed()
-        assert sync.memory is known
+        assert sync.discovered is known
         assert not sync.can_be_incremental  # there may be more now
 
 
@@ -194,5 +194,5 @@ async def test_equal_rules_do_not_look_at_what_they_made() -> None:
         known = (await registry.full()).discovered
         sync = registry.new_sync(known)
         sync.retract_disallowed()
-        assert sync.memory is known
+        assert sync.discovered is known
         assert sync.can_be_incremental

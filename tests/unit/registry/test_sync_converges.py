@@ -126,13 +126,13 @@ async def _run(registry: Registry, steps: list[Any], spec: dict[str, Any]) -> No
                     registry.edit(step)
                 case int(minutes):
                     syncing.later(minutes=minutes)
-                case Restart() if syncing.sync.memory:
-                    memory = syncing.sync.memory
+                case Restart() if syncing.sync.discovered:
+                    memory = syncing.sync.discovered
                     head = {"id": "internal", "watermark": memory.watermark, "filterDigest": memory.digest}
                     syncing.new_sync(Discovered.recalled(head, memory.entries), **spec)
                 case Sync():
                     await _sync(registry, client, step, spec)
-        for _ in range(shrink.WALKS + 1):  # the first one may go on with a part
+        for _ in range(shrink.FULL_SYNCS + 1):  # the first one may go on with a part
             result = await syncing.sync.full(client)
         assert result.finding.status == "True"
         assert _callable(syncing.sync) == await _wanted(syncing, client, spec)
@@ -152,10 +152,10 @@ async def _sync(registry: Registry, client: RegistryClient, step: Sync, spec: di
     before = set(syncing.entries)
     result = await (syncing.sync.full(client) if step.full else syncing.sync.incremental(client))
     syncing.fault = lambda _: None
-    assert result.discovered is syncing.sync.memory
+    assert result.discovered is syncing.sync.discovered
     if result.finding.status == "False":
         assert before <= set(syncing.entries)
-    elif not (result.walk_again or registry.behind or step.edit or step.fault):
+    elif not (result.full_sync_next or registry.behind or step.edit or step.fault):
         assert _callable(syncing.sync) == await _wanted(syncing, client, spec)
     # A walk that goes on does not look back; the sync after it does.
     registry.behind = not result.complete or bool(step.edit or step.fault)
@@ -170,5 +170,5 @@ async def _wanted(syncing: Syncing, client: RegistryClient, spec: dict[str, Any]
 
 
 def _callable(sync: engine.RegistrySync) -> Mapping[str, Any]:
-    entries = sync.memory.entries if sync.memory else {}
+    entries = sync.discovered.entries if sync.discovered else {}
     return {key: entry.content for key, entry in entries.items() if entry.content["available"]}

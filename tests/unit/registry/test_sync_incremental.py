@@ -279,7 +279,7 @@ async def test_changes_in_a_circle_change_nothing_and_ask_for_a_walk() -> None:
         registry.change("io.acme/new")
         registry.fault = lambda asked: Cursor("round:and-round") if "updated_since" in asked.query else None
         result = await registry.incremental()
-        assert (result.complete, result.finding.reason, result.walk_again) == (False, Reason.PARTIAL_SYNC, True)
+        assert (result.complete, result.finding.reason, result.full_sync_next) == (False, Reason.PARTIAL_SYNC, True)
         assert result.discovered is before
 
 
@@ -309,7 +309,7 @@ async def test_a_place_that_becomes_free_below_the_limit_asks_for_a_walk() -> No
         await registry.full()
         registry.later(minutes=10)
         registry.set_status("a.a/a", "deleted", updated=registry.now.timestamp())
-        assert (await registry.incremental()).walk_again
+        assert (await registry.incremental()).full_sync_next
         await registry.full()
         assert registry.names == ["b.b/b", "c.c/c"]
 

@@ -60,7 +60,7 @@ async def test_a_registry_that_lost_most_of_its_servers_is_held_back(loss: Calla
         registry.rows = loss(ALL)
         result = await registry.full()
         assert is_held(result)
-        assert (result.complete, result.walk_again) == (True, True)
+        assert (result.complete, result.full_sync_next) == (True, True)
         lost = 180 if loss is _tenth else 200
         assert result.finding.message.startswith(f"{lost} of 200 published servers are gone from the registry; ")
         assert "(this was number 1)" in result.finding.message
@@ -90,7 +90,7 @@ async def test_three_equal_walks_confirm_it() -> None:
             assert f"(this was number {number})" in result.finding.message
             assert registry.names == NAMES
         result = await registry.full()
-        assert (result.finding.status, result.finding.reason, result.walk_again) == ("True", Reason.SYNCED, False)
+        assert (result.finding.status, result.finding.reason, result.full_sync_next) == ("True", Reason.SYNCED, False)
         assert registry.names == NAMES[:10]
 
 
@@ -129,7 +129,7 @@ async def test_the_digest_confirms_it_at_once() -> None:
         await registry.full()
         registry.rows = ALL[:10]
         confirmed = digest(await registry.full())
-        registry.sync.accept_shrink = confirmed
+        registry.accept_shrink = confirmed
         assert (await registry.full()).finding.reason == Reason.SYNCED
         assert registry.names == NAMES[:10]
 
@@ -138,7 +138,7 @@ async def test_a_digest_confirms_no_other_loss() -> None:
     with Syncing(ALL) as registry:
         await registry.full()
         registry.rows = ALL[:10]
-        registry.sync.accept_shrink = digest(await registry.full())
+        registry.accept_shrink = digest(await registry.full())
         registry.rows = []
         assert is_held(await registry.full())
         assert registry.names == NAMES
@@ -246,7 +246,7 @@ async def test_a_confirmation_that_stays_confirms_no_later_loss() -> None:
     with Syncing(ALL) as registry:
         await registry.full()
         registry.rows = ALL[:10]
-        registry.sync.accept_shrink = digest(await registry.full())
+        registry.accept_shrink = digest(await registry.full())
         await registry.full()
         registry.rows = ALL[:100]
         await registry.full()
@@ -264,7 +264,7 @@ async def test_many_deletions_at_once_are_held_back_until_walks_say_the_same() -
             registry.set_status(name, "deleted", updated=when)
         result = await registry.incremental()
         assert is_held(result)
-        assert (result.full, result.walk_again) == (True, True)
+        assert (result.full, result.full_sync_next) == (True, True)
         assert registry.names == NAMES
         for _ in range(2):
             result = await registry.full()

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from junctor.registry.versions import can_tell, is_newer, order_key
+from junctor.registry.versions import are_comparable, is_newer, order_key
 
 #: The newest last: others by publication, then semantic versions (the chain of pre-releases is semver.org 2.0.0, section 11).
 ORDERED = [
@@ -81,7 +81,7 @@ def test_no_version_is_newer_than_itself() -> None:
     ],
 )
 def test_texts_tell_when_both_are_semantic_and_of_different_precedence(version: str, other: str, expected: bool) -> None:
-    assert can_tell(version, other) is expected
+    assert are_comparable(version, other) is expected
 
 
 @pytest.mark.parametrize("unit", ["1", "1.", "1.0.0-", "1.0.0-a.", "1.0.0+", "-.", "v"])
