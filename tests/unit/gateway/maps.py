@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from junctor.connectormap.connector_map import ConnectorMap, Entry, Head, Layout, credential_object, credentials_of, revision_of
-from junctor.gateway.serving.registry_defaults import Registry, is_registry
+from junctor.connectormap.ids import is_registry_entry
+from junctor.gateway.serving.registry_defaults import Registry
 from junctor.gateway.serving.served_map import Connector, PreparedMap, PreparedShard, ServedMap
 from junctor.gateway.serving.sources.source import SourceUnavailable
 
@@ -72,7 +73,7 @@ def connector(of: Mapping[str, Any]) -> Connector:
 def served_map(*contents: Mapping[str, Any], credentials: Mapping[str, bytes] | None = None) -> ServedMap:
     """A map that serves these entries and was never written."""
     entries = [Entry.of(each) for each in contents]
-    registries = {entry.id: Registry.of(entry) for entry in entries if is_registry(entry.id)}
+    registries = {entry.id: Registry.of(entry) for entry in entries if is_registry_entry(entry.id)}
     shard = PreparedShard.of(entries, {}, registries)
     ids = tuple(sorted(shard.connectors))
     unwritten = cast(ConnectorMap, None)

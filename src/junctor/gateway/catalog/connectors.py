@@ -1,11 +1,12 @@
-"""The catalog: what a caller may know about connectors. Reads a map, changes nothing, never shows a credential."""
+"""The catalog of connectors: pages, and each connector as a caller sees it, without credentials."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX
+from junctor.connectormap.ids import discovered_id_range, is_reserved_id
+from junctor.connectormap.view import EntryView
 from junctor.gateway.serving.caller_view import CallerView
 from junctor.gateway.serving.served_map import Connector
 from junctor.net.urls import redacted_url
@@ -16,18 +17,18 @@ MAX_SEARCH: Final = 256
 
 
 def split_path(path: str) -> tuple[str, str | None]:
-    """The id and the sub-resource (None: none) in the decoded rest of a path.
+    """Split the decoded rest of a path into an id and a sub-resource, or None.
 
-    An id that starts with `mcp::` spans two segments, any other one; so it does not matter whether its slash came as %2F.
+    The id of a discovered server spans two segments, any other id one. So %2F in an id and a plain slash mean the same.
     """
-    segments = path.split("/", 2 if path.startswith(REGISTRY_ID_PREFIX) else 1)
-    length = 2 if path.startswith(REGISTRY_ID_PREFIX) else 1
+    length = 2 if is_reserved_id(path) else 1
+    segments = path.split("/", length)
     return "/".join(segments[:length]), segments[length] if len(segments) > length else None
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A page of the catalog. after: an id, itself excluded; it need not exist any more. registry_id: only its servers."""
+    """Selects a page. after: the page begins behind this id, which need not exist any more. registry_id: only servers of this registry."""
 
     limit: int = DEFAULT_LIMIT
     after: str = ""
@@ -36,12 +37,11 @@ class Query:
 
 
 async def page(view: CallerView, query: Query) -> dict[str, Any]:
-    """The connectors of a page in the order of their ids, as OpenAI's lists look."""
+    """The connectors of a page, ordered by id, as one of OpenAI's lists."""
     ids = view.served.ids
     start, end = 0, len(ids)
     if query.registry_id:
-        first = f"{REGISTRY_ID_PREFIX}{query.registry_id}::"
-        start, end = bisect_left(ids, first), bisect_left(ids, first[:-1] + ";")  # ";" comes after ":"
+        start, end = (bisect_left(ids, bound) for bound in discovered_id_range(query.registry_id))
     if query.after:
         start = max(start, bisect_right(ids, query.after))
     found = await view.scan(query.search.casefold(), range(start, end), query.limit + 1)
@@ -51,15 +51,15 @@ async def page(view: CallerView, query: Query) -> dict[str, Any]:
 
 
 def as_list(data: Sequence[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
-    """A page as OpenAI's lists look."""
+    """A page in the form of OpenAI's lists."""
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
 
 
-def shown_origin(content: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Which resource an entry is of."""
-    origin = content.get("origin")
-    return {key: origin.get(key) for key in ("kind", "namespace", "name")} if isinstance(origin, dict) else None
+def shown_origin(view: EntryView) -> dict[str, str] | None:
+    """The resource that an entry was made of, as callers see it."""
+    origin = view.origin
+    return {"kind": origin.kind, "namespace": origin.namespace, "name": origin.name} if origin is not None else None
 
 
 def item(connector: Connector, unavailable: str) -> dict[str, Any]:
@@ -67,12 +67,12 @@ def item(connector: Connector, unavailable: str) -> dict[str, Any]:
 
     unavailable: why it cannot be used now, as one word; "" when it can.
     """
-    content = connector.content
+    view = connector.view
     shown: dict[str, Any] = {
         "id": connector.id,
         "object": "connector",
-        "title": content.get("title"),
-        "description": content.get("description"),
+        "title": view.title or None,
+        "description": view.description or None,
         "available": not unavailable,
     }
     if unavailable:
@@ -81,14 +81,14 @@ def item(connector: Connector, unavailable: str) -> dict[str, Any]:
         shown |= {
             "registry": {"id": connector.registry.id},
             "server": connector.id.removeprefix(f"{connector.registry.entry.id}::"),
-            "version": content.get("version"),
-            "deprecated": content.get("deprecated") is True,
+            "version": view.version or None,
+            "deprecated": view.is_deprecated,
         }
     return shown | {
-        "server_url": redacted_url(str(content.get("url"))) or None,
-        "transport": content.get("transport"),
-        "caller_authorization": content.get("callerAuthorization"),
-        "tools": content.get("tools") or {},
-        "approval": content.get("approval") or {},
-        "origin": shown_origin(content),
+        "server_url": redacted_url(view.url) or None,
+        "transport": view.transport,
+        "caller_authorization": view.caller_authorization,
+        "tools": view.tools_json,
+        "approval": view.approval_json,
+        "origin": shown_origin(view),
     }

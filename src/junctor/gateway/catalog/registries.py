@@ -1,25 +1,16 @@
-"""The catalog of registries: what a caller may know about those whose servers it may use."""
+"""The catalog of registries: pages, and each registry as a caller sees it."""
 
-import re
 from bisect import bisect_right
-from typing import Any, Final
+from typing import Any
 
 from junctor.gateway.catalog.connectors import Query, as_list, shown_origin
 from junctor.gateway.serving.caller_view import CallerView
 from junctor.gateway.serving.registry_defaults import Registry
 from junctor.net.urls import redacted_url
 
-#: As in `api.registry`, whose import (pydantic) a gateway does without.
-_REGISTRY_ID: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", re.ASCII)
-
-
-def is_possible_registry_id(value: str) -> bool:
-    """Whether `value` is of the form of a registry's id."""
-    return _REGISTRY_ID.fullmatch(value) is not None
-
 
 def registry_page(view: CallerView, query: Query) -> dict[str, Any]:
-    """The registries of a page in the order of their ids, as OpenAI's lists look. `search` looks in id and shown URL."""
+    """The registries of a page, ordered by id, as one of OpenAI's lists. `search` looks at the id and the redacted URL."""
     visible = [registry for registry in view.served.registries.values() if view.may_use[registry.access]]
     start = bisect_right(visible, query.after, key=lambda registry: registry.id)
     text = query.search.casefold()
@@ -34,5 +25,5 @@ def registry_item(view: CallerView, registry: Registry) -> dict[str, Any]:
         "object": "registry",
         "url": redacted_url(registry.url) or None,
         "connectors": view.connectors_of(registry),
-        "origin": shown_origin(registry.content),
+        "origin": shown_origin(registry.view),
     }

@@ -8,10 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from junctor.connectormap.ids import is_possible_id, is_registry_id
 from junctor.gateway.auth import AllowAll, AuthenticationMiddleware, Caller, Callers
 from junctor.gateway.catalog.connectors import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, item, page, split_path
-from junctor.gateway.catalog.registries import is_possible_registry_id, registry_item, registry_page
-from junctor.gateway.serving.directory import Available, ConnectorDirectory, Unavailable, Unknown, is_possible_id
+from junctor.gateway.catalog.registries import registry_item, registry_page
+from junctor.gateway.serving.directory import Available, ConnectorDirectory, Unavailable, Unknown
 from junctor.gateway.web.errors import BadRequest, NotFound, openai_body
 from junctor.gateway.web.json_response import JSONResponse
 from junctor.gateway.web.middleware import ErrorMiddleware
@@ -75,7 +76,7 @@ class _Handlers:
 
     async def registries(self, request: Request) -> Response:
         """A page of registries."""
-        query = _query(_parameters(request, ("after", "limit", "search")), is_possible_registry_id)
+        query = _query(_parameters(request, ("after", "limit", "search")), is_registry_id)
         return JSONResponse(registry_page(self._directory.view(request.state.caller), query))
 
     async def registry(self, request: Request) -> Response:
@@ -129,7 +130,7 @@ def _query(parameters: dict[str, str], is_id: Callable[[str], bool]) -> Query:
     if len(search) > MAX_SEARCH:
         raise BadRequest(f"search must have at most {MAX_SEARCH} characters", param="search", code="invalid_value")
     registry_id = parameters.get("registry_id", "")
-    if "registry_id" in parameters and not is_possible_registry_id(registry_id):
+    if "registry_id" in parameters and not is_registry_id(registry_id):
         told = "registry_id must be the id of a registry; GET /v1/registries lists them"
         raise BadRequest(told, param="registry_id", code="invalid_value")
     return Query(int(limit), after, search, registry_id)

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 
 import httpx2
 
-from junctor.gateway.serving.registry_defaults import is_host_allowed
+from junctor.connectormap.view import EntryView
+from junctor.gateway.serving.credential_hosts import is_host_allowed
 from junctor.gateway.tools.server_errors import EntryUnusable, RequestRefused
 from junctor.net.headers import CONNECTION_HEADERS, MCP_HEADERS, SENDER_HEADERS, is_header_name, is_header_value
 
@@ -76,7 +77,8 @@ def target_of_entry(
     if authorization is not None and rule not in ("Allow", "Require"):
         message = f"{name} takes no authorization from requests (callerAuthorization: {rule}); remove `authorization`"
         raise RequestRefused(message, field="authorization")
-    if not is_host_allowed(content):
+    view = EntryView(content)
+    if not is_host_allowed(view.id, view.target, has_credentials=bool(view.credentials)):
         raise EntryUnusable(f"{name}: HostNotAllowed: its credentials may not go to the host of its URL; nothing was sent")
     own = {header["name"].lower(): _value(header, credentials, name) for header in content.get("headers", ())}
     if authorization is None and "auth" in content:

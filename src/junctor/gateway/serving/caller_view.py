@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Self
 
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX
+from junctor.connectormap.ids import entry_id_of_registry
+from junctor.connectormap.policy import Subject
 from junctor.gateway.auth import Caller
-from junctor.gateway.auth.access import Subject, subjects_of
+from junctor.gateway.auth.access import subjects_of
 from junctor.gateway.serving.registry_defaults import Registry
 from junctor.gateway.serving.served_map import Connector, ServedMap
 
@@ -46,7 +47,7 @@ class CallerView:
 
     def registry(self, registry_id: str) -> Registry | None:
         """The registry of an id, when it exists for the caller."""
-        registry = self.served.registries.get(f"{REGISTRY_ID_PREFIX}{registry_id}")
+        registry = self.served.registries.get(entry_id_of_registry(registry_id))
         return registry if registry is not None and self.may_use[registry.access] else None
 
     def connectors_of(self, registry: Registry) -> int:

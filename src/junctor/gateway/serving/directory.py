@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final
 
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX
+from junctor.connectormap.ids import is_possible_id, registry_id_of_entry
 from junctor.gateway.auth import Caller
 from junctor.gateway.serving.caller_view import CallerView
 from junctor.gateway.serving.served_map import Connector, ServedMap
 from junctor.gateway.web.errors import MapNotLoaded
 
-#: As in `api.connector`, whose import (pydantic) a gateway does without.
-_RESOURCE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
-_DISCOVERED_ID: Final = re.compile(r"mcp::[a-z0-9.-]{1,63}::[A-Za-z0-9._/-]{1,256}", re.ASCII)
 #: Connectors that are compared with an unknown id: so many around its place in the order, and as many that share its longest word.
 _NEAR_CANDIDATES: Final = 100
 _MOST_NEAR: Final = 3
@@ -58,7 +55,7 @@ class Unknown:
 
 
 class ConnectorDirectory:
-    """The connectors of the served map, as callers may use them. served: returns the current map; None before the first one is loaded."""
+    """The connectors of the served map, as callers may use them. served: returns the current map; None until the first one is loaded."""
 
     def __init__(self, served: Callable[[], ServedMap | None]) -> None:
         self._served = served
@@ -80,11 +77,6 @@ class ConnectorDirectory:
         return Unavailable(connector, reason) if reason else Available(connector, view.served.credentials)
 
 
-def is_possible_id(value: str) -> bool:
-    """Whether `value` has the form of a connector id, declared or discovered."""
-    return (_DISCOVERED_ID if value.startswith(REGISTRY_ID_PREFIX) else _RESOURCE_ID).fullmatch(value) is not None
-
-
 async def near_ids(view: CallerView, connector_id: str) -> tuple[str, ...]:
     """Ids that look like an unknown one. Compares a bounded number of candidates, whatever the size of the map."""
     if not is_possible_id(connector_id):
@@ -95,7 +87,7 @@ async def near_ids(view: CallerView, connector_id: str) -> tuple[str, ...]:
     around = _NEAR_CANDIDATES // 2
     found = await view.scan("", range(place - 1, -1, -1), around) + await view.scan("", range(place, len(ids)), around)
     # A slip in the first letters sorts an id far away; ids that share its longest word find it all the same.
-    word = max(re.split(r"[._:/-]", connector_id.removeprefix(REGISTRY_ID_PREFIX)), key=len).casefold()
+    word = max(re.split(r"[._:/-]", registry_id_of_entry(connector_id)), key=len).casefold()
     if len(word) > 2:
         found += await view.scan(word, range(len(ids)), _NEAR_CANDIDATES)
     candidates = sorted({connector.id for connector in found})

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from junctor.connectormap.connector_map import registry_entry_id
+from junctor.connectormap.ids import registry_entry_id
 
 #: Servers of one registry that are named. All 80,000 of one may have the same fault, and the operator reads 4 MiB.
 MOST_OF_A_REGISTRY: Final = 20

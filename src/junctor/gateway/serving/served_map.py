@@ -10,14 +10,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final, Self
 
-from junctor.connectormap.connector_map import ConnectorMap, Entry, credentials_of, registry_entry_id, unknown_features
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.ids import is_registry_entry, registry_entry_id
 from junctor.connectormap.messages import Acknowledgement
-from junctor.gateway.auth.access import NOBODY, Subject, read_access
-from junctor.gateway.serving.registry_defaults import Registry, is_host_allowed, is_registry
+from junctor.connectormap.policy import NOBODY, Subject
+from junctor.connectormap.reader import ConnectorMap
+from junctor.connectormap.view import EntryView
+from junctor.gateway.serving.credential_hosts import is_host_allowed
+from junctor.gateway.serving.registry_defaults import Registry, unknown_features_text
 from junctor.gateway.serving.rejections import Rejection, bounded
+from junctor.net.timestamps import rfc3339
 
 #: Ids that are sorted at one go, a few milliseconds.
 _SORT_STEP: Final = 8192
@@ -43,24 +47,24 @@ class Connector:
     @classmethod
     def of(cls, entry: Entry, registry: Registry | None = None) -> Self:
         """Prepare an entry. One that is not understood is unavailable: it fails closed, by itself. So does one without its registry."""
-        content = _effective(entry, registry)
-        haystack = "\n".join(str(content.get(key) or "") for key in ("id", "title", "description")).casefold()
+        view = _effective(entry, registry)
+        haystack = f"{entry.id}\n{view.title}\n{view.description}".casefold()
         if registry is None and registry_entry_id(entry.id):
             return cls(entry, haystack, "RegistryMissing", access=NOBODY)
-        access = read_access(content)
+        access = view.access
         if registry is not None and registry.unavailable:
             return cls(entry, haystack, registry.unavailable, access=access, registry=registry)
-        if unknown := unknown_features(content):
-            told = f"requires {', '.join(unknown)[:200]}, which this gateway does not know; upgrade it"
-            return cls(entry, haystack, "UnknownFeature", told, access=access, registry=registry)
-        unavailable = "" if content.get("available") is True else str(content.get("reason") or "Unavailable")
+        if unknown := view.unknown_features:
+            return cls(entry, haystack, "UnknownFeature", unknown_features_text(unknown), access=access, registry=registry)
+        unavailable = view.reason
+        inherits_credentials = registry is not None and registry.entry.credentials
+        credentials = view.credentials if inherits_credentials else entry.credentials
         try:
-            credentials = _shared(tuple(map(str, credentials_of(content))))
-            if not unavailable and not is_host_allowed(content):
+            target = view.target
+            if not unavailable and not is_host_allowed(entry.id, target, has_credentials=bool(credentials)):
                 unavailable = "HostNotAllowed"
-        except (TypeError, AttributeError, KeyError, ValueError):
-            told = "its headers, auth, hosts or URL are not of the form that this gateway reads"
-            return cls(entry, haystack, "InvalidEntry", told, access=access, registry=registry)
+        except ValueError:
+            return cls(entry, haystack, "InvalidEntry", _INVALID, access=access, registry=registry)
         return cls(entry, haystack, unavailable, "", credentials, access, registry)
 
     @property
@@ -69,9 +73,14 @@ class Connector:
         return self.entry.id
 
     @property
-    def content(self) -> dict[str, Any]:
-        """What the map says of it, with what it inherits; parsed anew at each use, since maps are held as text."""
+    def view(self) -> EntryView:
+        """What the map says about the connector, with what it inherits; parsed at each use, because entries are kept as text."""
         return _effective(self.entry, self.registry)
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """The view as JSON."""
+        return self.view.content
 
     @property
     def digest(self) -> str:
@@ -79,14 +88,8 @@ class Connector:
         return self.entry.digest if self.registry is None else f"{self.entry.digest} {self.registry.entry.digest}"
 
 
-def _effective(entry: Entry, registry: Registry | None) -> dict[str, Any]:
-    return entry.content if registry is None else registry.inherited(entry.content)
-
-
-@lru_cache(maxsize=4096)
-def _shared(credentials: tuple[str, ...]) -> tuple[str, ...]:
-    """One object for equal ones: all servers of a registry may need the same credential."""
-    return credentials
+def _effective(entry: Entry, registry: Registry | None) -> EntryView:
+    return entry.view if registry is None else entry.view.inherit_from(registry.view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class PreparedShard:
         inherits: dict[str, Registry | None] = {}
         discovered: Counter[tuple[str, frozenset[Subject] | None]] = Counter()
         for entry in entries:
-            if is_registry(entry.id):
+            if is_registry_entry(entry.id):
                 continue
             shared = registry_entry_id(entry.id)
             registry = registries.get(shared)
@@ -125,7 +128,7 @@ class PreparedShard:
             connectors,
             frozenset(key for connector in connectors.values() for key in connector.credentials),
             tuple((key, connector.rejected) for key, connector in connectors.items() if connector.rejected),
-            {entry.id: registries[entry.id] for entry in entries if is_registry(entry.id)},
+            {entry.id: registries[entry.id] for entry in entries if is_registry_entry(entry.id)},
             inherits,
             discovered,
         )
@@ -190,7 +193,7 @@ def _registries(connector_map: ConnectorMap, previous: PreparedMap | None) -> di
             found.update(held[digest].registries)
             continue
         for entry in entries.values():
-            if is_registry(entry.id):
+            if is_registry_entry(entry.id):
                 before = known.get(entry.id)
                 found[entry.id] = before if before is not None and before.entry is entry else Registry.of(entry)
     return dict(sorted(found.items()))
@@ -271,10 +274,11 @@ class ServedMap:
 
     def acknowledgement(self) -> Acknowledgement:
         """What the pod reports to the operator."""
-        applied_at = self.applied_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        applied_at = rfc3339(self.applied_at, "microseconds")
         rejected = {rejection.id: rejection.reason for rejection in self.rejected}
         return Acknowledgement(self.sequence, self.revision, rejected, applied_at)
 
 
+_INVALID = "its headers, auth, hosts or URL are not of the form that this gateway reads"
 _MISSING = "its credential is not in the credential Secrets of the map; the operator publishes it anew"
 _NO_REGISTRY = "the entry from which the servers of this registry inherit is not in the map; the operator publishes it anew"

@@ -38,9 +38,8 @@ def test_what_the_entry_does_not_say_comes_from_the_registry() -> None:
     shared = registry(tools={"denied": ["drop"]}, tls={"caBundle": "PEM"}, callerAuthorization="Forbid", **TEAM_A)
     found = connector(discovered(title="Weather"), shared)
     inherited = {key: value for key, value in shared.items() if key not in ("id", "registry", "requires")}
-    assert found.content == discovered(title="Weather") | inherited | {
-        "since": 0, "requires": ["registry/1", "access/1", "registry/1"],
-    }  # fmt: skip
+    requires = ["registry/1", "access/1", "registry/1"]
+    assert found.view.content == discovered(title="Weather") | inherited | {"requires": requires}
     assert found.access == frozenset({("Group", "", "team-a")})
     assert (found.unavailable, found.rejected) == ("", "")
 
@@ -48,14 +47,14 @@ def test_what_the_entry_does_not_say_comes_from_the_registry() -> None:
 def test_the_entries_own_words_go_before_those_of_the_registry() -> None:
     own = discovered(available=False, reason="HostNotAllowed", callerAuthorization="Require")
     found = connector(own, registry(callerAuthorization="Forbid"))
-    assert (found.unavailable, found.content["callerAuthorization"]) == ("HostNotAllowed", "Require")
+    assert (found.unavailable, found.view.caller_authorization) == ("HostNotAllowed", "Require")
 
 
 def test_addresses_are_public_unless_the_registry_says_that_any_will_do() -> None:
     silent = registry()
     del silent["addresses"]
-    assert connector(discovered(), silent).content["addresses"] == "public"
-    assert connector(discovered(), registry(addresses="any")).content["addresses"] == "any"
+    assert connector(discovered(), silent).view.target.public_only
+    assert not connector(discovered(), registry(addresses="any")).view.target.public_only
 
 
 def test_the_digest_changes_with_the_entry_and_with_the_registry() -> None:
@@ -210,7 +209,7 @@ async def test_a_changed_registry_prepares_its_servers_anew_and_no_others() -> N
     assert len(second.shards.keys() & first.shards.keys()) == len(layout.shards) - 1 > 3
     changed = {key for key in after.ids if after.connectors[key] is not before.connectors[key]}
     assert changed == {key for key in before.ids if key.startswith("mcp::internal::")}
-    assert all(after.connectors[key].content["tools"] == {"readOnly": True} for key in changed)
+    assert all(after.connectors[key].view.policy.tools.read_only for key in changed)
     assert after.ids is before.ids
 
 
@@ -262,12 +261,12 @@ def _spread(contents: list[dict[str, Any]], buckets: int) -> Layout:
 
 def _all_of(prepared: PreparedMap) -> dict[str, Any]:
     def facts(connectors: Iterable[Connector]) -> dict[str, Any]:
-        return {c.id: (c.content, c.digest, c.unavailable, c.rejected, c.access, c.haystack, c.credentials) for c in connectors}
+        return {c.id: (c.view, c.digest, c.unavailable, c.rejected, c.access, c.haystack, c.credentials) for c in connectors}
 
     return {
         "ids": prepared.ids,
         "connectors": facts(prepared.connectors.values()),
-        "registries": [(key, found.content, found.unavailable, found.access) for key, found in prepared.registries.items()],
+        "registries": [(key, found.view, found.unavailable, found.access) for key, found in prepared.registries.items()],
         "discovered": dict(prepared.discovered),
         "needed": prepared.needed,
     }
