@@ -77,7 +77,7 @@ def operator(config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...],
 
     from junctor.kube.client import CredentialsError
     from junctor.operator.app import OperatorSettings, run_operator
-    from junctor.reconcile.publisher import Superseded
+    from junctor.reconcile.ports import Superseded
 
     configuration = operator_configuration(config)
     if namespaces and configuration.needs_namespaces:

@@ -48,9 +48,10 @@ def render_maps(
     secrets = snapshot.inputs().secrets if with_credentials else _placeholders(collected)
     plans = plan_gateways(configuration, collected, secrets, syncs)
     objects: list[dict[str, Any]] = []
+    credentials = snapshot.credentials() if with_credentials else {}
     for gateway in configuration.gateways:
         plan = plans.plans[gateway.name]
-        objects += map_objects(gateway, plan, snapshot.credential_values(plan.credentials) if with_credentials else {})
+        objects += map_objects(gateway, plan, {key: value for key, value in credentials.items() if key in plan.credentials})
     notes = [*collected.notes, *_missing_registries(plans, syncs)]
     return Rendering(objects, all_problems(plans, strict_references=with_credentials), notes)
 

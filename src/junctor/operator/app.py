@@ -5,7 +5,7 @@ import itertools
 import logging
 import re
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,8 +37,6 @@ _STUCK_SECONDS = 300.0
 _REPEATS = 100
 #: Short at first, so that the end of an outage is noticed soon.
 _RETRIES = Backoff(first=0.1, last=3.0)
-#: Short at first, so that the end of an outage is noticed soon.
-_RETRIES = Backoff(first=0.1, last=3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +60,7 @@ class Backoffs:
         return (_RETRIES.pause(failures) for failures in itertools.count(1))
 
 
-async def run_operator(
-    settings: OperatorSettings, *, stop: asyncio.Event | None = None, checkpoint: Callable[[str], None] = lambda step: None
-) -> None:
+async def run_operator(settings: OperatorSettings, *, stop: asyncio.Event | None = None) -> None:
     """Run until SIGTERM, SIGINT or `stop`. Raises what ended the loop, CredentialsError, or Superseded."""
     configuration = settings.configuration
     api = await KubernetesApi.connect(settings.kubeconfig)
@@ -79,9 +75,7 @@ async def run_operator(
             objects.use_key(key)
         snapshot = Snapshot(configuration, key)
         cluster = KubernetesCluster(api, configuration, snapshot, settings.namespaces)
-        reconciler = Reconciler(
-            configuration, snapshot, cluster, maps, ways, KubernetesStatusSink(api), HTTPRegistries(), checkpoint=checkpoint
-        )
+        reconciler = Reconciler(configuration, snapshot, cluster, maps, ways, KubernetesStatusSink(api), HTTPRegistries())
         await _watch(settings, reconciler, stop)
     finally:
         await asyncio.gather(*(way.close() for way in ways.values()))

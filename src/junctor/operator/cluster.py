@@ -18,7 +18,8 @@ from junctor.api.names import (
 )
 from junctor.kube.client import KubernetesApi, KubernetesError, NotFound, Unavailable, object_path
 from junctor.operator.map_objects import port_errors
-from junctor.reconcile.snapshot import Collection, Listing, Snapshot
+from junctor.reconcile.collection import Collection, Listing
+from junctor.reconcile.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 

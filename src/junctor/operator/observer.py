@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL
+from junctor.reconcile.collection import Body, Collection
 from junctor.reconcile.reconciler import Reconciler
-from junctor.reconcile.snapshot import Body, Collection
-from junctor.reconcile.stored import ObjectEvent
+from junctor.reconcile.stored_map import ObjectEvent
 
 DELETED: Final = "DELETED"
 ADDED: Final = "ADDED"
@@ -81,9 +81,7 @@ class Observer:
         Neither kopf nor its open watches follow that at once, so LISTs do: see _AFTER_DEFINITION.
         """
         if kind is not None:
-            self._reconciler.request_refresh()
-            for seconds in _AFTER_DEFINITION:
-                self._reconciler.request_refresh(seconds)
+            self._reconciler.request_refresh(again_after=_AFTER_DEFINITION)
 
     def _take(self, what: str, collection: Collection[Any], kind: str | None, body: Mapping[str, Any]) -> None:
         self._note_listing(what, kind)

@@ -1,9 +1,7 @@
 """Statuses by server-side apply and Events (port `StatusSink`)."""
 
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from junctor.api.names import API_VERSION, FIELD_MANAGER, GROUP, VERSION
 from junctor.kube import client
@@ -11,6 +9,7 @@ from junctor.kube.client import KubernetesApi, object_path
 from junctor.net.timestamps import rfc3339
 from junctor.operator.map_objects import port_errors
 from junctor.planning.statuses import StatusUpdate
+from junctor.reconcile.ports import ObjectReference
 
 _HOST = os.environ.get("HOSTNAME", "junctor-operator")
 
@@ -42,15 +41,14 @@ class KubernetesStatusSink:
             return  # deleted
 
     @port_errors
-    async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
+    async def post_event(self, regarding: ObjectReference, *, warning: bool, reason: str, message: str) -> None:
         """Create an Event in the object's namespace."""
         now = rfc3339(datetime.now(UTC))
-        namespace = str(regarding["namespace"])
         body = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{str(regarding['name'])[:200]}.", "namespace": namespace},
-            "involvedObject": dict(regarding),
+            "metadata": {"generateName": f"{regarding.name[:200]}.", "namespace": regarding.namespace},
+            "involvedObject": regarding.as_json(),
             "type": "Warning" if warning else "Normal",
             "reason": reason,
             "message": message,
@@ -62,6 +60,6 @@ class KubernetesStatusSink:
             "count": 1,
         }
         try:
-            await self._api.create(object_path("events", namespace), body)
+            await self._api.create(object_path("events", regarding.namespace), body)
         except client.NotFound:
             return  # the namespace is gone

@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Mapping
 
-from junctor.api.names import API_VERSION
 from junctor.api.resources import Resource
-from junctor.planning.plan import GatewayPlan
-from junctor.reconcile.gateway_state import GatewayState
+from junctor.planning.losses import Hold
+from junctor.reconcile.ports import ObjectReference
 from junctor.reconcile.status_queue import StatusQueue
 
 logger = logging.getLogger(__name__)
@@ -17,38 +16,28 @@ class Notices:
 
     def __init__(self, queue: StatusQueue) -> None:
         self._queue = queue
-        self._told: set[tuple[str, int]] = set()
+        self._holding: set[str] = set()
+        self._ignoring: set[tuple[str, int]] = set()
 
-    def hold(self, gateway: GatewayState, plan: GatewayPlan) -> None:
-        """An Event when a gateway's plan begins to hold a loss back."""
-        if plan.held is None or gateway.held is not None:
-            gateway.held = plan.held
+    def report_hold(self, gateway: str, hold: Hold | None, head: ObjectReference | None) -> None:
+        """An Event about the map's head when a gateway begins to keep connectors that are lost. hold: of its plan."""
+        if hold is None:
+            self._holding.discard(gateway)
             return
-        gateway.held = plan.held
-        held = plan.held
-        until = "until the kind is back" if held.until == float("inf") else "for a minute"
-        message = f"{held.lost} of {held.of} connectors are gone without having been deleted one by one; gateways keep them {until}"
-        logger.warning("gateway %s: %s", gateway.configuration.name, message)
-        head = gateway.publisher.head_reference()
+        if gateway in self._holding:
+            return
+        self._holding.add(gateway)
+        until = "until the kind is back" if hold.until == float("inf") else "for a minute"
+        message = f"{hold.lost} of {hold.of} connectors are gone without having been deleted one by one; gateways keep them {until}"
+        logger.warning("gateway %s: %s", gateway, message)
         if head is not None:
             self._queue.event(head, warning=True, reason="ConnectorLossHeld", message=message)
 
-    def ignored_fields(self, resources: Mapping[str, Resource]) -> None:
+    def report_ignored_fields(self, resources: Mapping[str, Resource]) -> None:
         """An Event for a field that only describes and that this version does not know, once for each generation."""
-        reported = self._told
-        reported -= {known for known in reported if known[0] not in resources}
+        self._ignoring = {reported for reported in self._ignoring if reported[0] in resources}
         for uid, resource in resources.items():
-            if resource.ignored and (uid, resource.generation) not in reported:
-                reported.add((uid, resource.generation))
-                self._queue.event(
-                    {
-                        "apiVersion": API_VERSION,
-                        "kind": resource.kind,
-                        "namespace": resource.namespace,
-                        "name": resource.name,
-                        "uid": uid,
-                    },
-                    warning=True,
-                    reason="FieldIgnored",
-                    message=f"this operator does not know {', '.join(resource.ignored)}; ignored, upgrade the operator to use it",
-                )
+            if resource.ignored and (uid, resource.generation) not in self._ignoring:
+                self._ignoring.add((uid, resource.generation))
+                message = f"this operator does not know {', '.join(resource.ignored)}; ignored, upgrade the operator to use it"
+                self._queue.event(ObjectReference.of(resource), warning=True, reason="FieldIgnored", message=message)

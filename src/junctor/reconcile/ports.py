@@ -3,6 +3,8 @@
 PortError
 +-- Conflict            a precondition failed: somebody else wrote the object
 +-- Unavailable         it may work later: unreachable, overloaded, or a refusal that permissions may lift
++-- ForeignMap          the head of the map belongs to another installation; it is never written
+Superseded              another operator with a higher epoch writes the map; trying again is wrong, so it is no PortError
 SignalError
 +-- PodUnreachable      no answer in time
 +-- MapRejected         the pod answered that it keeps its old map
@@ -11,9 +13,11 @@ SignalError
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol, Self
 
+from junctor.api.names import API_VERSION
 from junctor.api.registry import MCPRegistrySpec
+from junctor.api.resources import Resource
 from junctor.connectormap.messages import Acknowledgement
 from junctor.planning.statuses import StatusUpdate
 from junctor.registry.reader import RegistryReader
@@ -29,6 +33,35 @@ class Conflict(PortError):
 
 class Unavailable(PortError):
     """Try again later."""
+
+
+class ForeignMap(PortError):
+    """The head belongs to another installation, and is never written."""
+
+
+class Superseded(Exception):
+    """Another operator with a higher epoch writes this map: this one has to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReference:
+    """What an Event is about."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+    @classmethod
+    def of(cls, resource: Resource) -> Self:
+        """The reference to one of our own resources."""
+        return cls(API_VERSION, resource.kind, resource.namespace, resource.name, resource.uid)
+
+    def as_json(self) -> dict[str, str]:
+        """As Kubernetes writes it."""
+        body = {"apiVersion": self.api_version, "kind": self.kind, "namespace": self.namespace}
+        return {**body, "name": self.name, "uid": self.uid}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +177,8 @@ class StatusSink(Protocol):
         """Write a status. A resource that is gone is no error. Raises Unavailable."""
         ...
 
-    async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
-        """Post an Event about an object reference (apiVersion, kind, namespace, name, uid). Raises Unavailable."""
+    async def post_event(self, regarding: ObjectReference, *, warning: bool, reason: str, message: str) -> None:
+        """Post an Event about an object. Raises Unavailable."""
         ...
 
 

@@ -4,321 +4,253 @@ Everything is level-triggered: a pass compares what should be stored with what i
 between two steps leaves a map that readers can follow; the next pass finishes the work.
 """
 
-import asyncio
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import Enum, auto
 from functools import partial
 from typing import Any
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
-from junctor.connectormap.connector_map import (
-    HEAD_KEY,
-    SHARD_KEY,
-    ConnectorMapError,
-    Head,
-    Layout,
-    ShardRef,
-    installation_of,
-    read_layout,
-    sha256,
-)
 from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
+from junctor.planning.readiness import GatewayProgress, PodProgress
 from junctor.process import MANY, in_thread
-from junctor.reconcile.map_parts import MapParts
-from junctor.reconcile.map_state import MapState
-from junctor.reconcile.ports import Conflict, MapObjects, PortError, StoredObject
-from junctor.reconcile.stored import ObjectEvent, Stored, sorted_out
-
-logger = logging.getLogger(__name__)
+from junctor.reconcile.map_memory import MapMemory
+from junctor.reconcile.map_state import Changes, MapState
+from junctor.reconcile.ports import Conflict, ForeignMap, MapObjects, PortError, StoredObject, Superseded
+from junctor.reconcile.stored_map import ObjectEvent, StoredMap, parsed_head
 
 
-class Superseded(Exception):
-    """Another operator with a higher epoch writes this map: this one has to stop."""
+class Reading(Enum):
+    """How far the stored map is known.
+
+    UNREAD: it was never read; a plan is good for statuses only. CURRENT: what is known of it is true. STALE: a write failed, somebody else
+    wrote or events were lost; the next pass reads it again.
+    """
+
+    UNREAD = auto()
+    CURRENT = auto()
+    STALE = auto()
 
 
 class MapPublisher:
-    """The writer of one map. `publish` and `clean_up` are never called at the same time.
+    """The writer of one map. `publish` and `clean_up` are never called at the same time."""
 
-    checkpoint: called with the name of each step before it is done; tests stop the process there.
-    """
-
-    def __init__(self, gateway: GatewaySpec, objects: MapObjects, *, checkpoint: Callable[[str], None] = lambda step: None) -> None:
-        self.gateway = gateway
+    def __init__(self, gateway: GatewaySpec, objects: MapObjects) -> None:
+        self._gateway = gateway
         self._objects = objects
-        self._checkpoint = checkpoint
-        self._stored = Stored()
-        self._parts = MapParts(objects, self._stored, checkpoint)
-        self._installation = ""
-        self._reload = True
-        self._sound = True
-        self._busy = False
-        #: Whether what is stored was read once: before that a plan is good for statuses only.
-        self.loaded = False
-        self._events: list[ObjectEvent] = []
-        #: The stored map could not be read whole when this process began: what it held is not (all) known.
-        self.forgotten = False
-        self._map = MapState(Layout(gateway.map, {}))
-        self.head: Head | None = None
-        self.removed: dict[str, int] = {}
-        self.failure: Finding | None = None
-        self.epoch = 1
-        #: The sequence of the head that was there when this process began.
-        self.baseline = 0
+        self._reading = Reading.UNREAD
+        self._stored = StoredMap(objects, gateway.map)
+        self._memory = MapMemory.empty(gateway)
+        self._failure: Finding | None = None
+        #: Events that came during a pass, to be judged at its end; None between passes.
+        self._deferred: list[ObjectEvent] | None = None
+
+    # --- what is known ----------------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the stored map was read once: before that a plan is good for statuses only."""
+        return self._reading is not Reading.UNREAD
+
+    @property
+    def is_published(self) -> bool:
+        """Whether there is a published head."""
+        return self._memory.head is not None
 
     @property
     def published(self) -> Published:
         """What is published."""
-        return self._map.published
-
-    def discovered_since(self, plan: GatewayPlan) -> Mapping[str, int]:
-        """The sequence in which the servers of a registry last changed, by the id of its entry; only where those of the plan are published.
-
-        While they are being written, those of an earlier sync by the same rules count as well.
-        """
-        return self._map.dated(plan, writing=self.failure is None)
+        return self._memory.content.published
 
     @property
     def sequence(self) -> int:
         """The sequence of the published head; 0 when there is none."""
-        return self.head.sequence if self.head else 0
+        return self._memory.sequence
+
+    @property
+    def failure(self) -> Finding | None:
+        """Why the last attempt to load or publish failed; None when it did not."""
+        return self._failure
+
+    @property
+    def stored_head(self) -> StoredObject | None:
+        """The head as the API server has it."""
+        return self._stored.head
+
+    def progress(self, plan: GatewayPlan, pods: Sequence[PodProgress] = ()) -> GatewayProgress:
+        """How far the gateway is with a plan; pods: how far its pods are."""
+        return GatewayProgress(
+            gateway=self._gateway.name,
+            entries=self.published.entries,
+            sequence=self.sequence,
+            pods=pods,
+            removed=self._memory.removed,
+            failure=self._failure,
+            # While the plan's servers are being written, those of an earlier sync by the same rules count as well.
+            discovered=self._memory.content.dated(plan, writing=self._failure is None),
+            verdicts=plan.verdicts,
+            sequence_at_start=self._memory.sequence_at_start,
+        )
+
+    # --- events -----------------------------------------------------------------------------------------------------------------------
 
     def objects_changed(self) -> None:
         """Events may have been lost: read what is stored at the next pass."""
-        self._reload = True
-        self._stored.gone.clear()
+        self._invalidate()
+        self._stored.deleted_uids.clear()
 
     def observe(self, event: ObjectEvent) -> bool:
         """Take an event about an object of the map; True when somebody else did it, so that the next pass has to look.
 
         The echo of an own write can arrive before the write returns, so events during a pass are judged at its end.
         """
-        if self._busy:
-            self._events.append(event)
+        if self._deferred is not None:
+            self._deferred.append(event)
             return False
-        if self._reload or self._stored.explains(event, self.gateway.map):
+        if self._reading is not Reading.CURRENT or self._stored.is_own_write(event):
             return False
-        self._reload = True
+        self._invalidate()
         return True
 
-    def settle(self) -> bool:
-        """End a pass: judge the events that came during it; True when another pass is needed."""
-        self._busy = False
-        events, self._events = self._events, []
-        return sum(map(self.observe, events)) > 0
+    def end_pass(self) -> bool:
+        """Judge the events that came during the pass; True when another pass is needed."""
+        events, self._deferred = self._deferred or [], None
+        news = [event for event in events if self.observe(event)]
+        return bool(news)
 
-    def head_reference(self) -> dict[str, str] | None:
-        """An object reference to the head, for Events; None when there is no head."""
-        if self._stored.head is None:
-            return None
-        where = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": self.gateway.namespace}
-        return {**where, "name": self._stored.head.name, "uid": self._stored.head.uid}
+    def _invalidate(self) -> None:
+        if self._reading is Reading.CURRENT:
+            self._reading = Reading.STALE
+
+    # --- publishing -------------------------------------------------------------------------------------------------------------------
 
     async def load(self) -> None:
-        """Read what is stored: at first it is the memory of what is published, later what another operator published counts too."""
-        self._installation = await self._objects.installation(self._installation)
-        head, shards, credentials = await asyncio.gather(
-            self._objects.read_head(), self._objects.list_shards(), self._objects.list_credentials()
-        )
-        self._reload = False
-        if head is not None and self._is_ours(head):
-            # In a thread: a large map takes seconds, in which single changes of other maps go on.
-            if self.head is None:
-                await in_thread(partial(self._remember, head, shards))
-            elif head.data.get(HEAD_KEY) != self.head.to_text():
-                await in_thread(partial(self._follow, head, shards, self.head))
-        self._stored.shards, self._stored.broken = await in_thread(partial(sorted_out, shards))
-        self._stored.head, self._stored.credentials = head, {item.number: item for item in credentials}
-        self.loaded = True
-
-    def _remember(self, stored: StoredObject, shards: Sequence[StoredObject]) -> None:
-        """Take the stored map as the one published before this process began: as much of it as can be read."""
-        self.forgotten = True
+        """Read what is stored. Raises PortError, which is kept in `failure`."""
         try:
-            head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
-            self.epoch = max(self.epoch, head.epoch)
-            texts = {shard.name: shard.data.get(SHARD_KEY, "") for shard in shards}
-            refs = [ref for ref in head.shards if self._is_readable(ref, texts)]
-            self._take_from(head, read_layout(self.gateway.map, refs, texts))
-        except (ConnectorMapError, KeyError, TypeError) as error:
-            logger.warning("map %s/%s cannot be read and is built anew: %s", self.gateway.namespace, self.gateway.map, error)
-            return
-        self.forgotten = len(refs) < len(head.shards) or self._map.connectors < head.connectors
-
-    def _is_readable(self, ref: ShardRef, texts: Mapping[str, str]) -> bool:
-        if ref.name in texts and sha256(texts[ref.name]) == ref.digest:
-            return True
-        logger.warning("map %s/%s: shard %s is lost, the others are kept", self.gateway.namespace, self.gateway.map, ref.name)
-        return False
-
-    def _follow(self, stored: StoredObject, shards: Sequence[StoredObject], own: Head) -> None:
-        """Take the map that another operator of this installation published since, if it is a later and whole one.
-
-        Two operators with one plan would otherwise write over each other for as long as both run.
-        """
-        memory = self.head, self._map, self._sound
-        try:
-            head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
-            if head.epoch != self.epoch or head.sequence <= own.sequence:
-                return
-            texts = {shard.name: shard.data.get(SHARD_KEY, "") for shard in shards}
-            self._take_from(head, read_layout(self.gateway.map, head.shards, texts))
-        except (ConnectorMapError, KeyError, TypeError):
-            self._sound = False
-        if not self._sound:
-            self.head, self._map, self._sound = memory
-
-    def _take_from(self, head: Head, layout: Layout) -> None:
-        self.head, self._map = head, MapState.of(layout, head.registries)
-        self.baseline = head.sequence
-        self._sound = head == self._head_of(head.sequence, self._map, head.registries)
-
-    def _head_of(self, sequence: int, state: MapState, registries: Sequence[Mapping[str, Any]]) -> Head:
-        return Head(
-            installation=self._installation,
-            epoch=self.epoch,
-            sequence=sequence,
-            revision=state.revision,
-            connectors=state.connectors,
-            shards=state.layout.refs(),
-            registries=tuple(registries),
-        )
-
-    def _is_ours(self, head: StoredObject) -> bool:
-        """By its content; a head that cannot be read is ours when our anchor owns it."""
-        named = installation_of(head.data.get(HEAD_KEY, ""))
-        return head.owned if named is None else named == self._installation
+            await self._read()
+        except PortError as error:
+            self._fail(error)
+            raise
 
     async def publish(
-        self, plan: GatewayPlan, values: Callable[[frozenset[str]], Mapping[str, bytes]], sequence_floor: Callable[[], int]
+        self,
+        plan: GatewayPlan,
+        credentials: Mapping[str, bytes],
+        *,
+        sequence_floor: int = 0,
+        unlisted_kinds: frozenset[str] = frozenset(),
     ) -> bool:
-        """Make the stored map hold the plan; True when a new head was written.
+        """Make the stored map hold the plan.
 
-        values: gives the values of credentials that have to be stored. sequence_floor: the highest sequence that any pod acknowledged.
-        Raises Superseded. What else goes wrong is kept in `failure` and raised as PortError: the next pass tries again.
+        Args:
+            plan: What to publish.
+            credentials: Values by `<refhash>.<version>`: those that the plan names and that may have to be stored.
+            sequence_floor: The highest sequence that any pod acknowledged; the next head is above it.
+            unlisted_kinds: Kinds of which nobody can tell which resources exist.
+
+        Returns:
+            Whether a new head was written.
+
+        Raises:
+            Superseded: Another operator took over.
+            PortError: Anything else that goes wrong; it is kept in `failure`, and the next pass tries again.
         """
-        self._busy = True
+        self._deferred = self._deferred or []
         try:
-            if self._reload:
-                await self.load()
+            self._memory.refuse_blind_publish(unlisted_kinds, sequence_floor)
+            if self._reading is not Reading.CURRENT:
+                await self._read()
                 self._check_epoch()
-            written = await self._publish(plan, values, sequence_floor)
+            self._refuse_foreign_map()
+            written = await self._write(plan, credentials, sequence_floor)
         except PortError as error:
-            self._reload = True
-            self.failure = self.failure_of(error)
+            self._fail(error)
             raise
-        self.failure = None
+        self._failure = None
         return written
 
-    @staticmethod
-    def failure_of(error: PortError) -> Finding:
-        """What the statuses say about a failed write."""
-        if isinstance(error, ForeignMap):
-            return Finding("False", Reason.MAP_OF_ANOTHER_INSTALLATION, str(error))
-        return Finding("False", Reason.PUBLISH_FAILED, str(error))
+    async def _read(self) -> None:
+        installation = await self._objects.installation(self._memory.installation)
+        self._memory = replace(self._memory, installation=installation)
+        listed = await self._stored.list()
+        self._reading = Reading.CURRENT
+        # In a thread: a large map takes seconds, in which single changes of other maps go on.
+        self._memory = await in_thread(partial(self._memory.informed_by, listed.head, listed.shards))
+        await self._stored.replace(listed)
 
-    async def _publish(
-        self, plan: GatewayPlan, values: Callable[[frozenset[str]], Mapping[str, bytes]], sequence_floor: Callable[[], int]
-    ) -> bool:
-        stored_head = self._stored.head
-        if stored_head is not None and not self._is_ours(stored_head):
-            where = f"ConfigMap {self.gateway.namespace}/{self.gateway.map}"
-            raise ForeignMap(f"{where} belongs to another installation; give this gateway another map, or delete it if that one is gone")
-        floor = sequence_floor()
-        sequence = max(self.sequence, floor, _sequence_of(stored_head)) + 1
-        if self._map.effort(plan) > MANY:
-            state, changes = await in_thread(partial(self._map.successor, plan, sequence))
-        else:
-            state, changes = self._map.successor(plan, sequence)
-        intact = (
-            self._sound
-            and self.head is not None
-            and stored_head is not None
-            and stored_head.data.get(HEAD_KEY) == self.head.to_text()
-            and floor <= self.sequence  # a pod that serves more, from before the head was lost, refuses this one
-            and _kept(self.head.registries) == _kept(plan.records)
+    async def _write(self, plan: GatewayPlan, credentials: Mapping[str, bytes], sequence_floor: int) -> bool:
+        """Write what is missing: first what a head refers to, then the head."""
+        memory, stored = self._memory, self._stored
+        in_storage = parsed_head(stored.head)  # a head that somebody restored must not pull the sequence back
+        sequence = max(memory.sequence, sequence_floor, in_storage.sequence if in_storage else 0) + 1
+        content, changes = await self._successor(plan, sequence)
+        is_head_current = (
+            memory.is_stored(stored.head)
+            and memory.head_matches_content
+            and sequence_floor <= memory.sequence  # a pod that serves more, from before the head was lost, refuses this one
+            and memory.head is not None
+            and _lasting(memory.head.registries) == _lasting(plan.records)
         )
-        await self._parts.write_credentials(plan.credentials, values)
-        await self._parts.write_shards(state.layout)
-        if not changes and intact:
-            self._take_over(plan, state)
+        await stored.write_credentials(plan.credentials, credentials)
+        await stored.write_shards(content.layout)
+        if not changes and is_head_current:
+            self._memory = memory.confirmed(plan, content)
             return False
-        head = self._head_of(sequence, state, plan.records)
-        await self._write_head(head)
-        for connector_id, entry in changes.items():
-            origin = self.published.origins.get(connector_id)
-            if entry is None and origin is not None:
-                self.removed[origin.uid] = sequence
-        self.head, self._sound, self.forgotten = head, True, False
-        self._take_over(plan, state)
-        return True
-
-    def _take_over(self, plan: GatewayPlan, state: MapState) -> None:
-        self._map = state
-        for uid in [uid for uid in self.removed if uid not in plan.verdicts]:
-            del self.removed[uid]
-
-    async def _write_head(self, head: Head) -> None:
-        self._checkpoint("head")
+        head = memory.head_of(sequence, content, plan.records)
         try:
-            self._stored.head = await self._objects.write_head(head.to_text(), self._stored.head)
+            await stored.write_head(head)
         except Conflict:
-            await self.load()
+            await self._read()
             self._check_epoch()
             raise
-        self._checkpoint("after-head")
+        self._memory = memory.published(plan, head, content, changes)
+        return True
+
+    async def _successor(self, plan: GatewayPlan, sequence: int) -> tuple[MapState, Changes]:
+        content = self._memory.content
+        if content.effort(plan) > MANY:
+            return await in_thread(partial(content.successor, plan, sequence))
+        return content.successor(plan, sequence)
+
+    def _refuse_foreign_map(self) -> None:
+        stored = self._stored.head
+        if stored is not None and not self._memory.owns(stored):
+            where = f"ConfigMap {self._gateway.namespace}/{self._gateway.map}"
+            raise ForeignMap(f"{where} belongs to another installation; give this gateway another map, or delete it if that one is gone")
 
     def _check_epoch(self) -> None:
-        stored = self._stored.head
-        if stored is None or not self._is_ours(stored):
-            return
-        try:
-            epoch = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name).epoch
-        except ConnectorMapError:
-            return
-        if epoch > self.epoch:
-            raise Superseded(
-                f"map {self.gateway.namespace}/{self.gateway.map} is written with epoch {epoch}, this operator has {self.epoch}"
-            )
+        stored, epoch = self._stored.head, self._memory.epoch
+        head = parsed_head(stored)
+        if stored is not None and head is not None and self._memory.owns(stored) and head.epoch > epoch:
+            where = f"map {self._gateway.namespace}/{self._gateway.map}"
+            raise Superseded(f"{where} is written with epoch {head.epoch}, this operator has {epoch}")
 
-    async def clean_up(self, plan: GatewayPlan) -> bool:
-        """Delete shards and credentials that the head does not need; True when all is clean. Call it when nobody reads the old map."""
-        if self._reload or self.head is None:
-            return False
-        self._busy = True
-        try:
-            await self._parts.remove_shards(self._needed)
-            await self._parts.remove_credentials(plan.credentials)
-        except PortError:
-            self._reload = True
-            raise
-        return True
+    def _fail(self, error: PortError) -> None:
+        self._invalidate()
+        reason = Reason.MAP_OF_ANOTHER_INSTALLATION if isinstance(error, ForeignMap) else Reason.PUBLISH_FAILED
+        self._failure = Finding("False", reason, str(error))
+
+    # --- clean-up ---------------------------------------------------------------------------------------------------------------------
 
     def needs_clean_up(self, plan: GatewayPlan) -> bool:
         """Whether anything is stored that the head does not need."""
-        return self.head is not None and self._parts.surplus(self._needed, plan.credentials)
+        return self.is_published and self._stored.has_surplus(self._memory.shard_names, plan.credentials)
 
-    @property
-    def _needed(self) -> frozenset[str]:
-        """The shards that the head names."""
-        return frozenset(ref.name for ref in self.head.shards) if self.head else frozenset()
+    async def clean_up(self, plan: GatewayPlan) -> None:
+        """Delete shards and credentials that the head does not need. Call it when nobody reads the old map. Raises PortError."""
+        if self._reading is not Reading.CURRENT or not self.is_published:
+            return
+        self._deferred = self._deferred or []
+        try:
+            await self._stored.remove_shards(self._memory.shard_names)
+            await self._stored.remove_credentials(plan.credentials)
+        except PortError:
+            self._invalidate()
+            raise
 
 
-class ForeignMap(PortError):
-    """The head belongs to another installation, and is never written."""
-
-
-def _kept(registries: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _lasting(registries: Sequence[Mapping[str, Any]]) -> list[Any]:
     """What a head has to say of registries at once. A watermark alone is not worth a write: an older one only costs a longer sync."""
     return [(record.get("id"), record.get("uid"), record.get("filterDigest"), bool(record.get("watermark"))) for record in registries]
-
-
-def _sequence_of(stored: StoredObject | None) -> int:
-    """The sequence of a stored head, 0 when it cannot be read: a head that somebody restored must not pull the sequence back."""
-    if stored is None:
-        return 0
-    try:
-        return Head.parse(stored.data.get(HEAD_KEY, ""), stored.name).sequence
-    except ConnectorMapError:
-        return 0

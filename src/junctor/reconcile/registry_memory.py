@@ -1,6 +1,6 @@
 """What a new process knows of a registry before its first sync: the status and the published map that the process before left."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -11,6 +11,8 @@ from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SkipCount, SyncCounts, SyncReport
 from junctor.connectormap.discovered import Discovered
 from junctor.connectormap.entry import Entry
+from junctor.reconcile.gateway_state import GatewayState
+from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.sync_schedule import FULL_INTERVAL_SECONDS
 from junctor.registry.rules import MappingRules
 
@@ -25,6 +27,24 @@ class RegistryToSync:
     status: Mapping[str, Any] = field(repr=False, default_factory=dict)
     record: Mapping[str, Any] = field(repr=False, default_factory=dict)
     published: Mapping[str, Entry] = field(repr=False, default_factory=dict)
+
+
+def registries_to_read(gateways: Iterable[GatewayState], snapshot: Snapshot) -> dict[str, RegistryToSync]:
+    """The registries to read: those that some gateway publishes, each with what is known of it from before this process began."""
+    to_sync: dict[str, RegistryToSync] = {}
+    for gateway in gateways:
+        for uid, verdict in gateway.plan.verdicts.items() if gateway.plan and gateway.publisher.is_loaded else ():
+            resource = verdict.resource
+            if not isinstance(resource, RegistryResource) or verdict.entry is None:
+                continue
+            record = gateway.publisher.published.records.get(verdict.id, {})
+            is_own = record.get("uid") == uid
+            servers = gateway.publisher.published.discovered.get(verdict.id, {}) if is_own else {}
+            if uid in to_sync and len(servers) <= len(to_sync[uid].published):
+                continue  # the gateway that knows most is the memory
+            tracked = snapshot.tracked(uid)
+            to_sync[uid] = RegistryToSync(resource, tracked.status if tracked else {}, record if is_own else {}, servers)
+    return to_sync
 
 
 def remembered_report(registry: RegistryToSync, discovered: Discovered | None, rules: MappingRules) -> SyncReport:

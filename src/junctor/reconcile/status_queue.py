@@ -2,30 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from junctor.api.conditions import Reason
-from junctor.api.names import API_VERSION
 from junctor.net.backoff import Backoff
 from junctor.planning.statuses import StatusUpdate
-from junctor.reconcile.ports import PortError, StatusSink
+from junctor.reconcile.ports import ObjectReference, PortError, StatusSink
 
 logger = logging.getLogger(__name__)
 
 _WRITERS: Final = 4
 RETRIES: Final = Backoff(first=1.0, last=30.0)
-_EVENT_BACKLOG: Final = 10_000
 
 
 class StatusQueue:
-    """A queue by resource uid, and one of events."""
+    """A queue by resource uid, and one of events. event_backlog: how many events may wait."""
 
-    def __init__(self, sink: StatusSink, *, backoff: Backoff = RETRIES) -> None:
+    def __init__(self, sink: StatusSink, *, backoff: Backoff = RETRIES, event_backlog: int = 10_000) -> None:
         self._sink = sink
         self._backoff = backoff
         self._pending: dict[str, StatusUpdate] = {}
-        self._events: asyncio.Queue[tuple[Mapping[str, Any], bool, str, str]] = asyncio.Queue(_EVENT_BACKLOG)
+        self._events: asyncio.Queue[tuple[ObjectReference, bool, str, str]] = asyncio.Queue(event_backlog)
         self._waiting = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._writing: set[str] = set()
@@ -53,12 +50,12 @@ class StatusQueue:
         self._pending[uid] = update
         self._waiting.set()
 
-    def event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
+    def event(self, regarding: ObjectReference, *, warning: bool, reason: str, message: str) -> None:
         """Post an event when there is time. Events beyond the backlog are dropped: the conditions say the same."""
         try:
             self._events.put_nowait((regarding, warning, reason, message))
         except asyncio.QueueFull:
-            logger.warning("event dropped, %s wait already: %s", _EVENT_BACKLOG, message)
+            logger.warning("event dropped, %s wait already: %s", self._events.qsize(), message)
 
     async def _write_statuses(self) -> None:
         while True:
@@ -96,15 +93,8 @@ class StatusQueue:
         failed = [item for item in update.transitions if item.after.status == "False" and item.after.reason is not Reason.DISABLED]
         telling = failed[0] if failed else update.transitions[-1]
         changes = ", ".join(f"{item.type} {item.before} -> {item.after.status}" for item in update.transitions)
-        resource = update.resource
-        regarding = {
-            "apiVersion": API_VERSION,
-            "kind": resource.kind,
-            "namespace": resource.namespace,
-            "name": resource.name,
-            "uid": resource.uid,
-        }
-        self.event(regarding, warning=bool(failed), reason=str(telling.after.reason), message=f"{changes}: {telling.after.message}")
+        message = f"{changes}: {telling.after.message}"
+        self.event(ObjectReference.of(update.resource), warning=bool(failed), reason=str(telling.after.reason), message=message)
 
     async def _post_events(self) -> None:
         while True:
@@ -113,6 +103,4 @@ class StatusQueue:
                 await self._sink.post_event(regarding, warning=warning, reason=reason, message=message[:1000])
             except Exception as error:
                 unforeseen = None if isinstance(error, PortError) else error
-                logger.warning(
-                    "event about %s/%s not posted: %s", regarding.get("namespace"), regarding.get("name"), error, exc_info=unforeseen
-                )
+                logger.warning("event about %s/%s not posted: %s", regarding.namespace, regarding.name, error, exc_info=unforeseen)

@@ -14,9 +14,10 @@ from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, ReloadErr
 from junctor.net.timestamps import rfc3339
 from junctor.offline.manifests import ObjectKey
 from junctor.planning.statuses import StatusUpdate
-from junctor.reconcile.ports import Conflict, MapRejected, Pod, PodUnreachable, StoredCredentials, StoredObject
+from junctor.reconcile.collection import Collection
+from junctor.reconcile.ports import Conflict, MapRejected, ObjectReference, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.reconciler import Reconciler
-from junctor.reconcile.snapshot import Collection, Snapshot
+from junctor.reconcile.snapshot import Snapshot
 from junctor.standalone.objects import Body, ObjectStore
 
 KEPT_EVENTS: Final = 1000
@@ -177,11 +178,11 @@ class MemoryStatusSink:
         resource = update.resource
         self._store.set_status(ObjectKey(resource.kind, resource.namespace, resource.name), resource.uid, update.status)
 
-    async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
+    async def post_event(self, regarding: ObjectReference, *, warning: bool, reason: str, message: str) -> None:
         """Keep an event."""
         time = rfc3339(datetime.now(UTC), "milliseconds")
         kind = "Warning" if warning else "Normal"
-        self.events.append({"time": time, "type": kind, "reason": reason, "message": message, "regarding": dict(regarding)})
+        self.events.append({"time": time, "type": kind, "reason": reason, "message": message, "regarding": regarding.as_json()})
 
 
 class StoreCluster:

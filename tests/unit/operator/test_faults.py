@@ -14,7 +14,7 @@ from junctor.operator.cluster import KubernetesCluster
 from junctor.operator.map_objects import ConfigMapObjects
 from junctor.operator.status_sink import KubernetesStatusSink
 from junctor.planning.statuses import StatusUpdate
-from junctor.reconcile.ports import Conflict, StoredObject, Unavailable
+from junctor.reconcile.ports import Conflict, ObjectReference, StoredObject, Unavailable
 from junctor.reconcile.snapshot import Snapshot
 from tests.unit.planning.building import KEY, connector
 from tests.unit.reconcile.bodies import configuration, connector_body
@@ -206,7 +206,7 @@ async def test_status_that_was_not_written_is_an_error(api: Api, error: Kubernet
 async def test_event_in_a_namespace_that_is_gone_is_no_error(api: Api) -> None:
     api.fault = on("create", "/events", NotFound(404, "404"))
     sink = KubernetesStatusSink(api)  # type: ignore[arg-type]
-    await sink.post_event({"namespace": "gone", "name": "a"}, warning=False, reason="R", message="m")
+    await sink.post_event(ObjectReference("v1", "ConfigMap", "gone", "a", "uid-a"), warning=False, reason="R", message="m")
 
 
 # --- map objects --------------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from junctor.api.names import CREDENTIALS_LABEL, MAP_LABEL
 from junctor.operator.observer import Observer
 from junctor.reconcile.snapshot import Snapshot
-from junctor.reconcile.stored import ObjectEvent
+from junctor.reconcile.stored_map import ObjectEvent
 from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, secret_body
 
@@ -109,7 +109,7 @@ def test_object_of_an_unknown_map_is_ignored(observer: Observer, loop: Mock) -> 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED"])
 def test_changed_definition_asks_for_a_full_list(observer: Observer, loop: Mock, kind: str) -> None:
     observer.definition(kind)
-    assert loop.request_refresh.call_args_list[0] == call()
+    assert loop.request_refresh.call_args_list == [call(again_after=(1.0, 5.0, 20.0, 130.0))]
 
 
 def test_listing_at_the_start_asks_for_nothing(observer: Observer, loop: Mock, clock: Clock) -> None:

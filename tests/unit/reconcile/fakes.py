@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from junctor.connectormap.connector_map import (
     HEAD_KEY,
@@ -18,8 +17,8 @@ from junctor.connectormap.connector_map import (
 )
 from junctor.connectormap.messages import Acknowledgement
 from junctor.planning.statuses import StatusUpdate
-from junctor.reconcile.ports import Conflict, Pod, PodUnreachable, StoredCredentials, StoredObject
-from junctor.reconcile.stored import ObjectEvent
+from junctor.reconcile.ports import Conflict, ObjectReference, Pod, PodUnreachable, StoredCredentials, StoredObject
+from junctor.reconcile.stored_map import ObjectEvent
 from tests.unit.planning.building import KEY
 
 MAP = "junctor-connectors"
@@ -253,7 +252,7 @@ class Sink:
     on_status: Callable[[StatusUpdate], None] = lambda update: None
     statuses: list[StatusUpdate] = field(default_factory=list)
     attempts: list[str] = field(default_factory=list)
-    events: list[tuple[Mapping[str, Any], bool, str, str]] = field(default_factory=list)
+    events: list[tuple[ObjectReference, bool, str, str]] = field(default_factory=list)
 
     async def write_status(self, update: StatusUpdate) -> None:
         self.attempts.append(update.resource.name)
@@ -262,7 +261,7 @@ class Sink:
         self.statuses.append(update)
         self.on_status(update)
 
-    async def post_event(self, regarding: Mapping[str, Any], *, warning: bool, reason: str, message: str) -> None:
+    async def post_event(self, regarding: ObjectReference, *, warning: bool, reason: str, message: str) -> None:
         self.events.append((regarding, warning, reason, message))
 
     def last(self, name: str) -> dict[str, tuple[str, str]]:

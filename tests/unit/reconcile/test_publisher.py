@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, Head, credential_object, credential_version, reference_hash
 from junctor.planning.inputs import Inputs, Published
 from junctor.planning.plan import GatewayPlan, Planner
-from junctor.reconcile.ports import Conflict, PortError, Unavailable
-from junctor.reconcile.publisher import ForeignMap, MapPublisher, Superseded
-from junctor.reconcile.stored import ObjectEvent
+from junctor.reconcile.ports import Conflict, ForeignMap, PortError, Superseded, Unavailable
+from junctor.reconcile.publisher import MapPublisher
+from junctor.reconcile.stored_map import ObjectEvent
 from tests.unit.planning.building import KEY, bearer, connector, gateway, secret
 from tests.unit.reconcile.fakes import INSTALLATION, MAP, Objects, Reader, head_of
 
-STEPS = ["credentials", "shards", "head", "after-head", "clean-up", "clean-up-credentials"]
+#: Each write of a pass: the process dies before it, or once it is done.
+WRITES = ["add_credentials", "create_shard", "write_head", "delete_shard", "remove_credentials"]
 
 
 class Crash(BaseException):
@@ -31,10 +32,10 @@ def credential(value: bytes, name: str = "token") -> str:
 class Process:
     """An operator process as far as one map is concerned. `tokens`: values of the Secrets that connectors name, by Secret."""
 
-    def __init__(self, objects: Objects, *, checkpoint: Callable[[str], None] = lambda step: None) -> None:
+    def __init__(self, objects: Objects) -> None:
         self.objects = objects
         self.planner = Planner(gateway())
-        self.publisher = MapPublisher(gateway(), objects, checkpoint=checkpoint)
+        self.publisher = MapPublisher(gateway(), objects)
         self.floor = 0
         self.plan: GatewayPlan | None = None
 
@@ -49,12 +50,10 @@ class Process:
             await self.publisher.load()
         self.plan = self.planner.plan(inputs, self.publisher.published, 1000.0)
         try:
-            written = await self.publisher.publish(
-                self.plan, lambda wanted: {key: value for key, value in values.items() if key in wanted}, lambda: self.floor
-            )
+            written = await self.publisher.publish(self.plan, values, sequence_floor=self.floor)
             await self.publisher.clean_up(self.plan)
         finally:
-            self.publisher.settle()
+            self.publisher.end_pass()
         return written
 
 
@@ -158,7 +157,7 @@ async def test_plan_that_could_not_be_published_takes_no_credential_from_the_pub
     objects.fault = lambda call: None
     assert process.plan is not None
     await process.publisher.clean_up(process.plan)
-    process.publisher.settle()
+    process.publisher.end_pass()
     assert (await map_of(objects))["a"]["auth"]["bearer"]["credential"] == credential(b"one")
 
 
@@ -177,8 +176,9 @@ async def test_clean_up_that_meets_a_conflict_reads_again_and_succeeds_at_the_ne
 # --- crashes ------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", STEPS)
-async def test_process_that_dies_at_any_step_leaves_a_whole_map_and_the_next_one_converges(step: str) -> None:
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("write", WRITES)
+async def test_process_that_dies_at_any_step_leaves_a_whole_map_and_the_next_one_converges(write: str, is_done: bool) -> None:
     objects = Objects()
     old: dict[str, Any] = {"s": SECURED, "a": A}
     new = {"s": SECURED, "b": B}
@@ -187,16 +187,18 @@ async def test_process_that_dies_at_any_step_leaves_a_whole_map_and_the_next_one
 
     async def look(call: str) -> None:
         seen.append(await urls(objects))
-
-    def crash(reached: str) -> None:
-        if reached == step:
+        if call == write and is_done:
             raise Crash
 
-    objects.after = look
-    with pytest.raises(Crash):
-        await Process(objects, checkpoint=crash).run(new, {"token": b"two"})
+    def crash(call: str) -> None:
+        if call == write and not is_done:
+            raise Crash
+
+    objects.after, objects.fault = look, crash
+    with pytest.RaisesGroup(Crash, allow_unwrapped=True, flatten_subgroups=True):
+        await Process(objects).run(new, {"token": b"two"})
+    objects.after, objects.fault = None, lambda call: None
     await Process(objects).run(new, {"token": b"two"})
-    objects.after = None
     after = await urls(objects)
     assert set(after) == {"s", "b"}
     assert all(state in (before, after) for state in seen)
@@ -207,13 +209,15 @@ async def test_process_that_dies_at_any_step_leaves_a_whole_map_and_the_next_one
 async def test_first_publication_that_dies_before_the_head_is_finished_by_the_next_process() -> None:
     objects = Objects()
 
-    def crash(reached: str) -> None:
-        if reached == "head":
+    def crash(call: str) -> None:
+        if call == "write_head":
             raise Crash
 
+    objects.fault = crash
     with pytest.raises(Crash):
-        await Process(objects, checkpoint=crash).run({"a": A})
+        await Process(objects).run({"a": A})
     assert objects.head is None
+    objects.fault = lambda call: None
     await Process(objects).run({"a": A})
     assert set(await map_of(objects)) == {"a"}
 
@@ -480,7 +484,7 @@ async def test_echo_of_an_own_write_is_no_news() -> None:
     await process.run({"a": SECURED}, {"token": b"two"})
     assert news
     assert not any(news)
-    assert not process.publisher.settle()
+    assert not process.publisher.end_pass()
 
 
 async def test_late_echo_of_a_shard_that_was_removed_since_is_no_news() -> None:
@@ -498,9 +502,9 @@ async def test_change_by_somebody_else_during_a_pass_is_judged_at_its_end() -> N
     process = Process(objects)
     await process.run({"a": A})
     assert process.plan is not None
-    await process.publisher.publish(process.plan, lambda wanted: {}, lambda: 0)
+    await process.publisher.publish(process.plan, {})
     assert not process.publisher.observe(ObjectEvent(MAP, "another uid", 99, False))
-    assert process.publisher.settle()
+    assert process.publisher.end_pass()
 
 
 @pytest.mark.parametrize("deleted", [True, False])
@@ -634,4 +638,4 @@ async def test_published_is_what_the_map_holds() -> None:
     assert process.publisher.published == Published()
     await process.run({"a": A})
     assert set(process.publisher.published.entries) == set(process.publisher.published.origins) == {"a"}
-    assert process.publisher.head_reference() is not None
+    assert process.publisher.stored_head == objects.head

@@ -1,25 +1,18 @@
 """The loop from events to statuses: one pass at a time, nothing lost, nothing believed too early, nothing written without need."""
 
 import asyncio
+import time
 from functools import partial
 from typing import Any
 
 import pytest
 
-import junctor.planning.losses as losses
-import junctor.reconcile.reconciler as module
-from junctor.connectormap.connector_map import HEAD_KEY, Head
+from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, Head
 from junctor.connectormap.messages import Acknowledgement
-from junctor.reconcile.ports import Unavailable
-from junctor.reconcile.publisher import Superseded
+from junctor.reconcile.ports import StoredObject, Superseded, Unavailable
 from tests.unit.planning.building import bearer
 from tests.unit.reconcile.fakes import head_of, until
 from tests.unit.reconcile.world import World
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BURST_SECONDS", 0.01)
 
 
 async def test_connector_becomes_ready_once_every_pod_serves_it() -> None:
@@ -47,17 +40,27 @@ async def test_first_change_after_quiet_is_published_at_once_and_a_burst_in_few_
 
 async def test_passes_never_overlap() -> None:
     world = World(({"name": "one", "namespace": "junctor"}, {"name": "two", "namespace": "other"}))
-    running, most = 0, 0
-    reconcile = world.loop._pass
+    writing, most = dict.fromkeys(world.maps, 0), 0
 
-    async def counted() -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await reconcile()
-        running -= 1
+    def writes_slowly(name: str) -> None:
+        """Two passes at the same time would write two heads of one map at the same time."""
+        objects = world.maps[name]
+        write = objects.write_head
 
-    world.loop._pass = counted  # type: ignore[method-assign]
+        async def write_head(text: str, expected: StoredObject | None) -> StoredObject:
+            nonlocal most
+            writing[name] += 1
+            most = max(most, writing[name])
+            await asyncio.sleep(0.01)
+            try:
+                return await write(text, expected)
+            finally:
+                writing[name] -= 1
+
+        objects.write_head = write_head  # type: ignore[method-assign]
+
+    for name in world.maps:
+        writes_slowly(name)
     async with world.running():
         for number in range(20):
             world.apply(f"c-{number}")
@@ -174,7 +177,7 @@ async def test_deletions_wait_while_it_is_not_known_whether_the_kind_exists(monk
         await until(lambda: world.served == 0)
 
 
-async def test_loss_of_most_connectors_without_deletions_is_held_with_an_event_and_then_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_loss_of_most_connectors_without_deletions_is_held_with_an_event_and_then_followed() -> None:
     world = World()
     for number in range(40):
         world.apply(f"c-{number}")
@@ -184,7 +187,7 @@ async def test_loss_of_most_connectors_without_deletions_is_held_with_an_event_a
         await until(lambda: any(event[2] == "ConnectorLossHeld" for event in world.sink.events))
         await world.settled()
         assert world.served == 40
-        monkeypatch.setattr(losses, "HOLD_SECONDS", 0.0)
+        world.skipped += 60.0
         world.loop.wake()
         await until(lambda: world.served == 1)
     assert sum(event[2] == "ConnectorLossHeld" for event in world.sink.events) == 1
@@ -212,8 +215,7 @@ async def test_connector_deleted_and_created_again_under_its_name_is_published_a
         await until(lambda: world.served == 1)
         world.delete("a")
         world.apply("a", uid="uid-again")
-        publisher = world.loop._gateways[0].publisher
-        await until(lambda: "uid-again" in {origin.uid for origin in publisher.published.origins.values()})
+        await until(lambda: any("uid-again" in shard.data[SHARD_KEY] for shard in world.objects.shards.values()))
         await until(lambda: world.sink.statuses and world.sink.statuses[-1].resource.uid == "uid-again")
 
 
@@ -255,12 +257,16 @@ async def test_idle_system_calls_nothing_however_often_it_wakes() -> None:
         await world.settled()
         before = list(world.objects.calls), list(world.pods.asked), len(world.sink.attempts), len(world.sink.events)
         for _ in range(5):
-            passed = world.loop._health.passed_at
+            woken_at = time.monotonic()
             world.loop.wake()
             world.loop.wake_statuses()
-            await until(partial(lambda before: world.loop._health.passed_at != before, passed))
+            await until(partial(_has_passed_since, world, woken_at))
         await world.settled()
         assert before == (world.objects.calls, world.pods.asked, len(world.sink.attempts), len(world.sink.events))
+
+
+def _has_passed_since(world: World, moment: float) -> bool:
+    return time.monotonic() - (world.loop.seconds_since_pass or 0.0) > moment
 
 
 async def test_full_list_of_an_unchanged_cluster_writes_nothing() -> None:
@@ -394,7 +400,7 @@ async def test_gateways_of_one_pass_are_one_publication_for_the_pace() -> None:
     async with world.running():
         world.apply("a")
         await until(lambda: all(objects.head is not None for objects in world.maps.values()))
-        assert world.loop._pacer._gap <= 0.2
+        assert world.pacer.gap <= 0.2
 
 
 def test_nothing_is_known_about_passes_before_the_first() -> None:

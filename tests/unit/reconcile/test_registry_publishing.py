@@ -10,7 +10,8 @@ from junctor.connectormap.connector_map import HEAD_KEY, Entry, Head
 from junctor.connectormap.discovered import Discovered
 from junctor.planning.inputs import CredentialVersion, Inputs
 from junctor.planning.plan import GatewayPlan, Planner
-from junctor.reconcile.publisher import MapPublisher, Superseded
+from junctor.reconcile.ports import Superseded
+from junctor.reconcile.publisher import MapPublisher
 from tests.unit.planning.building import bearer, discovered, gateway, registry, secret, server, synced
 from tests.unit.reconcile.fakes import MAP, Objects, Reader, head_of
 
@@ -38,17 +39,17 @@ class Process:
         inputs = Inputs({}, {resource.uid: resource}, syncs, secrets=secrets or {}, **fields)
         self.plan = self.planner.plan(inputs, self.publisher.published, 1000.0)
         try:
-            written = await self.publisher.publish(self.plan, lambda wanted: dict.fromkeys(wanted, b"one"), lambda: 0)
+            written = await self.publisher.publish(self.plan, dict.fromkeys(self.plan.credentials, b"one"))
             await self.publisher.clean_up(self.plan)
         finally:
-            self.publisher.settle()
+            self.publisher.end_pass()
         return written
 
     @property
     def dates(self) -> Mapping[str, int]:
         """Of the servers that the last plan asked for, as far as they are published."""
         assert self.plan is not None
-        return self.publisher.discovered_since(self.plan)
+        return self.publisher.progress(self.plan).discovered
 
 
 async def entries(objects: Objects) -> Mapping[str, Entry]:
@@ -214,5 +215,6 @@ async def test_registry_that_goes_leaves_no_trace() -> None:
     off = registry(generation=2, state="Disabled")
     await process.run(None, off)
     assert (await entries(objects), head_of(objects).registries) == ({}, ())
-    assert process.publisher.removed == {off.uid: 2}
+    assert process.plan is not None
+    assert process.publisher.progress(process.plan).removed == {off.uid: 2}
     assert process.dates == {}

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-import junctor.reconcile.reconciler as module
 import junctor.reconcile.registry_syncs as registry_syncs
 from junctor.connectormap.connector_map import SHARD_KEY
 from tests.support.fake_registry import FakeRegistry, Stall, Status
@@ -18,11 +17,6 @@ from tests.unit.reconcile.world import World
 ROWS = [record(f"io.acme/{name}", remotes=[remote(f"https://{name}.acme.com/mcp")]) for name in "abc"]
 #: Annotations that ask for a sync.
 ASKED = {"junctor.dev/sync-requested-at": "1"}
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BURST_SECONDS", 0.01)
 
 
 def world_of(server: FakeRegistry, **spec: Any) -> World:

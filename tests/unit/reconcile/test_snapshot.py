@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from junctor.connectormap.connector_map import credential_version, reference_hash
-from junctor.reconcile.snapshot import Collection, Snapshot
+from junctor.reconcile.collection import Collection
+from junctor.reconcile.snapshot import Snapshot
 from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, secret_body
 
@@ -246,7 +247,7 @@ def test_labelled_secret_gives_versions_and_values() -> None:
     assert made.secrets.observe(secret_body("token", 5, value="one\n"))
     (versions,) = made.inputs().secrets.values()
     assert versions["value"].version == credential_version(KEY, b"one")
-    assert made.credential_values({credential(b"one")}) == {credential(b"one"): b"one"}
+    assert made.credentials() == {credential(b"one"): b"one"}
 
 
 @pytest.mark.parametrize("label", [None, "false", "published"])
@@ -255,7 +256,7 @@ def test_secret_whose_label_is_taken_away_disappears(label: str | None) -> None:
     made.secrets.observe(secret_body("token", 5, value="one"))
     assert made.secrets.observe(secret_body("token", 6, label=label, value="one"))
     assert made.inputs().secrets == {}
-    assert made.credential_values({credential(b"one")}) == {}
+    assert made.credentials() == {}
 
 
 def test_secret_that_is_labelled_again_returns() -> None:
@@ -263,18 +264,16 @@ def test_secret_that_is_labelled_again_returns() -> None:
     made.secrets.observe(secret_body("token", 5, value="one"))
     made.secrets.observe(secret_body("token", 6, label=None, value="one"), deleted=True)
     assert made.secrets.observe(secret_body("token", 7, value="one"))
-    assert made.credential_values({credential(b"one")})
+    assert made.credentials() == {credential(b"one"): b"one"}
 
 
-def test_value_that_is_rotated_after_the_inputs_were_taken_can_still_be_published() -> None:
+def test_value_that_is_rotated_after_the_observation_can_still_be_published() -> None:
     made = snapshot()
     made.secrets.observe(secret_body("token", 5, value="one"))
-    made.inputs()
+    observation = made.observation()
     made.secrets.observe(secret_body("token", 6, value="two"))
-    assert made.credential_values({credential(b"one")}) == {credential(b"one"): b"one"}
-    assert made.credential_values({credential(b"two")}) == {credential(b"two"): b"two"}
-    made.inputs()
-    assert made.credential_values({credential(b"one")}) == {}
+    assert observation.credentials == {credential(b"one"): b"one"}
+    assert made.observation().credentials == {credential(b"two"): b"two"}
 
 
 def test_values_are_never_shown() -> None:

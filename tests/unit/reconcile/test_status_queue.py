@@ -3,18 +3,20 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-import junctor.reconcile.status_queue as module
 from junctor.api.conditions import Finding, Reason
 from junctor.net.backoff import Backoff
 from junctor.planning.statuses import StatusUpdate, Transition
-from junctor.reconcile.ports import Unavailable
+from junctor.reconcile.ports import ObjectReference, Unavailable
 from junctor.reconcile.status_queue import StatusQueue
 from tests.unit.planning.building import connector
 from tests.unit.reconcile.fakes import Sink, until
+
+A = ObjectReference.of(connector("a"))
 
 
 def update(name: str, say: str = "", *transitions: Transition) -> StatusUpdate:
@@ -120,14 +122,19 @@ async def test_resources_whose_status_can_never_be_written_block_no_other(patien
 
 
 async def test_retries_of_one_resource_come_less_and_less_often(sink: Sink) -> None:
-    queue, now, pauses = StatusQueue(sink), asyncio.get_running_loop().time(), []
-    for _ in range(8):
-        queue._retry(update("a"), Unavailable("503"))
-        pauses.append(queue._retries["uid-team-a-a"].when() - now)
-        queue.put(update("a"))
-        queue._pending.clear()
-    assert pauses[4] > 4 * pauses[0]
-    assert max(pauses) <= 1.5 * module.RETRIES.last
+    queue, loop, times = StatusQueue(sink, backoff=Backoff(first=0.004, last=1.0)), asyncio.get_running_loop(), []
+
+    def fault(item: StatusUpdate) -> None:
+        times.append(loop.time())
+        raise Unavailable("503")
+
+    sink.fault = fault
+    queue.start()
+    queue.put(update("a"))
+    await until(lambda: len(times) == 7)
+    await queue.close()
+    pauses = [after - before for before, after in pairwise(times)]
+    assert all(pause >= 0.8 * 0.004 * 2**number for number, pause in enumerate(pauses))
 
 
 async def test_event_marks_the_transitions_of_a_written_status(queue: StatusQueue, sink: Sink) -> None:
@@ -135,7 +142,7 @@ async def test_event_marks_the_transitions_of_a_written_status(queue: StatusQueu
     queue.put(update("a", "", ready))
     await until(lambda: sink.events)
     regarding, warning, reason, message = sink.events[0]
-    assert (regarding["kind"], regarding["name"], regarding["uid"]) == ("MCPConnector", "a", "uid-team-a-a")
+    assert (regarding.kind, regarding.name, regarding.uid) == ("MCPConnector", "a", "uid-team-a-a")
     assert (warning, reason, message) == (False, "Ready", "Ready Unknown -> True: served by 1 of 1 pods")
 
 
@@ -153,14 +160,11 @@ async def test_status_without_transitions_makes_no_event(queue: StatusQueue, sin
     assert sink.events == []
 
 
-async def test_events_beyond_the_backlog_are_dropped_and_logged(
-    sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(module, "_EVENT_BACKLOG", 2)
-    queue = StatusQueue(sink)
+async def test_events_beyond_the_backlog_are_dropped_and_logged(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
+    queue = StatusQueue(sink, event_backlog=2)
     with caplog.at_level(logging.WARNING):
         for number in range(3):
-            queue.event({"name": "a"}, warning=False, reason="R", message=f"number {number}")
+            queue.event(A, warning=False, reason="R", message=f"number {number}")
     assert "number 2" in caplog.text
     queue.start()
     await until(lambda: len(sink.events) == 2)
@@ -179,8 +183,8 @@ async def test_event_that_cannot_be_posted_holds_up_no_other(
         await post(regarding, warning=warning, reason=reason, message=message)
 
     monkeypatch.setattr(sink, "post_event", post_event)
-    queue.event({"name": "a"}, warning=False, reason="R", message="bad")
-    queue.event({"name": "a"}, warning=False, reason="R", message="good" * 1000)
+    queue.event(A, warning=False, reason="R", message="bad")
+    queue.event(A, warning=False, reason="R", message="good" * 1000)
     await until(lambda: sink.events)
     assert len(sink.events[0][3]) == 1000
 

@@ -1,6 +1,7 @@
 """A cluster in memory with the loop on it: a test changes the one and looks at what the other did."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from junctor.connectormap.connector_map import MapUnreadable
+from junctor.reconcile.pacing import Pacer, Timing
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
 from junctor.registry.connection import HTTPRegistries
@@ -31,6 +33,8 @@ class World:
     version: int = 100
     refreshes: int = 0
     definition_reads: int = 0
+    #: Seconds by which the loop's clock is ahead of the real one.
+    skipped: float = 0.0
 
     def __post_init__(self) -> None:
         configured = configuration(*self.gateways)
@@ -40,11 +44,19 @@ class World:
         self.maps = maps
         self.pods, self.sink = Pods(), Sink()
         self.sink.on_status = self._status_written
-        self.passes = 0
+        self.pacer = Pacer()
         self.loop = Reconciler(
-            configured, self.snapshot, self, maps, dict.fromkeys(maps, self.pods), self.sink, HTTPRegistries(), checkpoint=self._checkpoint
+            configured,
+            self.snapshot,
+            self,
+            maps,
+            dict.fromkeys(maps, self.pods),
+            self.sink,
+            HTTPRegistries(),
+            clock=lambda: time.monotonic() + self.skipped,
+            timing=Timing(burst=0.01),
+            pacer=self.pacer,
         )
-        self.checkpoints: list[str] = []
         for name, objects in maps.items():
             objects.on_event = partial(self.loop.map_object_changed, name)
 
@@ -127,9 +139,6 @@ class World:
     async def still_defined(self, kind: str) -> bool:
         self.definition_reads += 1
         return self.defined
-
-    def _checkpoint(self, step: str) -> None:
-        self.checkpoints.append(step)
 
     # --- what came of it --------------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from junctor.gateway.serving.management import management_app
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, NotReadable, ReloadError, TooManyReloads
 from junctor.offline.manifests import ObjectKey
 from junctor.planning.statuses import StatusUpdate
-from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable
+from junctor.reconcile.ports import MapRejected, ObjectReference, Pod, PodUnreachable
 from junctor.reconcile.snapshot import Snapshot
 from junctor.standalone.adapters import KEPT_EVENTS, InProcessSignal, MemoryMapObjects, MemoryStatusSink, StoreCluster
 from junctor.standalone.directory import ManifestDirectory
@@ -95,7 +95,7 @@ async def test_status_of_the_right_object_is_written() -> None:
 async def test_last_thousand_events_are_kept() -> None:
     sink = MemoryStatusSink(ObjectStore())
     for number in range(KEPT_EVENTS + 5):
-        await sink.post_event({"name": "x"}, warning=number % 2 == 0, reason="Ready", message=str(number))
+        await sink.post_event(ObjectReference.of(connector("x")), warning=number % 2 == 0, reason="Ready", message=str(number))
     assert len(sink.events) == KEPT_EVENTS
     assert [sink.events[-1][key] for key in ("type", "reason", "message")] == ["Warning", "Ready", "1004"]
     assert datetime.fromisoformat(sink.events[-1]["time"]).tzinfo == UTC
