@@ -1,6 +1,7 @@
 """`junctor gateway`: one gateway process."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from junctor.cli.options import (
     upstream_option,
     upstreams_of,
 )
+
+if TYPE_CHECKING:
+    from junctor.gateway.app import GatewaySettings
 
 EXAMPLE = """
 \b
@@ -65,7 +69,7 @@ Examples:
     type=click.FloatRange(min=0.1, max=3600),
     envvar="JUNCTOR_POLL_SECONDS",
     show_envvar=True,
-    help="How often to look for a newer map without a signal of the operator.",
+    help="How often to check for a newer map without a signal from the operator.",
 )
 @log_options("json")
 def gateway(
@@ -82,18 +86,11 @@ def gateway(
 ) -> None:
     """Serve the published connectors to applications.
 
-    The gateway follows the connector map: it loads it at start, when the operator signals a new one, and by a slow poll. A map that cannot
-    be accepted is reported, and the one before stays. Applications use the public port; the operator and the probes use the other one.
+    The gateway follows the connector map: it loads the map at start, when the operator signals a new one, and by a slow poll. A map that
+    cannot be accepted is reported, and the previous one stays in use. Applications use the public port; the operator and the probes use
+    the management port.
     """
-    # Imported late: `junctor --help` need not load a web server.
-    import logging
-
-    import uvloop
-
-    from junctor.gateway import GatewayError
-    from junctor.gateway.app import GatewaySettings, serve
-    from junctor.gateway.serving.sources.source import SourceError
-    from junctor.gateway.web.server import Listening
+    from junctor.gateway.app import GatewaySettings  # imported late: `junctor --help` needs no web server
 
     settings = GatewaySettings(
         map=map_,
@@ -106,6 +103,19 @@ def gateway(
         poll_seconds=poll_seconds,
         upstreams=upstreams_of(config, upstream),
     )
+    _serve(settings)
+
+
+def _serve(settings: "GatewaySettings") -> None:
+    """Run the gateway until a signal ends it. Raises ClickException when it cannot start."""
+    import logging
+
+    import uvloop
+
+    from junctor.gateway import GatewayError
+    from junctor.gateway.app import serve
+    from junctor.gateway.serving.sources.source import SourceError
+    from junctor.gateway.web.server import Listening
 
     def started(listening: Listening) -> None:
         addresses = {"url": listening.url, "managementUrl": listening.management_url}

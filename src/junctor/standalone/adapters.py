@@ -1,4 +1,4 @@
-"""The loop's ports in memory: the map, the way to the gateway in the same process, statuses and reads."""
+"""The ports of the reconcile loop in memory: the map, the signal to the gateway in the same process, statuses, and reads."""
 
 import asyncio
 import secrets
@@ -35,7 +35,7 @@ class MemoryMapObjects:
         self._shards: dict[str, StoredObject] = {}
         self._credentials: dict[int, dict[str, bytes]] = {}
         self._written: dict[int, StoredCredentials] = {}
-        #: Set once there is a head.
+        #: Set once a head is written.
         self.published = asyncio.Event()
 
     def _next(self) -> str:
@@ -48,62 +48,62 @@ class MemoryMapObjects:
     # --- MapObjects -------------------------------------------------------------------------------------------------------------------
 
     async def installation(self, remembered: str) -> str:
-        """The installation of this process."""
+        """Return the remembered installation, or a new one."""
         self._installation = self._installation or remembered or str(uuid.uuid4())
         return self._installation
 
     async def installation_key(self) -> bytes:
-        """The key of this process."""
+        """Return the key, which lives as long as the process."""
         return self._key
 
     async def read_head(self) -> StoredObject | None:
-        """The head."""
+        """Return the head."""
         return self._head
 
     async def write_head(self, text: str, expected: StoredObject | None) -> StoredObject:
         """Create or replace the head."""
-        held = self._head
-        if (held and (held.uid, held.version)) != (expected and (expected.uid, expected.version)):
+        stored = self._head
+        if (stored and (stored.uid, stored.version)) != (expected and (expected.uid, expected.version)):
             raise Conflict(f"the head {self._name} is not the one that was expected")
-        uid = held.uid if held else str(uuid.uuid4())
+        uid = stored.uid if stored else str(uuid.uuid4())
         self._head = StoredObject(self._name, uid, self._next(), True, {HEAD_KEY: text})
         self.published.set()
         return self._head
 
     async def list_shards(self) -> Sequence[StoredObject]:
-        """Every shard."""
+        """Return every shard."""
         return list(self._shards.values())
 
     async def create_shard(self, name: str, text: str) -> StoredObject:
         """Create a shard, once."""
-        held = self._shards.get(name)
-        if held is not None and held.data.get(SHARD_KEY) != text:
+        stored = self._shards.get(name)
+        if stored is not None and stored.data.get(SHARD_KEY) != text:
             raise Conflict(f"shard {name} exists with another content")
-        if held is None:
-            held = self._shards[name] = self._new(name, {SHARD_KEY: text})
-        return held
+        if stored is None:
+            stored = self._shards[name] = self._new(name, {SHARD_KEY: text})
+        return stored
 
     async def delete_shard(self, shard: StoredObject) -> None:
         """Delete exactly this shard."""
-        held = self._shards.get(shard.name)
-        if held is not None and (held.uid, held.version) == (shard.uid, shard.version):
+        stored = self._shards.get(shard.name)
+        if stored is not None and (stored.uid, stored.version) == (shard.uid, shard.version):
             del self._shards[shard.name]
 
     async def list_credentials(self) -> Sequence[StoredCredentials]:
-        """The credential objects that exist."""
+        """Return the credential objects that exist."""
         return [self._written[number] for number in sorted(self._written)]
 
     async def add_credentials(self, number: int, values: Mapping[str, bytes]) -> StoredCredentials:
-        """Add values."""
+        """Add values to a credential object, which is created when necessary."""
         self._credentials[number] = {**self._credentials.get(number, {}), **values}
         return self._describe(number)
 
     async def remove_credentials(self, stored: StoredCredentials, keys: frozenset[str]) -> StoredCredentials | None:
         """Remove keys; an object without keys is deleted."""
-        held = self._written.get(stored.number)
-        if held is None:
+        current = self._written.get(stored.number)
+        if current is None:
             return None
-        if (held.uid, held.version) != (stored.uid, stored.version):
+        if (current.uid, current.version) != (stored.uid, stored.version):
             raise Conflict(f"credential object {stored.number} of {self._name} changed since it was read")
         left = {key: value for key, value in self._credentials[stored.number].items() if key not in keys}
         self._credentials[stored.number] = left
@@ -114,9 +114,9 @@ class MemoryMapObjects:
 
     def _describe(self, number: int) -> StoredCredentials:
         values = self._credentials[number]
-        held = self._written.get(number)
+        stored = self._written.get(number)
         intact = frozenset(key for key, value in values.items() if credential_version(self._key, value) == key.split(".")[-1])
-        uid = held.uid if held else str(uuid.uuid4())
+        uid = stored.uid if stored else str(uuid.uuid4())
         self._written[number] = StoredCredentials(number, uid, self._next(), intact, frozenset(values))
         return self._written[number]
 
@@ -128,29 +128,29 @@ class MemoryMapObjects:
         return self._name
 
     async def fetch_head(self) -> str | None:
-        """The head's text."""
+        """Return the head's text."""
         return self._head.data[HEAD_KEY] if self._head else None
 
     async def fetch_shard(self, name: str) -> str | None:
-        """A shard's text."""
+        """Return a shard's text."""
         return self._shards[name].data[SHARD_KEY] if name in self._shards else None
 
     async def fetch_credentials(self, number: int) -> Mapping[str, bytes]:
-        """The values of a credential object."""
+        """Return the values of a credential object."""
         return self._credentials.get(number, {})
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: the source holds no connection."""
 
 
 class InProcessSignal:
-    """The way to the gateway of this process (port `Signal`). loader: set when the gateway has one."""
+    """The signal to the gateway of this process (port `Signal`). loader: set once the gateway has one."""
 
     def __init__(self) -> None:
         self.loader: MapLoader | None = None
 
     async def reload(self, pod: Pod, sequence: int, peers: Sequence[str], *, deadline: float) -> Acknowledgement:
-        """Let the gateway load, and answer what it serves then."""
+        """Make the gateway load the map, and return what it serves afterwards."""
         if self.loader is None:
             raise PodUnreachable("the gateway is starting")
         try:
@@ -167,7 +167,7 @@ class InProcessSignal:
 
 
 class MemoryStatusSink:
-    """Statuses into the object store, the last events in a list (port `StatusSink`)."""
+    """Writes statuses into the object store and keeps the last events (port `StatusSink`)."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
@@ -186,7 +186,7 @@ class MemoryStatusSink:
 
 
 class StoreCluster:
-    """Reads for the loop out of the object store (port `Cluster`)."""
+    """Reads the object store for the loop (port `Cluster`)."""
 
     def __init__(self, store: ObjectStore, snapshot: Snapshot) -> None:
         self._store = store
@@ -209,18 +209,18 @@ class StoreCluster:
         return True
 
     async def still_defined(self, kind: str) -> bool:
-        """Our kinds are part of the program."""
+        """Return True: the kinds are part of the program."""
         return True
 
 
 class StoreObserver:
-    """What the object store calls: changes into the snapshot, wake-ups to the loop."""
+    """A listener of the object store that puts changes into the snapshot and wakes the loop."""
 
     def __init__(self, reconciler: Reconciler) -> None:
         self._reconciler = reconciler
 
     def __call__(self, kind: str, body: Body, deleted: bool) -> None:
-        """Take a change."""
+        """Observe a change."""
         snapshot = self._reconciler.snapshot
         if kind in snapshot.kinds:
             changed = snapshot.observe_resource(kind, body, deleted=deleted)

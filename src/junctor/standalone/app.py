@@ -1,4 +1,4 @@
-"""`junctor standalone`: the loop and a gateway in one process, on a directory of manifests."""
+"""`junctor standalone`: the reconcile loop and a gateway in one process, on a directory of manifests."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from starlette.types import ASGIApp
 
@@ -16,6 +16,7 @@ from junctor.api.names import GATEWAY_LABEL
 from junctor.gateway.app import GatewaySettings, serve
 from junctor.gateway.serving.map_loader import MapLoader, ReloadError
 from junctor.gateway.web.server import Listening
+from junctor.net.configuration import API_VERSION
 from junctor.net.timestamps import rfc3339
 from junctor.offline.manifests import ObjectKey
 from junctor.process import stop_on_signals
@@ -34,12 +35,13 @@ logger = logging.getLogger(__name__)
 
 GATEWAY: Final = "default"
 NAMESPACE: Final = "standalone"
+MAP: Final = "junctor-connectors"
 _FIRST_LOAD_PAUSE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class StandaloneSettings:
-    """What `junctor standalone` was told. port, management_port: 0 for any free one. callers, upstreams: as in GatewaySettings."""
+    """The options of `junctor standalone`. port, management_port: 0 for any free one. callers, upstreams: as in GatewaySettings."""
 
     manifests: Path
     host: str = "127.0.0.1"
@@ -52,65 +54,102 @@ class StandaloneSettings:
 async def serve_standalone(
     settings: StandaloneSettings, *, stop: asyncio.Event | None = None, started: Callable[[Listening], None] = lambda _: None
 ) -> None:
-    """Run until SIGTERM, SIGINT or `stop`, and end within about a second. started: called when both ports listen and the map is served.
+    """Run until SIGTERM, SIGINT or `stop`, and end within about a second.
 
-    Raises GatewayError when the ports cannot be listened on; what ends the loop ends the process and is raised.
+    Args:
+        settings: the options.
+        stop: ends the run instead of signals.
+        started: called when both ports listen and the map is served.
+
+    Raises:
+        GatewayError: a port cannot be opened.
+        Exception: whatever ended the reconcile loop or the directory's scans.
     """
     stopping = stop or asyncio.Event()
     with contextlib.nullcontext() if stop else stop_on_signals(stopping):
-        configuration = _configuration(settings)
-        gateway = configuration.gateways[0]
-        objects = MemoryMapObjects(gateway.map)
-        store = ObjectStore()
-        snapshot = Snapshot(configuration, await objects.installation_key())
-        sink, way = MemoryStatusSink(store), InProcessSignal()
-        reconciler = Reconciler(
-            configuration, snapshot, StoreCluster(store, snapshot), {GATEWAY: objects}, {GATEWAY: way}, sink, HTTPRegistries()
-        )
-        directory = ManifestDirectory(settings.manifests, store)
-        await directory.scan()
-        store.subscribe(StoreObserver(reconciler))
-        tasks = [asyncio.create_task(reconciler.run(), name="reconciler"), asyncio.create_task(directory.run(), name="directory")]
-        for task in tasks:
-            task.add_done_callback(lambda _: stopping.set())
-
-        def manage(loader: MapLoader, app: ASGIApp) -> ASGIApp:
-            way.loader = loader
-            return resources_app(app, store, directory, sink)
+        parts = await _Parts.create(settings)
+        tasks = parts.start(stopping)
 
         async def announce(addresses: Listening) -> None:
-            await _first_load(way)
-            store.apply(ObjectKey("Pod", NAMESPACE, GATEWAY), _pod(), _now())
+            await parts.serve_first_map()
             started(addresses)
 
         def listening(addresses: Listening) -> None:
             tasks.append(asyncio.create_task(announce(addresses), name="announce"))
 
         try:
-            await _first_map(objects, stopping)
-            await serve(_gateway_settings(settings, gateway), source=objects, stop=stopping, started=listening, manage=manage)
+            await _wait_for_first_map(parts.objects, stopping)
+            await serve(_gateway_settings(settings), source=parts.objects, stop=stopping, started=listening, manage=parts.manage)
         finally:
             stopping.set()
             for task in tasks:
                 task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in ended:
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
             if isinstance(result, Exception):
                 raise result
 
 
-async def _first_load(way: InProcessSignal) -> None:
+@dataclass(slots=True)
+class _Parts:
+    """The reconcile loop with its ports in memory, and the directory that feeds it."""
+
+    objects: MemoryMapObjects
+    store: ObjectStore
+    sink: MemoryStatusSink
+    signal: InProcessSignal
+    reconciler: Reconciler
+    directory: ManifestDirectory
+
+    @classmethod
+    async def create(cls, settings: StandaloneSettings) -> Self:
+        """Connect the parts and read the directory once."""
+        gateway = GatewaySpec(name=GATEWAY, namespace=NAMESPACE, map=MAP, management_port=settings.management_port or 8322)
+        configuration = OperatorConfiguration(api_version=API_VERSION, kind="OperatorConfiguration", gateways=(gateway,))
+        objects, store, signal = MemoryMapObjects(MAP), ObjectStore(), InProcessSignal()
+        sink = MemoryStatusSink(store)
+        snapshot = Snapshot(configuration, await objects.installation_key())
+        reconciler = Reconciler(
+            configuration, snapshot, StoreCluster(store, snapshot), {GATEWAY: objects}, {GATEWAY: signal}, sink, HTTPRegistries()
+        )
+        directory = ManifestDirectory(settings.manifests, store)
+        await directory.scan()
+        store.subscribe(StoreObserver(reconciler))
+        return cls(objects, store, sink, signal, reconciler, directory)
+
+    def start(self, stopping: asyncio.Event) -> list[asyncio.Task[None]]:
+        """Start the loop and the directory's scans; `stopping` is set when one of them ends."""
+        tasks = [
+            asyncio.create_task(self.reconciler.run(), name="reconciler"),
+            asyncio.create_task(self.directory.run(), name="directory"),
+        ]
+        for task in tasks:
+            task.add_done_callback(lambda _: stopping.set())
+        return tasks
+
+    def manage(self, loader: MapLoader, app: ASGIApp) -> ASGIApp:
+        """Connect the gateway's map loader, and extend the app of its management port."""
+        self.signal.loader = loader
+        return resources_app(app, self.store, self.directory, self.sink)
+
+    async def serve_first_map(self) -> None:
+        """Wait until the gateway serves a map, then show the loop a ready pod."""
+        await _wait_for_first_load(self.signal)
+        self.store.apply(ObjectKey("Pod", NAMESPACE, GATEWAY), _pod(), rfc3339(datetime.now(UTC), "microseconds"))
+
+
+async def _wait_for_first_load(signal: InProcessSignal) -> None:
     """Wait until the gateway serves a map, as a pod is ready only then."""
-    while way.loader is None or way.loader.served() is None:
+    while signal.loader is None or signal.loader.served() is None:
         try:
-            if way.loader is not None:
-                await way.loader.reload(0)
+            if signal.loader is not None:
+                await signal.loader.reload(0)
         except ReloadError as error:
             logger.debug("the first map is not served yet: %s", error)
         await asyncio.sleep(_FIRST_LOAD_PAUSE)
 
 
-async def _first_map(objects: MemoryMapObjects, stopping: asyncio.Event) -> None:
+async def _wait_for_first_map(objects: MemoryMapObjects, stopping: asyncio.Event) -> None:
     """Wait for the first map, so that the gateway never answers without one."""
     waits = [asyncio.create_task(event.wait()) for event in (objects.published, stopping)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -119,14 +158,9 @@ async def _first_map(objects: MemoryMapObjects, stopping: asyncio.Event) -> None
     await asyncio.gather(*waits, return_exceptions=True)
 
 
-def _configuration(settings: StandaloneSettings) -> OperatorConfiguration:
-    gateway = GatewaySpec(name=GATEWAY, namespace=NAMESPACE, management_port=settings.management_port or 8322)
-    return OperatorConfiguration(api_version="config.junctor.dev/v1alpha1", kind="OperatorConfiguration", gateways=(gateway,))
-
-
-def _gateway_settings(settings: StandaloneSettings, gateway: GatewaySpec) -> GatewaySettings:
+def _gateway_settings(settings: StandaloneSettings) -> GatewaySettings:
     return GatewaySettings(
-        map=f"memory:{gateway.map}",
+        map=f"memory:{MAP}",
         host=settings.host,
         port=settings.port,
         management_port=settings.management_port,
@@ -136,14 +170,10 @@ def _gateway_settings(settings: StandaloneSettings, gateway: GatewaySpec) -> Gat
 
 
 def _pod() -> Mapping[str, Any]:
-    """The gateway of this process, as the loop knows gateways."""
+    """Return the pod object that stands for the gateway of this process."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"labels": {GATEWAY_LABEL: GATEWAY}},
         "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
     }
-
-
-def _now() -> str:
-    return rfc3339(datetime.now(UTC), "microseconds")
