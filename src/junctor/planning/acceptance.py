@@ -1,6 +1,5 @@
 """Checks of one resource by itself: an ordered chain, the first that has something to say decides."""
 
-import ssl
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
@@ -11,6 +10,7 @@ from junctor.api.endpoint import TLS
 from junctor.api.registry import effective_registry_id
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.ids import REGISTRY_ID_PREFIX, is_connector_id, is_registry_id
+from junctor.net.tls import BadCABundle, new_ssl_context
 
 Check = Callable[[Resource, GatewaySpec], Finding | None]
 
@@ -61,9 +61,9 @@ def _tls_of(resource: Resource) -> Iterator[tuple[str, TLS]]:
 @lru_cache(maxsize=1024)
 def _certificate_problem(bundle: str) -> str:
     try:
-        ssl.create_default_context(cadata=bundle)
-    except (ssl.SSLError, ValueError) as error:
-        return f"cannot be read ({getattr(error, 'reason', None) or type(error).__name__})"
+        new_ssl_context(bundle)
+    except BadCABundle as error:
+        return f"cannot be read ({error.reason})"
     return ""
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import httpcore2
 import httpx2
 
-from junctor.net.lifo import IdleStack
+from junctor.net.lifo_pool import LifoPool
 from junctor.net.tls import ssl_context
 
 #: The library's 5 s would connect anew for most calls.
@@ -27,7 +27,7 @@ class Connections(httpx2.AsyncBaseTransport):
     def __init__(self, ca_bundle: str | None, network: httpcore2.AsyncNetworkBackend | None = None) -> None:
         self._ca_bundle = ca_bundle
         self._network = network
-        self._idle = IdleStack(self._connection, httpx2.AsyncHTTPTransport.aclose, most=_MOST_IDLE, seconds=KEEPALIVE_SECONDS)
+        self._idle = LifoPool(self._connection, httpx2.AsyncHTTPTransport.aclose, most=_MOST_IDLE, seconds=KEEPALIVE_SECONDS)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request; its connection is free again when the answer is closed."""

@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from junctor.net.lifo import IdleStack
+from junctor.net.lifo_pool import LifoPool
 
 #: uvicorn, which vLLM runs on, closes idle connections after 5 s; a request sent at that very moment would fail.
 _KEEP_SECONDS: Final = 3.0
@@ -26,7 +26,7 @@ class ModelClients:
     def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._transport = transport
         self._tls = httpx.create_ssl_context()
-        self._idle = IdleStack(self._client, httpx.AsyncClient.aclose, most=_MOST_IDLE, seconds=_KEEP_SECONDS)
+        self._idle = LifoPool(self._client, httpx.AsyncClient.aclose, most=_MOST_IDLE, seconds=_KEEP_SECONDS)
 
     @asynccontextmanager
     async def stream(self, method: str, url: str, **options: Any) -> AsyncIterator[httpx.Response]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from junctor.net.lifo import IdleStack
+from junctor.net.lifo_pool import LifoPool
 
 
 class Pool:
@@ -12,7 +12,7 @@ class Pool:
         self.now = 0.0
         self.made = 0
         self.closed: list[int] = []
-        self.stack: IdleStack[int] = IdleStack(self._make, self._close, most=most, seconds=3.0, clock=lambda: self.now)
+        self.stack: LifoPool[int] = LifoPool(self._make, self._close, most=most, seconds=3.0, clock=lambda: self.now)
 
     def _make(self) -> int:
         self.made += 1

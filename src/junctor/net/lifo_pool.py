@@ -1,4 +1,4 @@
-"""Things that serve one use at a time and are kept for the next one, such as connections."""
+"""A pool of things that serve one user at a time, such as connections."""
 
 import time
 from collections import deque
@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class IdleStack(Generic[T]):
-    """The last one used is the next one, so that those that are not needed grow old, and are closed.
+class LifoPool(Generic[T]):
+    """Hands out the item that was used last, so that the surplus of a busy moment stays idle, grows old and is closed.
 
-    make: for when none is idle. close: never raises. most: kept idle; seconds: for so long.
+    make: creates an item when none is idle. close: closes one; must not raise. most: how many stay idle. seconds: for how long.
     """
 
     def __init__(
@@ -31,19 +31,19 @@ class IdleStack(Generic[T]):
         self._idle: deque[tuple[T, float]] = deque()
 
     def take(self) -> T:
-        """One for the caller alone, to be given back."""
+        """Take an item for exclusive use; the caller gives it back."""
         return self._idle.pop()[0] if self._idle else self._make()
 
     async def give(self, used: T) -> None:
-        """Give one back."""
+        """Give an item back, and close those that were idle for too long."""
         now = self._clock()
         self._idle.append((used, now))
-        # Others take and give while one is closed.
+        # While one is closed, other tasks take and give.
         while self._idle and (len(self._idle) > self._most or now - self._idle[0][1] > self._seconds):
             await self._close(self._idle.popleft()[0])
 
     async def aclose(self) -> None:
-        """Close those that are idle, and from now on what is given."""
+        """Close the idle items, and from now on each one that is given back."""
         self._most = 0
         while self._idle:
             await self._close(self._idle.popleft()[0])
