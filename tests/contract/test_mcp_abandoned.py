@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from junctor.gateway.mcp import Limits, McpClient, McpClientPool
+from junctor.connectormap.policy import Limits
+from junctor.gateway.mcp import McpClient, McpClientPool
 from tests.support.mcp_servers import ScriptedServer, serving, text_result
 from tests.support.waiting import until
 

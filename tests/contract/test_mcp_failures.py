@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from junctor.gateway.mcp import Limits, McpClient, McpClientPool
+from junctor.connectormap.policy import Limits
+from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.tools.ports import ToolFailure
 from junctor.gateway.tools.server_errors import ListingFailed
 from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, answering, error, hang, result, serving, text_result
@@ -330,12 +331,13 @@ async def test_hundreds_of_failures_leave_no_descriptor_and_no_task() -> None:
     server = ScriptedServer()
     ways = [late, cut, answering(401), answering(500), answering(200, "{", content_type="application/json")]
     limits = Limits(connect_timeout=0.1, call_timeout=0.1)
+    unused = free_port()  # keeps a descriptor of its own
     async with serving(server.app()) as url:
         before = (_descriptors(), len(asyncio.all_tasks()))
         pool = McpClientPool()
         for number in range(200):
             server.answers = {("initialize", "tools/call")[number % 2]: ways[number % len(ways)]}
-            target = f"{url}/mcp" if number % 7 else f"http://127.0.0.1:{free_port()}/mcp"
+            target = f"{url}/mcp" if number % 7 else f"http://127.0.0.1:{unused}/mcp"
             client = pool.from_params(target, limits=limits)
             await fails(client)
         await pool.close()

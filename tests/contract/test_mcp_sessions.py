@@ -14,7 +14,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from junctor.gateway.mcp import Limits, McpClient, McpClientPool
+from junctor.connectormap.policy import Limits
+from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.mcp.connections import KEEPALIVE_SECONDS
 from junctor.gateway.mcp.target import target_of_params
 from junctor.gateway.mcp.transport import HttpPools

@@ -2,6 +2,5 @@
 
 from junctor.gateway.mcp.client import McpClient
 from junctor.gateway.mcp.pool import McpClientPool
-from junctor.gateway.mcp.target import Limits
 
-__all__ = ["Limits", "McpClient", "McpClientPool"]
+__all__ = ["McpClient", "McpClientPool"]

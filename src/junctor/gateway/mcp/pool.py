@@ -7,13 +7,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
+from junctor.connectormap.policy import Limits
+from junctor.connectormap.view import EntryView
 from junctor.gateway.mcp.client import LISTING_USABLE, McpClient
 from junctor.gateway.mcp.public_only import PublicOnly
-from junctor.gateway.mcp.target import Limits, Target, target_of_entry, target_of_params
+from junctor.gateway.mcp.target import Target, target_of_entry, target_of_params
 from junctor.gateway.mcp.transport import HttpPools
 from junctor.gateway.serving.served_map import Connector, ServedMap
+from junctor.gateway.tools.policy import policy_of_entry
 from junctor.gateway.tools.server_errors import EntryUnusable
 from junctor.net.tls import ssl_context
 
@@ -29,7 +32,7 @@ class _SharedState:
     """What the clients of one entry share. own_target: of callers that bring nothing, with its identity; made at its first use."""
 
     digest: str
-    content: Mapping[str, Any] = field(repr=False)
+    view: EntryView = field(repr=False)
     slots: asyncio.Semaphore
     own_target: tuple[Target, str] | None = field(default=None, repr=False)
 
@@ -86,11 +89,11 @@ class McpClientPool:
         shared = self._shared_state(connector)
         if authorization is None and not headers:
             if shared.own_target is None:
-                target = target_of_entry(shared.content, credentials, None, headers)
+                target = target_of_entry(shared.view, credentials, None, headers)
                 shared.own_target = (target, target.identity)
             target, identity = shared.own_target
         else:
-            target = target_of_entry(shared.content, credentials, authorization, headers)
+            target = target_of_entry(shared.view, credentials, authorization, headers)
             identity = target.identity
         key = (connector.id, connector.digest, identity)
         client = self._clients.get(key)
@@ -174,9 +177,9 @@ class McpClientPool:
     def _shared_state(self, connector: Connector) -> _SharedState:
         shared = self._shared.get(connector.id)
         if shared is None or shared.digest != connector.digest:
-            content = connector.content
-            slots = asyncio.Semaphore(int(content.get("limits", {}).get("maxConcurrentCalls", Limits().max_concurrent_calls)))
-            shared = self._shared[connector.id] = _SharedState(connector.digest, content, slots)
+            view = connector.view
+            slots = asyncio.Semaphore(policy_of_entry(view).limits.max_concurrent_calls)
+            shared = self._shared[connector.id] = _SharedState(connector.digest, view, slots)
         self._shared.move_to_end(connector.id)
         while len(self._shared) > self._max_clients:
             self._shared.popitem(last=False)

@@ -56,10 +56,9 @@ class ServerResolver:
             refuse(found.message, f"{place}.connector_id")
         if isinstance(found, Unavailable):
             raise ListingFailed(found.message, HTTPStatus.FAILED_DEPENDENCY)
-        content = found.connector.content
-        policy = ToolPolicy(ConnectorPolicy.of(content), tool.allowed, tool.approval)
-        description = tool.server_description or str(content.get("description") or "")
-        return DeclaredServer(tool.server_label, self.bind(found, *_credentials(tool)), policy, description)
+        server, view = self.bind(found, *_credentials(tool)), found.connector.view
+        policy = ToolPolicy(ConnectorPolicy.of(view), tool.allowed, tool.approval)
+        return DeclaredServer(tool.server_label, server, policy, tool.server_description or view.description)
 
     def _url_server(self, tool: McpDeclaration, place: str) -> DeclaredServer:
         if self.bind_url is None:

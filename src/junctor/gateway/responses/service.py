@@ -56,7 +56,7 @@ class ResponsesService:
         found = await self._directory.find(caller, connector_id)
         if not isinstance(found, Available):
             raise ListingFailed(found.message, HTTPStatus.FAILED_DEPENDENCY)
-        policy = ConnectorPolicy.of(found.connector.content)
+        policy = ConnectorPolicy.of(found.connector.view)
         listed = await self._bind(found, None, {}).list_tools()
         return [
             {

@@ -1,10 +1,13 @@
 """Decides which tools a request may use and which calls a human must approve. In doubt, the stricter decision holds. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
+from junctor.connectormap.errors import InvalidEntry
+from junctor.connectormap.policy import DEFAULT_APPROVAL_MODE, Policy
+from junctor.connectormap.view import EntryView
 from junctor.gateway.tools.ports import ToolSpec
+from junctor.gateway.tools.server_errors import EntryUnusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +58,22 @@ class ConnectorPolicy:
     allowed: frozenset[str] | None = None
     denied: frozenset[str] = frozenset()
     read_only: bool = False
-    mode: str = "AsRequested"
+    mode: str = DEFAULT_APPROVAL_MODE
     always: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Self:
-        """The policy of an entry of the connector map."""
-        tools = content.get("tools") or {}
-        approval = content.get("approval") or {}
+    def of(cls, view: EntryView) -> Self:
+        """Return the policy of an entry of the connector map. Raises EntryUnusable."""
+        policy = policy_of_entry(view)
+        tools, approval = policy.tools, policy.approval
         return cls(
-            None if tools.get("allowed") is None else frozenset(tools["allowed"]),
-            frozenset(tools.get("denied") or ()),
-            tools.get("readOnly") is True,
-            str(approval.get("mode") or "AsRequested"),
-            frozenset(approval.get("always") or ()),
-            frozenset(approval.get("never") or ()),
+            None if tools.allowed is None else frozenset(tools.allowed),
+            frozenset(tools.denied or ()),
+            tools.read_only is True,
+            approval.mode,
+            frozenset(approval.always or ()),
+            frozenset(approval.never or ()),
         )
 
     def permits(self, tool: ToolSpec) -> bool:
@@ -83,7 +86,7 @@ class ConnectorPolicy:
         """Tell whether the platform requires approval, whatever the caller says. An unknown mode requires it."""
         if tool.name in self.always:
             return True
-        return tool.name not in self.never and self.mode not in ("AsRequested", "Never")
+        return tool.name not in self.never and self.mode not in (DEFAULT_APPROVAL_MODE, "Never")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +104,11 @@ class ToolPolicy:
     def needs_approval(self, tool: ToolSpec) -> bool:
         """Tell whether a human must approve each call."""
         return self.connector.requires_approval(tool) or self.approval.requires_approval(tool)
+
+
+def policy_of_entry(view: EntryView) -> Policy:
+    """Return how callers may use a connector's server. Raises EntryUnusable."""
+    try:
+        return view.policy
+    except InvalidEntry as error:
+        raise EntryUnusable(f"connector {view.id}: {error}") from error

@@ -1,8 +1,11 @@
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from junctor.gateway.mcp.target import Limits, target_of_entry, target_of_params
+from junctor.connectormap.policy import Limits
+from junctor.connectormap.view import EntryView
+from junctor.gateway.mcp.target import Target, target_of_entry, target_of_params
 from junctor.gateway.tools.server_errors import EntryUnusable, RequestRefused
 from tests.unit.gateway.maps import bearer, content, discovered
 
@@ -10,29 +13,33 @@ KEY = "3f7a000000000000.1b2c000000000000"
 SECRET = "s3cr3t-value"
 
 
+def bind(entry: Mapping[str, Any], credentials: Mapping[str, bytes], authorization: str | None, headers: Mapping[str, str]) -> Target:
+    return target_of_entry(EntryView(entry), credentials, authorization, headers)
+
+
 def test_headers_and_bearer_of_the_entry_are_sent() -> None:
     entry = content("a", headers=[{"name": "X-Team", "value": "red"}, {"name": "X-Key", "credential": KEY}], auth=bearer(KEY))
-    target = target_of_entry(entry, {KEY: b"s3cr3t-value\n"}, None, {"X-Trace": "1"})
+    target = bind(entry, {KEY: b"s3cr3t-value\n"}, None, {"X-Trace": "1"})
     assert target.headers == {"x-team": "red", "x-key": SECRET, "authorization": f"Bearer {SECRET}", "x-trace": "1"}
 
 
 def test_a_header_of_several_parts_is_put_together() -> None:
     parts = ["Token ", {"credential": KEY}, "; v=", {"credential": KEY}]
     entry = content("a", headers=[{"name": "X-Key", "parts": parts}])
-    assert target_of_entry(entry, {KEY: b"s3cr3t-value\n"}, None, {}).headers == {"x-key": f"Token {SECRET}; v={SECRET}"}
+    assert bind(entry, {KEY: b"s3cr3t-value\n"}, None, {}).headers == {"x-key": f"Token {SECRET}; v={SECRET}"}
 
 
 def test_parts_whose_credential_is_missing_are_refused() -> None:
     entry = content("a", headers=[{"name": "X-Key", "parts": ["Token ", {"credential": KEY}]}])
     with pytest.raises(EntryUnusable, match="its credential is not here yet"):
-        target_of_entry(entry, {}, None, {})
+        bind(entry, {}, None, {})
 
 
 @pytest.mark.parametrize("fields", [{"hosts": ["other.example.com"]}, {"hosts": []}, {}])
 def test_a_discovered_server_gets_no_credential_on_a_host_that_is_not_listed(fields: dict[str, Any]) -> None:
     entry = discovered(headers=[{"name": "X-Key", "credential": KEY}], **fields)
     with pytest.raises(EntryUnusable, match="HostNotAllowed") as caught:
-        target_of_entry(entry, {KEY: SECRET.encode()}, None, {})
+        bind(entry, {KEY: SECRET.encode()}, None, {})
     assert SECRET not in str(caught.value)
 
 
@@ -40,24 +47,24 @@ def test_a_discovered_server_gets_no_credential_on_a_host_that_is_not_listed(fie
     ("fields", "public_only"), [({}, False), ({"addresses": "any"}, False), ({"addresses": "public"}, True), ({"addresses": "x"}, True)]
 )
 def test_addresses_that_are_not_known_mean_public_ones(fields: dict[str, Any], public_only: bool) -> None:
-    assert target_of_entry(content("a", **fields), {}, None, {}).public_only is public_only
+    assert bind(content("a", **fields), {}, None, {}).public_only is public_only
 
 
 def test_the_callers_authorization_replaces_that_of_the_entry() -> None:
-    target = target_of_entry(content("a", auth=bearer(KEY)), {}, "mine", {})
+    target = bind(content("a", auth=bearer(KEY)), {}, "mine", {})
     assert target.headers["authorization"] == "Bearer mine"
 
 
 def test_require_refuses_requests_without_authorization_and_names_the_rule() -> None:
     with pytest.raises(RequestRefused, match="callerAuthorization: Require") as caught:
-        target_of_entry(content("a", callerAuthorization="Require"), {}, None, {})
+        bind(content("a", callerAuthorization="Require"), {}, None, {})
     assert (caught.value.field, caught.value.code) == ("authorization", "missing_required_parameter")
 
 
 @pytest.mark.parametrize("rule", ["Forbid", "SomethingNewer"])
 def test_forbid_and_rules_that_are_not_known_refuse_the_callers_authorization(rule: str) -> None:
     with pytest.raises(RequestRefused, match=f"callerAuthorization: {rule}") as caught:
-        target_of_entry(content("a", callerAuthorization=rule), {}, "mine", {})
+        bind(content("a", callerAuthorization=rule), {}, "mine", {})
     assert (caught.value.field, caught.value.code) == ("authorization", "invalid_value")
 
 
@@ -76,7 +83,7 @@ def test_forbid_and_rules_that_are_not_known_refuse_the_callers_authorization(ru
 )
 def test_callers_do_not_set_reserved_or_spec_set_headers(name: str, says: str) -> None:
     with pytest.raises(RequestRefused, match=says) as caught:
-        target_of_entry(content("a", headers=[{"name": "X-Team", "value": "red"}]), {}, None, {name: "v"})
+        bind(content("a", headers=[{"name": "X-Team", "value": "red"}]), {}, None, {name: "v"})
     assert (caught.value.field, caught.value.code) == ("headers", "invalid_value")
 
 
@@ -92,7 +99,7 @@ def test_values_that_are_no_header_values_are_refused_without_repeating_them(val
 @pytest.mark.parametrize("held", [{}, {KEY: b"two\nlines"}, {KEY: b"  \n"}])
 def test_a_credential_that_is_missing_or_no_header_value_is_refused(held: dict[str, bytes]) -> None:
     with pytest.raises(EntryUnusable, match="credential") as caught:
-        target_of_entry(content("a", auth=bearer(KEY)), held, None, {})
+        bind(content("a", auth=bearer(KEY)), held, None, {})
     assert "lines" not in str(caught.value).removesuffix("more than one line; correct its Secret")
 
 
@@ -107,17 +114,17 @@ def test_urls_that_cannot_be_called_are_refused(url: str) -> None:
 
 def test_limits_transport_and_ca_bundle_come_from_the_entry() -> None:
     limits = {"connectTimeoutSeconds": 1, "callTimeoutSeconds": 2, "maxConcurrentCalls": 3, "maxResultBytes": 4}
-    target = target_of_entry(content("a", limits=limits, transport="SSE", tls={"caBundle": "PEM"}), {}, None, {})
+    target = bind(content("a", limits=limits, transport="SSE", tls={"caBundle": "PEM"}), {}, None, {})
     assert (target.limits, target.transport, target.ca_bundle) == (Limits(1.0, 2.0, 3, 4), "SSE", "PEM")
 
 
 def test_a_transport_that_is_not_known_fails_closed() -> None:
     with pytest.raises(EntryUnusable, match="transport"):
-        target_of_entry(content("a", transport="Carrier"), {}, None, {})
+        bind(content("a", transport="Carrier"), {}, None, {})
 
 
 def test_nothing_of_a_credential_is_in_a_repr() -> None:
-    target = target_of_entry(content("a", headers=[{"name": "X-Key", "credential": KEY}]), {KEY: SECRET.encode()}, SECRET, {})
+    target = bind(content("a", headers=[{"name": "X-Key", "credential": KEY}]), {KEY: SECRET.encode()}, SECRET, {})
     assert SECRET not in repr(target)
     assert SECRET not in target.identity
 
@@ -131,3 +138,12 @@ def test_the_identity_differs_by_credential_and_not_by_the_order_of_headers() ->
         target_of_params("https://x.example.com", None, headers).identity
         == target_of_params("https://x.example.com", None, swapped).identity
     )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"headers": [{"name": "X-Key"}]}, {"auth": "token"}, {"limits": {"callTimeoutSeconds": "soon"}}, {"tools": []}, {"url": None}],
+)
+def test_an_entry_of_another_form_is_unusable(fields: dict[str, Any]) -> None:
+    with pytest.raises(EntryUnusable, match="connector a"):
+        bind(content("a", **fields), {}, None, {})

@@ -107,7 +107,7 @@ class Gateway:
         return served_map(registry("internal"), *own)
 
     def _bind(self, found: Available, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
-        target_of_entry(found.connector.content, found.credentials, authorization, headers)
+        target_of_entry(found.connector.view, found.credentials, authorization, headers)
         self.bound.append((found.connector.id, authorization, headers))
         return self.connectors[found.connector.id]
 

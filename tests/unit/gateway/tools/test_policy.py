@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from junctor.connectormap.view import EntryView
 from junctor.gateway.tools.policy import ConnectorPolicy, RequestedApproval, ToolFilter, ToolPolicy
 from junctor.gateway.tools.ports import ToolSpec
 
@@ -36,7 +37,7 @@ def named(*names: str) -> ToolFilter:
     ],
 )
 def test_a_request_narrows_what_the_connector_permits(tools: dict[str, Any], allowed: ToolFilter, want: str) -> None:
-    policy = ToolPolicy(ConnectorPolicy.of({"tools": tools}), allowed)
+    policy = ToolPolicy(ConnectorPolicy.of(EntryView({"tools": tools})), allowed)
     assert " ".join(tool.name for tool in (READ, WRITE, SILENT) if policy.permits(tool)) == want
 
 
@@ -70,5 +71,5 @@ NOTHING = RequestedApproval(None)
     ],
 )
 def test_the_stricter_approval_wins(approval: dict[str, Any], requested: RequestedApproval, want: str) -> None:
-    policy = ToolPolicy(ConnectorPolicy.of({"approval": approval}), approval=requested)
+    policy = ToolPolicy(ConnectorPolicy.of(EntryView({"approval": approval})), approval=requested)
     assert " ".join(tool.name for tool in (READ, WRITE, SILENT) if policy.needs_approval(tool)) == want

@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from junctor.connectormap.view import EntryView
 from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.tools.names import assign_names
 from junctor.gateway.tools.policy import ConnectorPolicy, RequestedApproval, ToolFilter, ToolPolicy
@@ -76,7 +77,7 @@ async def test_a_call_reaches_the_server_under_its_own_name() -> None:
 
 async def test_the_policy_holds_when_offering_and_when_calling() -> None:
     server = FakeServer(tool("read", read_only=True), tool("write"), tool("drop"))
-    policy = ToolPolicy(ConnectorPolicy.of({"tools": {"denied": ["drop"]}}), ToolFilter(frozenset({"read", "drop"})))
+    policy = ToolPolicy(ConnectorPolicy.of(EntryView({"tools": {"denied": ["drop"]}})), ToolFilter(frozenset({"read", "drop"})))
     found = registry(listed("db", server, policy))
     assert [tool.spec.name for tool in found.tools] == ["read"]
     everything = registry(listed("db", server))
