@@ -9,11 +9,16 @@ from junctor.api.conditions import Condition
 
 
 class GatewayStatus(ApiModel):
-    """Progress of one gateway with this resource. The counts date from the moment in which a condition last changed."""
+    """Progress of one gateway with this resource.
+
+    A rollout of gateways alone does not rewrite every status, so the counts are those of the moment in which it was last written.
+    """
 
     name: Annotated[str, Field(max_length=63, description="Name of the gateway in the operator's configuration.")]
-    acknowledged: Annotated[int | None, Field(description="Ready pods that acknowledged this generation.")] = None
-    pods: Annotated[int | None, Field(description="Ready pods of the gateway.")] = None
+    acknowledged: Annotated[
+        int | None, Field(description="Ready pods that had acknowledged this generation when this status was last written.")
+    ] = None
+    pods: Annotated[int | None, Field(description="Ready pods of the gateway when this status was last written.")] = None
     reason: Annotated[
         str | None,
         Field(max_length=64, description="Reason of the gateway's own conditions: the first that is not True, else that of Ready."),
@@ -36,7 +41,7 @@ class ResourceStatus(ApiModel):
         tuple[GatewayStatus, ...] | None,
         Field(
             max_length=16,
-            description="Every gateway that selects this resource.",
+            description="Every gateway that selects this resource. Changes of pod counts alone do not rewrite the status.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = None

@@ -4,7 +4,7 @@ The typed models cost more time and memory than the calls themselves (81 MB for 
 
     KubernetesError         the server answered with an error; carries `status` and the server's message
     +-- NotFound            404
-    +-- Conflict            409: a precondition failed, or the object exists already (`already_exists`)
+    +-- Conflict            409: a precondition failed, or the object exists already
     +-- Refused             403, 422 and other 4xx: trying again will not help
     +-- Unavailable         429, 5xx and connections that fail: try again later; `retry_after` in seconds when the server said so
 """
@@ -46,11 +46,6 @@ class NotFound(KubernetesError):
 
 class Conflict(KubernetesError):
     """A precondition failed or the object exists already."""
-
-    @property
-    def already_exists(self) -> bool:
-        """Whether the conflict is that a create found the object there."""
-        return self.reason == "AlreadyExists"
 
 
 class Refused(KubernetesError):

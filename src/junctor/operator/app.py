@@ -33,15 +33,15 @@ T = TypeVar("T")
 
 #: A pass that takes longer is stuck, and the liveness endpoint says so.
 _STUCK_SECONDS = 300.0
-#: Of so many failures of one request in a row, one is logged.
-_REPEATS = 100
+#: Log every 100th consecutive failure of one request.
+_LOGGED_FAILURE = 100
 #: Short at first, so that the end of an outage is noticed soon.
 _RETRIES = Backoff(first=0.1, last=3.0)
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
-    """What `junctor operator` was told. namespaces: empty means all. health_port: 0 means no liveness endpoint."""
+    """The options of `junctor operator`. namespaces: empty means all. health_port: 0 means no liveness endpoint."""
 
     configuration: OperatorConfiguration
     kubeconfig: Path | None = None
@@ -64,7 +64,7 @@ async def run_operator(settings: OperatorSettings, *, stop: asyncio.Event | None
     """Run until SIGTERM, SIGINT or `stop`. Raises what ended the loop, CredentialsError, or Superseded."""
     configuration = settings.configuration
     api = await KubernetesApi.connect(settings.kubeconfig)
-    ways = signals(configuration)
+    gateway_signals = signals(configuration)
     try:
         maps = {gateway.name: ConfigMapObjects(api, gateway) for gateway in configuration.gateways}
         stop = stop or asyncio.Event()
@@ -75,10 +75,10 @@ async def run_operator(settings: OperatorSettings, *, stop: asyncio.Event | None
             objects.use_key(key)
         snapshot = Snapshot(configuration, key)
         cluster = KubernetesCluster(api, configuration, snapshot, settings.namespaces)
-        reconciler = Reconciler(configuration, snapshot, cluster, maps, ways, KubernetesStatusSink(api), HTTPRegistries())
+        reconciler = Reconciler(configuration, snapshot, cluster, maps, gateway_signals, KubernetesStatusSink(api), HTTPRegistries())
         await _watch(settings, reconciler, stop)
     finally:
-        await asyncio.gather(*(way.close() for way in ways.values()))
+        await asyncio.gather(*(gateway_signal.close() for gateway_signal in gateway_signals.values()))
         await api.close()
 
 
@@ -99,7 +99,7 @@ async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> 
 
 
 async def _installation_key(objects: ConfigMapObjects) -> bytes:
-    """The key, once the API server gives it: waiting is all that can be done before."""
+    """The key of the installation; waits until the API server is reachable."""
     for pause in Backoffs():
         try:
             await objects.installation("")
@@ -111,10 +111,31 @@ async def _installation_key(objects: ConfigMapObjects) -> bytes:
 
 
 async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: asyncio.Event) -> None:
-    """Let kopf watch while the loop runs; each ends the other."""
+    """Let kopf watch while the loop runs; each ends the other. Raises what ended the loop."""
     registry = kopf.OperatorRegistry()
     everywhere = not settings.namespaces
     register(registry, settings.configuration, watch_definitions=everywhere)
+    tasks = _run_beside_kopf(registry, settings, reconciler, stop)
+    gateways = {gateway.namespace for gateway in settings.configuration.gateways}
+    await kopf.operator(
+        registry=registry,
+        settings=_kopf_settings(everywhere),
+        memo=Observer(reconciler, settings.configuration, frozenset(settings.namespaces)),
+        standalone=True,
+        clusterwide=everywhere,
+        namespaces=() if everywhere else sorted(gateways | set(settings.namespaces)),
+        liveness_endpoint=f"http://{settings.health_host}:{settings.health_port}/healthz" if settings.health_port else None,
+        stop_flag=stop,
+    )
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise _cause(error)
+
+
+def _run_beside_kopf(
+    registry: kopf.OperatorRegistry, settings: OperatorSettings, reconciler: Reconciler, stop: asyncio.Event
+) -> list[asyncio.Task[None]]:
+    """Register what kopf calls at its start, its end and for its probe; returns the list that holds the loop's task once it runs."""
     tasks: list[asyncio.Task[None]] = []
 
     @kopf.on.login(registry=registry, id="login")
@@ -141,24 +162,11 @@ async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: async
             raise kopf.PermanentError(f"a pass has been going on for {reconciler.seconds_in_pass:.0f} s")
         return reconciler.seconds_since_pass
 
-    gateways = {gateway.namespace for gateway in settings.configuration.gateways}
-    await kopf.operator(
-        registry=registry,
-        settings=_kopf_settings(everywhere),
-        memo=Observer(reconciler, settings.configuration, frozenset(settings.namespaces)),
-        standalone=True,
-        clusterwide=everywhere,
-        namespaces=() if everywhere else sorted(gateways | set(settings.namespaces)),
-        liveness_endpoint=f"http://{settings.health_host}:{settings.health_port}/healthz" if settings.health_port else None,
-        stop_flag=stop,
-    )
-    for task in tasks:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise _cause(error)
+    return tasks
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What ended the loop, out of the groups that its task groups made."""
+    """The error that ended the loop, taken out of the groups that its task groups made."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -187,7 +195,7 @@ def _kopf_settings(everywhere: bool) -> kopf.OperatorSettings:
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether kopf says more than that the same request failed again: it tries every three seconds, for ever."""
     attempt = re.match(r"Request attempt #(\d+) failed; will retry", record.getMessage())
-    return attempt is None or int(attempt[1]) % _REPEATS == 1
+    return attempt is None or int(attempt[1]) % _LOGGED_FAILURE == 1
 
 
 async def _connection(kubeconfig: Path | None) -> kopf.ConnectionInfo:

@@ -34,6 +34,11 @@ class GatewayState:
     is_surveyed: bool = False
 
     @property
+    def map_name(self) -> str:
+        """The map for people: `namespace/name`."""
+        return f"{self.configuration.namespace}/{self.configuration.map}"
+
+    @property
     def all_acknowledged(self) -> bool:
         """Whether every ready pod serves the published map."""
         return self.signaller.all_acknowledged(self.publisher.sequence)

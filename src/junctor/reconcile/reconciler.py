@@ -108,7 +108,7 @@ class Reconciler:
         """An object of a gateway's map was written or deleted, by this process or by somebody else."""
         for item in self._gateways:
             if item.configuration.name == gateway and item.publisher.observe(event):
-                logger.info("map %s/%s: %s was changed by somebody else", item.configuration.namespace, item.configuration.map, event.name)
+                logger.info("map %s: %s was changed by somebody else", item.map_name, event.name)
                 self.wake()
 
     @property
@@ -248,14 +248,13 @@ class Reconciler:
             )
             if is_new:
                 gateway.published_at = self._clock()
-                where = f"{gateway.configuration.namespace}/{gateway.configuration.map}"
-                logger.info("published sequence %s of map %s: %s connectors", publisher.sequence, where, plan.connectors)
+                logger.info("published sequence %s of map %s: %s connectors", publisher.sequence, gateway.map_name, plan.connectors)
             signaller.announce(publisher.sequence)
             await self._clean_up(gateway, plan)
         except PortError as error:
             if not publisher.is_loaded:  # a map that cannot be read must not keep the other gateways' statuses from being written
                 await gateway.make_plan(observation.inputs, now)
-            logger.error("map %s/%s not published, trying again: %s", gateway.configuration.namespace, gateway.configuration.map, error)
+            logger.error("map %s not published, trying again: %s", gateway.map_name, error)
             return False
         if plan.wake_at is not None:
             self._dirty.mark_in(Dirty.MAPS, max(0.0, plan.wake_at - now))
@@ -267,7 +266,7 @@ class Reconciler:
                 try:
                     await self._clean_up(gateway, gateway.plan)
                 except PortError as error:
-                    logger.warning("old objects of map %s not removed yet: %s", gateway.configuration.map, error)
+                    logger.warning("old objects of map %s not removed yet: %s", gateway.map_name, error)
                     self._dirty.mark_in(Dirty.MAPS, self._timing.retries.last)
         self._end_pass()
 

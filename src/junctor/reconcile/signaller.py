@@ -87,12 +87,11 @@ class Signaller:
         if self.highest > sequence:
             self._on_ahead()
 
-    async def survey(self, *, deadline: float) -> int:
-        """Ask all pods once what they serve, for a start without a head. Gives the highest sequence."""
+    async def survey(self, *, deadline: float) -> None:
+        """Ask all pods once what they serve, for a start without a head; see `highest`."""
         pods = [held.pod for held in self._pods.values()]
         answers = await asyncio.gather(*(self._ask(pod, 0, (), deadline) for pod in pods))
         self.highest = max([self.highest, *(answer.acknowledged or 0 for answer in answers)])
-        return self.highest
 
     def progress(self) -> list[PodProgress]:
         """How far every ready pod is, by name."""
