@@ -18,8 +18,15 @@ demo: $(VENV)/.demo ## The whole path on this machine, without a network; CLUSTE
 	@$(if $(filter 1,$(CLUSTER)),$(BIN)/python -m tests.cluster.demo,$(BIN)/junctor demo)
 
 .PHONY: test
-test: lint control-plane registry ## Everything a change must pass: lint, then all tests on a real control plane
-	@$(BIN)/pytest tests
+test: lint unit control-plane registry ## Everything a change must pass: lint, unit tests, then all others on real control planes
+	@echo "test: contract, end-to-end and cluster tests" && $(BIN)/pytest tests --ignore tests/unit $(WORKERS)
+
+.PHONY: unit
+unit: $(VENV)/.dev ## The unit tests, which take a minute and need nothing built
+	@echo "test: unit tests" && $(BIN)/pytest tests/unit $(WORKERS)
+
+# Each worker has a control plane of its own and takes whole files; tests/conftest.py says how many workers, and which files come first.
+WORKERS := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Format, lint, types, import rules, drift of generated files
@@ -52,7 +59,7 @@ control-plane: $(VENV)/.runtime
 .PHONY: registry
 registry: $(VENV)/.dev
 	@$(BIN)/python -m tests.support.postgres
-	@$(BIN)/python -m tests.cluster.tools registry
+	@$(BIN)/python -m tests.cluster.tools helm registry
 
 .PHONY: crds
 crds: $(VENV)/.runtime ## Generate crds/ and the reference pages from src/junctor/api

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
-_NOT_READY_SECONDS = 15.0
+_NOT_READY_SECONDS = 60.0
 
 
 class ApiError(Exception):
@@ -40,7 +40,7 @@ class Api:
             base_url=server,
             verify=ssl.create_default_context(cafile=str(ca)),
             headers={"Authorization": f"Bearer {token}"},
-            timeout=30.0,
+            timeout=60.0,
             trust_env=False,
         )
         self._plurals: dict[str, tuple[str, bool]] = {}
@@ -165,7 +165,7 @@ class Api:
         return self._plurals[kind]
 
 
-def wait_for(predicate: Callable[[], T], timeout: float = 30.0, describe: str | Callable[[], str] = "the condition") -> T:
+def wait_for(predicate: Callable[[], T], timeout: float = 60.0, describe: str | Callable[[], str] = "the condition") -> T:
     """Call `predicate` until its answer is true, and return that.
 
     A server that is away and objects that are not there (404) count as not yet. Raises TimeoutError with `describe` (called at the end,

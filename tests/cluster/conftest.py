@@ -12,6 +12,20 @@ from tests.support.fake_registry import FakeRegistry
 
 
 @pytest.fixture(scope="module")
+def own_control_plane() -> Iterator[ControlPlane]:
+    """A control plane for the tests of one module, which break it; it has no CRDs yet."""
+    with ControlPlane() as control_plane:
+        yield control_plane
+
+
+@pytest.fixture(scope="module")
+def own_api(own_control_plane: ControlPlane) -> Iterator[Api]:
+    """The administrator's client of the module's control plane."""
+    with own_control_plane.api() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
 def module_system(control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """An operator and two gateways for all tests of a module."""
     with new_system(control_plane, api, tmp_path_factory.mktemp("logs")) as system:

@@ -29,7 +29,7 @@ from tests.support.ports import free_port
 __all__ = ["ControlPlane", "KubectlFailed", "find_binary"]
 
 _HOST = "127.0.0.1"
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _GRACE_SECONDS = 2.0
 _AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}
 

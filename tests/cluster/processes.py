@@ -78,7 +78,7 @@ class Process:
         """The last lines that it has written, under a heading."""
         return "\n".join([f"--- the last lines of {self.name}:", *self.log().splitlines()[-lines:]])
 
-    def wait_until_ready(self, url: str, timeout: float = 30.0, *, verify: SSLContext | bool = True) -> None:
+    def wait_until_ready(self, url: str, timeout: float = 60.0, *, verify: SSLContext | bool = True) -> None:
         """Wait until `url` answers 200. Raises ProcessFailed when the process ends first or the time is up."""
         with httpx.Client(verify=verify, trust_env=False, timeout=5.0) as client:
 
@@ -92,14 +92,14 @@ class Process:
             except TimeoutError as error:
                 raise ProcessFailed(f"{self.name}: {error}\n{self.tail()}") from error
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait until it ends by itself; its return code. Raises ProcessFailed when the time is up."""
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired as error:
             raise ProcessFailed(f"{self.name} has not ended within {timeout} s\n{self.tail()}") from error
 
-    def terminate(self, timeout: float = 30.0) -> float:
+    def terminate(self, timeout: float = 60.0) -> float:
         """SIGTERM, and wait; the seconds that it took to end. Raises ProcessFailed, after killing it, when the time is up."""
         started = time.monotonic()
         if self.running:

@@ -50,7 +50,7 @@ def delete(system: System, name: str) -> None:
     system.api.delete(REGISTRY, name, system.team)
 
 
-def synced(system: System, name: str, told: str, reason: str, timeout: float = 30.0) -> str:
+def synced(system: System, name: str, told: str, reason: str, timeout: float = 60.0) -> str:
     """Wait for a verdict of the condition Synced; its message."""
     return str(system.wait_condition(name, "Synced", told, reason, timeout, of=REGISTRY)["message"])
 

@@ -161,7 +161,7 @@ class System:
         return {}
 
     def wait_condition(
-        self, name: str, kind: str, status: str, reason: str = "", timeout: float = 30.0, *, of: str = CONNECTOR
+        self, name: str, kind: str, status: str, reason: str = "", timeout: float = 60.0, *, of: str = CONNECTOR
     ) -> dict[str, Any]:
         """Wait for a condition; gives it."""
 
@@ -181,7 +181,7 @@ class System:
         for name in names:
             self.wait_condition(name, "Ready", "True", of=of)
 
-    def wait_served(self, *ids: str, timeout: float = 30.0) -> None:
+    def wait_served(self, *ids: str, timeout: float = 60.0) -> None:
         """Wait until every gateway serves exactly these ids."""
         wait_for(
             lambda: all(set(item.connectors()) == set(ids) for item in self.gateways),

@@ -27,7 +27,7 @@ metadata: {name: github}
 spec: {connectorID: connector_github, url: "https://api.github.com/mcp", description: Issues and pull requests}
 """
     kubectl(system, "apply", "-f", "-", text=manifest)
-    kubectl(system, "wait", "--for=condition=Ready", "mcpc/github", "--timeout=30s")
+    kubectl(system, "wait", "--for=condition=Ready", "mcpc/github", "--timeout=60s")
     for gateway in system.gateways:
         item = gateway.connectors()["connector_github"]
         assert (item["description"], item["available"]) == ("Issues and pull requests", True)

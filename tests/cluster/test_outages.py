@@ -1,6 +1,5 @@
 """What the operator cannot see is never taken for nothing: missing CRD, refused LISTs, an API server that is away. A cluster of its own."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,21 +13,8 @@ from tests.cluster.system import CONNECTOR, REGISTRY, System, new_system
 from tests.support.fake_registry import FakeRegistry
 from tests.support.registry_data import PUBLISHED, servers
 
-OUTAGE_SECONDS = 120.0
 #: As many as have to vanish at once before a loss is held back, and then some.
 MANY = 24
-
-
-@pytest.fixture(scope="module")
-def own_control_plane() -> Iterator[ControlPlane]:
-    with ControlPlane() as control_plane:
-        yield control_plane
-
-
-@pytest.fixture(scope="module")
-def own_api(own_control_plane: ControlPlane) -> Iterator[Api]:
-    with own_control_plane.api() as api:
-        yield api
 
 
 @contextmanager
@@ -185,28 +171,3 @@ def test_sigterm_ends_operator_and_gateways_with_success(system: System) -> None
     for gateway in system.gateways:
         gateway.process.terminate()
         assert gateway.process.returncode == 0
-
-
-# The last one: after so long an outage the controllers of the control plane need their time too.
-@pytest.mark.timeout(400)
-def test_gateways_serve_through_an_outage_of_the_api_server_and_everything_converges_after_it(system: System) -> None:
-    for name in ("kept", "changed", "deleted"):
-        system.create(name)
-    system.wait_ready("kept", "changed", "deleted")
-    system.control_plane.kill_apiserver()
-    back = time.monotonic() + OUTAGE_SECONDS
-    asked = 0
-    while time.monotonic() < back:
-        for gateway in system.gateways:
-            assert set(gateway.connectors()) == {"kept", "changed", "deleted"}
-            asked += 1
-    assert asked > 100
-    assert system.operator.running
-    system.control_plane.start_apiserver()
-    system.patch("changed", description="after the outage")
-    system.delete("deleted")
-    system.create("new")
-    system.wait_condition("new", "Ready", "True", timeout=30.0)
-    system.wait_served("kept", "changed", "new", timeout=30.0)
-    assert [gateway.connectors()["changed"]["description"] for gateway in system.gateways] == ["after the outage"] * 2
-    system.wait_ready("changed")

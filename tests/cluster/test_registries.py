@@ -62,7 +62,7 @@ metadata: {{name: community}}
 spec: {{url: "{registry.url}"}}
 """
         kubectl(system, "apply", "-f", "-", text=manifest)
-        kubectl(system, "wait", "--for=condition=Ready", "mcpr/community", "--timeout=30s")
+        kubectl(system, "wait", "--for=condition=Ready", "mcpr/community", "--timeout=60s")
     published = ids("community", *rows)
     system.wait_served(*published)
     header, row = kubectl(system, "get", "mcpr", "community").splitlines()

@@ -85,7 +85,7 @@ async def test_a_server_that_does_not_take_a_cancellation_holds_up_no_other_call
         await hung.wait()
         for call in slow:
             call.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await asyncio.wait(slow)
             assert (await client.call_tool("echo", {})).output == "well"
 

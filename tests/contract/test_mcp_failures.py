@@ -342,7 +342,7 @@ async def test_hundreds_of_failures_leave_no_descriptor_and_no_task() -> None:
             await fails(client)
         await pool.close()
         released.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (_descriptors(), len(asyncio.all_tasks())) != before:  # noqa: ASYNC110  # nothing tells when a socket is gone
                 await asyncio.sleep(0.02)
 

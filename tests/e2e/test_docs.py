@@ -25,7 +25,7 @@ from tests.unit.cli.running import run
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]

@@ -85,7 +85,7 @@ def count(sent: Counter[str], name: str, size: int) -> None:
 
 async def ask(hostile: Hostile, connector: str, *, stream: bool) -> Response:
     """The response to a request with this connector. The limit is for hangs only."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return await respond(hostile.client, stream=stream, model=hostile.model, tools=[mcp_tool(connector)], input="say hi")
 
 

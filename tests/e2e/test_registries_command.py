@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.fake_registry import Asked, FakeRegistry, Stall
 from tests.support.registry_data import servers
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 LIST = [sys.executable, "-m", "junctor.cli.main", "registries", "list"]
 
 

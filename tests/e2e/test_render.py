@@ -11,7 +11,7 @@ import httpx
 
 from tests.cluster.api import wait_for
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 GOLDEN = Path(__file__).parent.parent / "unit" / "golden"
 
 
@@ -28,7 +28,7 @@ def gateway(source: str, log: Path) -> Iterator[httpx.Client]:
     command = [sys.executable, "-m", "junctor.cli.main", "gateway", "--map", source, "--port", "0", "--management-port", "0"]
     with log.open("wb") as file, subprocess.Popen([*command, "--poll-seconds", "0.1"], stdout=file, stderr=file) as process:
         try:
-            with httpx.Client(base_url=listening(log), timeout=10, trust_env=False) as client:
+            with httpx.Client(base_url=listening(log), timeout=60, trust_env=False) as client:
                 yield client
         finally:
             process.terminate()

@@ -13,7 +13,7 @@ import yaml
 from tests.support.running_standalone import Running, Standalone
 from tests.unit.cli.running import run
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def manifest(name: str, *, namespace: str = "team-a", **spec: str) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import socket
 from typing import Any, Self
 
-_DEADLINE = 20.0
+_DEADLINE = 60.0
 
 
 class Listener(socket.socket):

@@ -17,7 +17,7 @@ from tests.cluster.processes import Process, ProcessFailed
 from tests.support.model_server import Call, ModelServer, Round
 from tests.support.running_standalone import listening_addresses
 
-_DEADLINE = 20.0
+_DEADLINE = 60.0
 STANDALONE = ("-m", "junctor.cli.main", "standalone")
 
 #: The model calls the tool `echo` of the server with the label `demo`.

@@ -12,7 +12,7 @@ import httpx
 from tests.cluster.api import wait_for
 from tests.cluster.processes import Process, ProcessFailed
 
-_DEADLINE = 20.0
+_DEADLINE = 60.0
 _LISTENING = re.compile(r"listening on (\S+), management on (\S+), ")
 
 
@@ -47,7 +47,7 @@ class Running:
     def __init__(self, standalone: Standalone) -> None:
         self.standalone = standalone
         self.directory = standalone.manifests
-        self.client = httpx.Client(base_url=standalone.url, timeout=10, trust_env=False)
+        self.client = httpx.Client(base_url=standalone.url, timeout=60, trust_env=False)
 
     def write(self, name: str, text: str) -> Path:
         """Write a manifest."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-_DEADLINE = 20.0
+_DEADLINE = 60.0
 
 
 async def until(fact: Callable[[], object]) -> None:
