@@ -38,7 +38,9 @@ class RunningGateway:
         found: dict[str, dict[str, Any]] = {}
         after: dict[str, str] = {}
         while True:
-            page = httpx.get(f"http://{self.address}:8321/v1/connectors", params={"limit": "100", **after}, trust_env=False).json()
+            page = httpx.get(
+                f"http://{self.address}:8321/v1/connectors", params={"limit": "100", **after}, trust_env=False, timeout=60
+            ).json()
             found |= {item["id"]: item for item in page["data"]}
             if not page["has_more"]:
                 return found
@@ -46,7 +48,7 @@ class RunningGateway:
 
     def revision(self) -> dict[str, Any]:
         """What it says about the map that it serves."""
-        body: dict[str, Any] = httpx.get(f"http://{self.address}:8322/-/revision", trust_env=False).json()
+        body: dict[str, Any] = httpx.get(f"http://{self.address}:8322/-/revision", trust_env=False, timeout=60).json()
         return body
 
 

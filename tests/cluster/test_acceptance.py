@@ -46,7 +46,7 @@ def wait(system: System, *names: str) -> None:
 
 
 def get(system: System, path: str, **parameters: str) -> dict[str, Any]:
-    answer = httpx.get(f"http://{system.gateways[0].address}:8321{path}", params=parameters or None, trust_env=False)
+    answer = httpx.get(f"http://{system.gateways[0].address}:8321{path}", params=parameters or None, trust_env=False, timeout=60)
     answer.raise_for_status()
     body: dict[str, Any] = answer.json()
     return body
@@ -167,7 +167,7 @@ def test_a_rotated_credential_reaches_every_gateway_and_is_logged_nowhere(system
 def test_a_wrong_request_gets_the_error_body_of_openai(
     system: System, method: str, path: str, status: int, code: str, param: str | None
 ) -> None:
-    answer = httpx.request(method, f"http://{system.gateways[0].address}:8321{path}", trust_env=False)
+    answer = httpx.request(method, f"http://{system.gateways[0].address}:8321{path}", trust_env=False, timeout=60)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
     assert sorted(error) == ["code", "message", "param", "type"]
@@ -177,6 +177,6 @@ def test_a_wrong_request_gets_the_error_body_of_openai(
 
 def test_a_body_of_20_megabytes_is_refused_and_the_gateway_goes_on(system: System) -> None:
     url = f"http://{system.gateways[0].address}:8321/v1/connectors"
-    answer = httpx.request("POST", url, content=b"\0" * 20_000_000, trust_env=False)
+    answer = httpx.request("POST", url, content=b"\0" * 20_000_000, trust_env=False, timeout=60)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
-    assert httpx.get(url, trust_env=False).status_code == 200
+    assert httpx.get(url, trust_env=False, timeout=60).status_code == 200

@@ -43,7 +43,7 @@ class Guarded:
 
     def ask(self, account: str, path: str = "") -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._tokens[account]}"}
-        return httpx.get(f"http://{self._address}:8321/v1/connectors{path}", headers=headers, trust_env=False)
+        return httpx.get(f"http://{self._address}:8321/v1/connectors{path}", headers=headers, trust_env=False, timeout=60)
 
     def listed(self, account: str) -> list[str]:
         return [item["id"] for item in self.ask(account).json()["data"]]

@@ -118,7 +118,7 @@ def test_no_answer_of_a_gateway_and_no_config_map_holds_a_secret_value(system: S
     system.wait_ready("discreet")
     address = system.gateways[0].address
     pages = [
-        httpx.get(f"http://{address}:{port}{path}", trust_env=False).text
+        httpx.get(f"http://{address}:{port}{path}", trust_env=False, timeout=60).text
         for port, path in ((8321, "/v1/connectors"), (8321, "/v1/connectors/discreet"), (8322, "/-/revision"))
     ]
     maps = [str(body) for body in system.api.list("v1/ConfigMap", system.namespace)]

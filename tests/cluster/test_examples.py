@@ -57,7 +57,7 @@ def test_the_readmes_first_connector_step_by_step(system: System, tmp_path: Path
     assert [line.split()[:-1] for line in printed.splitlines()] == [line.split()[:-1] for line in shown.splitlines()]
     path = next(httpx.URL(words[1]).path for words in steps if words[0] == "curl" and "/v1/" in words[1])
     for gateway in system.gateways:
-        (item,) = httpx.get(f"http://{gateway.address}:8321{path}", trust_env=False).json()["data"]
+        (item,) = httpx.get(f"http://{gateway.address}:8321{path}", trust_env=False, timeout=60).json()["data"]
         assert (item["id"], item["available"]) == ("connector_github", True)
 
 

@@ -82,7 +82,9 @@ class Gateways:
 
     def status(self, name: str, key: str) -> int:
         """What a gateway answers to a caller."""
-        return httpx.get(f"{self.urls[name]}/connectors", headers={"Authorization": f"Bearer {key}"}, trust_env=False).status_code
+        return httpx.get(
+            f"{self.urls[name]}/connectors", headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=60
+        ).status_code
 
     def _start(self, name: str) -> None:
         self.mount(name)

@@ -160,7 +160,9 @@ class Story:
         }
         for address in self.addresses.values():
             answers = {
-                audience: httpx.get(f"http://{address}:8321/v1/connectors", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+                audience: httpx.get(
+                    f"http://{address}:8321/v1/connectors", headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60
+                )
                 for audience, token in tokens.items()
             }
             assert {audience: answer.status_code for audience, answer in answers.items()} == {"junctor": 200, None: 401}

@@ -55,7 +55,7 @@ def client_of(url: str, key: str) -> Iterator[OpenAI]:
 
 def connectors(url: str, key: str | None) -> httpx.Response:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    return httpx.get(f"{url}/connectors", headers=headers, trust_env=False)
+    return httpx.get(f"{url}/connectors", headers=headers, trust_env=False, timeout=60)
 
 
 # --- API keys -----------------------------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_every_refusal_is_the_same_and_a_new_file_counts_at_once(tmp_path: Path,
     with running(tmp_path, "--callers", f"apikeys:{key_file}") as (url, _):
         missing, wrong = connectors(url, None), connectors(url, "wrong")
         assert (missing.status_code, missing.content, missing.headers["www-authenticate"]) == (401, wrong.content, "Bearer")
-        assert httpx.get(url.removesuffix("/v1") + "/nowhere", trust_env=False).content == missing.content
+        assert httpx.get(url.removesuffix("/v1") + "/nowhere", trust_env=False, timeout=60).content == missing.content
         assert connectors(url, KEY).status_code == 200
         new = key_file.with_suffix(".new")
         new.write_text(entry_of("next", "alice", ()))

@@ -43,7 +43,7 @@ def client(server: ModelServer) -> Iterator[openai.OpenAI]:
 
 
 def post(server: ModelServer, **body: Any) -> httpx.Response:
-    return httpx.post(server.url + "/v1/chat/completions", json={"messages": USER, **body})
+    return httpx.post(server.url + "/v1/chat/completions", json={"messages": USER, **body}, timeout=60)
 
 
 def chunks(server: ModelServer, **body: Any) -> list[Any]:
@@ -168,7 +168,7 @@ def test_script_can_be_the_users_message(server: ModelServer) -> None:
 def test_key_is_asked_for() -> None:
     with ModelServer(key="secret") as server:
         assert post(server, model="scripted").status_code == 401
-        assert httpx.get(server.url + "/v1/models", headers={"Authorization": "Bearer secret"}).status_code == 200
+        assert httpx.get(server.url + "/v1/models", headers={"Authorization": "Bearer secret"}, timeout=60).status_code == 200
 
 
 # --- the OpenAI client in strict mode

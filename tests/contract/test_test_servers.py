@@ -54,7 +54,7 @@ async def test_a_server_closes_connections_that_never_got_to_a_request(
     async with running(self_signed(tmp_path) if with_tls else None) as url:
         clients = [await connect(url) for _ in range(3)]
         # Connections are accepted in their order, so an answer on a later one shows that these are.
-        async with httpx.AsyncClient(verify=False, trust_env=False) as later:
+        async with httpx.AsyncClient(verify=False, trust_env=False, timeout=60) as later:
             assert (await later.get(url)).status_code == 404
     for reader, writer in clients:
         with contextlib.suppress(ConnectionError):

@@ -44,7 +44,7 @@ async def server() -> AsyncIterator[str]:
 
 
 async def ask(gateway: RunningGateway, who: str, path: str) -> httpx.Response:
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {who}"}, trust_env=False) as http:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {who}"}, trust_env=False, timeout=60) as http:
         return await http.get(f"{gateway.url}/{path}")
 
 

@@ -42,13 +42,13 @@ class Gateway(RunningGateway):
         """Publish a map and wait until it is served."""
         self._sequence += 1
         write_map(self._file, self._sequence, *contents)
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             answer = await http.post(f"{self._management}/-/reload", json={"sequence": self._sequence})
         assert answer.status_code == 200, answer.text
         assert answer.json()["rejected"] == []
 
     async def get(self, path: str) -> Any:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             return (await http.get(f"{self.url}/{path}")).json()
 
 

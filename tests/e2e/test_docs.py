@@ -254,7 +254,10 @@ def test_standalone_page_shows_what_happens(tmp_path: Path) -> None:
     directory = tmp_path / "connectors"
     directory.mkdir()
     (directory / "github.yaml").write_text(manifest)
-    with Standalone(directory, tmp_path / "log") as standalone, httpx.Client(base_url=standalone.url, trust_env=False) as client:
+    with (
+        Standalone(directory, tmp_path / "log") as standalone,
+        httpx.Client(base_url=standalone.url, trust_env=False, timeout=60) as client,
+    ):
         wait_for(lambda: client.get(address.path).json() == shown)
         wait_for(lambda: "True       True         True" in run("status", "--management", standalone.management).stdout)
         status = run("status", "--management", standalone.management).stdout.splitlines()
@@ -276,8 +279,8 @@ def test_rendered_map_is_served_as_the_standalone_page_says(tmp_path: Path) -> N
     try:
         wait_for(lambda: b'"url"' in log.read_bytes())
         url = next(json.loads(line)["url"] for line in log.read_text().splitlines() if '"url"' in line)
-        wait_for(lambda: httpx.get(f"{url}/v1/connectors", trust_env=False).status_code == 200)
-        listed = httpx.get(f"{url}/v1/connectors", trust_env=False).json()["data"]
+        wait_for(lambda: httpx.get(f"{url}/v1/connectors", trust_env=False, timeout=60).status_code == 200)
+        listed = httpx.get(f"{url}/v1/connectors", trust_env=False, timeout=60).json()["data"]
     finally:
         gateway.terminate()
         gateway.wait(DEADLINE)

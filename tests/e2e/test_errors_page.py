@@ -116,14 +116,14 @@ def test_a_request_is_refused(shared_gateway: RunningGateway, row: Row, stream: 
 @pytest.mark.parametrize("row", MODEL_SAYS, ids=str)
 def test_the_model_server_refuses(shared_gateway: RunningGateway, row: Row, stream: bool) -> None:
     model = shared_gateway.plays(MODEL_SAYS[row])
-    answer = httpx.post(f"{shared_gateway.url}/responses", trust_env=False, json=hello(model=model, stream=stream))
+    answer = httpx.post(f"{shared_gateway.url}/responses", trust_env=False, timeout=60, json=hello(model=model, stream=stream))
     assert_is(answer, row)
     assert "x-should-retry" not in answer.headers
 
 
 def test_another_refusal_of_the_model_server_is_passed_on(shared_gateway: RunningGateway) -> None:
     model = shared_gateway.plays(Round(status=422, error="seed must be positive"))
-    answer = httpx.post(f"{shared_gateway.url}/responses", trust_env=False, json=hello(model=model))
+    answer = httpx.post(f"{shared_gateway.url}/responses", trust_env=False, timeout=60, json=hello(model=model))
     assert_is(answer, (422, "", ""))
     assert answer.json()["error"]["message"] == "seed must be positive"
 
@@ -131,12 +131,12 @@ def test_another_refusal_of_the_model_server_is_passed_on(shared_gateway: Runnin
 @pytest.mark.parametrize("row", OTHER_PATHS, ids=str)
 def test_another_path(shared_gateway: RunningGateway, row: Row) -> None:
     method, path = OTHER_PATHS[row]
-    assert_is(httpx.request(method, shared_gateway.url + path, trust_env=False), row)
+    assert_is(httpx.request(method, shared_gateway.url + path, trust_env=False, timeout=60), row)
 
 
 @pytest.mark.usefixtures("connectors")
 def test_the_tools_of_a_connector_that_wants_the_users_token(shared_gateway: RunningGateway) -> None:
-    answer = httpx.get(f"{shared_gateway.url}/connectors/strict-one/tools", trust_env=False)
+    answer = httpx.get(f"{shared_gateway.url}/connectors/strict-one/tools", trust_env=False, timeout=60)
     assert_is(answer, (424, "http_error", "tools"))
     assert "needs the request's own authorization" in answer.json()["error"]["message"]
 
@@ -144,7 +144,9 @@ def test_the_tools_of_a_connector_that_wants_the_users_token(shared_gateway: Run
 def test_no_key(tmp_path: Path) -> None:
     (tmp_path / "keys.yaml").write_text(entry_of("right", "application", ()))
     with running_gateway(tmp_path, "--callers", f"apikeys:{tmp_path}/keys.yaml") as guarded:
-        answer = httpx.post(f"{guarded.url}/responses", json=hello(), headers={"Authorization": "Bearer wrong"}, trust_env=False)
+        answer = httpx.post(
+            f"{guarded.url}/responses", json=hello(), headers={"Authorization": "Bearer wrong"}, trust_env=False, timeout=60
+        )
     assert_is(answer, (401, "invalid_api_key", ""))
 
 
@@ -153,7 +155,7 @@ def test_no_map(tmp_path: Path) -> None:
     options = ("--upstream", "http://127.0.0.1:1")
     with gateway(f"file:{tmp_path}", *options, log_file=tmp_path / "log", port=port, management_port=management) as process:
         process.wait_until_ready(f"http://127.0.0.1:{management}/-/livez")
-        answer = httpx.post(f"http://127.0.0.1:{port}/v1/responses", json=hello(tools=[GOOD]), trust_env=False)
+        answer = httpx.post(f"http://127.0.0.1:{port}/v1/responses", json=hello(tools=[GOOD]), trust_env=False, timeout=60)
     assert_is(answer, (503, "no_connector_map", ""))
     assert answer.headers["retry-after"] == "1"
 
@@ -240,7 +242,7 @@ async def test_a_call_fails_and_the_response_goes_on(shared_gateway: RunningGate
 
 def test_an_error_in_a_stream_ends_it(shared_gateway: RunningGateway) -> None:
     model = shared_gateway.plays(Round(text="This breaks off in the middle.", error="out of memory", after=2))
-    answer = httpx.post(f"{shared_gateway.url}/responses", json=hello(model=model, stream=True), trust_env=False)
+    answer = httpx.post(f"{shared_gateway.url}/responses", json=hello(model=model, stream=True), trust_env=False, timeout=60)
     assert answer.status_code == httpx.codes.OK
     *_, told, last = [json.loads(data) for data in re.findall(r"^data: ({.*)$", answer.text, re.M)]
     assert (told["type"], told["error"].keys()) == ("error", {"message", "type", "param", "code"})

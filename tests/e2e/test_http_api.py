@@ -35,7 +35,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
 def test_the_list_is_as_shown(ports: tuple[str, str]) -> None:
     shown = re.search(r"```json\n(.*?)```", PAGE, re.S)
     assert shown is not None
-    assert httpx.get(f"{ports[0]}/v1/connectors", trust_env=False).json() == json.loads(shown[1])
+    assert httpx.get(f"{ports[0]}/v1/connectors", trust_env=False, timeout=60).json() == json.loads(shown[1])
 
 
 @pytest.mark.parametrize(
@@ -49,15 +49,15 @@ def test_the_list_is_as_shown(ports: tuple[str, str]) -> None:
     ],
 )
 def test_what_is_no_part_of_the_api_is_refused(ports: tuple[str, str], method: str, path: str, status: int, code: str) -> None:
-    answer = httpx.request(method, ports[0] + path, trust_env=False)
+    answer = httpx.request(method, ports[0] + path, trust_env=False, timeout=60)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
 def test_the_management_port_is_as_described(ports: tuple[str, str]) -> None:
-    served = httpx.post(f"{ports[1]}/-/reload", json={"sequence": 1}, trust_env=False)
+    served = httpx.post(f"{ports[1]}/-/reload", json={"sequence": 1}, trust_env=False, timeout=60)
     assert (served.status_code, set(served.json())) == (200, {"sequence", "revision", "appliedAt", "rejected"})
-    refused = httpx.post(f"{ports[1]}/-/reload", json={"sequence": 2}, trust_env=False)
+    refused = httpx.post(f"{ports[1]}/-/reload", json={"sequence": 2}, trust_env=False, timeout=60)
     assert (refused.status_code, refused.json()["serving"]["sequence"]) == (409, 1)
-    revision = httpx.get(f"{ports[1]}/-/revision", trust_env=False).json()
+    revision = httpx.get(f"{ports[1]}/-/revision", trust_env=False, timeout=60).json()
     assert revision == {**served.json(), "lastError": None}

@@ -106,7 +106,7 @@ async def test_once_a_tool_has_run_the_client_does_not_repeat_the_request(shared
 
 @pytest.mark.parametrize("case", BREAKS)
 async def test_a_stream_that_breaks_after_a_tool_has_run_tells_of_both(shared_gateway: RunningGateway, case: str) -> None:
-    async with serving(ScriptedServer().app()) as url, httpx.AsyncClient(trust_env=False) as http:
+    async with serving(ScriptedServer().app()) as url, httpx.AsyncClient(trust_env=False, timeout=60) as http:
         tools = [mcp_tool(await shared_gateway.connector(url))]
         request = {"model": shared_gateway.plays(ECHO, BREAKS[case]), "tools": tools, "input": "hi", "stream": True}
         answer = await http.post(f"{shared_gateway.url}/responses", json=request)

@@ -78,7 +78,9 @@ async def test_a_server_is_called_with_the_openai_client(tmp_path: Path) -> None
             text = changed(manifest("internal", registry), allowInsecureURLs=True, allowPrivateAddresses=True)
             (tmp_path / "manifests" / "internal.yaml").write_text(text)
             listed = f"{gateway.url}/connectors/mcp::internal::com.acme/weather"
-            await asyncio.to_thread(wait_for, lambda: httpx.get(listed, trust_env=False).is_success, describe="the server is a connector")
+            await asyncio.to_thread(
+                wait_for, lambda: httpx.get(listed, trust_env=False, timeout=60).is_success, describe="the server is a connector"
+            )
             rounds = Round(calls=[Call("mcp__weather__echo", {"message": "hi"})]), Round(text="The server said hi.")
             output = await run_example(program, "python", tmp_path, gateway, *rounds)
     assert output == "The server said hi.\n"

@@ -42,7 +42,7 @@ def test_everything_is_served_from_the_moment_in_which_it_says_that_it_listens(t
     directory.mkdir()
     (directory / "all.yaml").write_text("---\n".join(manifest(f"c{number}") for number in range(500)))
     with Standalone(directory, tmp_path / "log") as standalone:
-        assert httpx.get(f"{standalone.url}/v1/connectors/c499", trust_env=False).status_code == 200
+        assert httpx.get(f"{standalone.url}/v1/connectors/c499", trust_env=False, timeout=60).status_code == 200
 
 
 def test_broken_file_keeps_its_last_good_content_and_hurts_nobody(running: Running) -> None:
