@@ -10,7 +10,7 @@ from junctor.api.resources import ConnectorResource, RegistryResource, Resource
 from junctor.api.sync_report import SyncReport
 from junctor.offline.collect import Collected
 from junctor.planning.inputs import Inputs, Published, SecretVersions
-from junctor.planning.plan import GatewayPlan, Planner
+from junctor.planning.plan import GatewayPlan, PlanMemory, plan_gateway
 from junctor.reconcile.snapshot import Snapshot
 
 #: Versions of credentials need a key. Offline it protects nothing: whoever sees the version sees the value as well.
@@ -75,4 +75,4 @@ def plan_gateways(
 
 
 def _plan(gateway: GatewaySpec, inputs: Inputs) -> GatewayPlan:
-    return Planner(gateway).plan(inputs, Published(), 0.0)
+    return plan_gateway(gateway, inputs, Published(), PlanMemory(), 0.0)

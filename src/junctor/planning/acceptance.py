@@ -1,4 +1,4 @@
-"""Checks of one resource by itself: an ordered chain, the first that has something to say decides."""
+"""The acceptance checks of a single resource: an ordered chain of functions, of which the first refusal counts."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -16,7 +16,7 @@ Check = Callable[[Resource, GatewaySpec], Finding | None]
 
 
 def refused(reason: Reason, message: str) -> Finding:
-    """A verdict against the resource."""
+    """A finding against the resource."""
     return Finding("False", reason, message)
 
 
@@ -28,12 +28,12 @@ def id_on(resource: Resource, gateway: GatewaySpec) -> str:
 
 
 def accept_schema(resource: Resource, _: GatewaySpec) -> Finding | None:
-    """The stored spec follows the schema: it may be older than a rule, or from an API server without the CRD's rules."""
+    """Refuse a stored spec that breaks the schema, because it is older than a rule or the API server did not have the CRD's rules."""
     return refused(Reason.INVALID, "; ".join(resource.problems[:5])) if resource.problems else None
 
 
 def accept_fields(resource: Resource, _: GatewaySpec) -> Finding | None:
-    """No policy field that this version cannot enforce: old software never fails open."""
+    """Refuse policy fields that this version does not know: ignoring one could grant more than intended."""
     if not resource.unsupported:
         return None
     names = ", ".join(resource.unsupported[:5])
@@ -43,11 +43,11 @@ def accept_fields(resource: Resource, _: GatewaySpec) -> Finding | None:
 
 
 def accept_ca_bundle(resource: Resource, _: GatewaySpec) -> Finding | None:
-    """The CA bundles can be loaded, so that no gateway pod finds out later."""
+    """Refuse CA bundles that cannot be loaded, before a gateway pod tries to."""
     for place, tls in _tls_of(resource):
         problem = _certificate_problem(tls.ca_bundle)
         if problem:
-            return refused(Reason.INVALID_CA_BUNDLE, f"{place}.caBundle: {problem}; put PEM certificates there")
+            return refused(Reason.INVALID_CA_BUNDLE, f"{place}.caBundle: {problem}; set it to PEM certificates")
     return None
 
 
@@ -68,7 +68,7 @@ def _certificate_problem(bundle: str) -> str:
 
 
 def accept_id(resource: Resource, gateway: GatewaySpec) -> Finding | None:
-    """The effective id is one: a template can make a long or reserved one of valid parts."""
+    """Refuse an invalid effective id: a template can make one that is too long or reserved."""
     connector_id = id_on(resource, gateway)
     if isinstance(resource, RegistryResource):
         if is_registry_id(connector_id.removeprefix(REGISTRY_ID_PREFIX)):
@@ -84,14 +84,14 @@ def accept_id(resource: Resource, gateway: GatewaySpec) -> Finding | None:
 
 
 def accept_id_policy(resource: Resource, gateway: GatewaySpec) -> Finding | None:
-    """The gateway's idPolicies let this namespace have the id."""
+    """Refuse an id that the gateway's idPolicies reserve for other namespaces."""
     connector_id = id_on(resource, gateway)
     for policy in gateway.id_policies:
         if policy.reserves(connector_id) and resource.namespace not in policy.namespaces:
             namespaces = ", ".join(policy.namespaces) or "nobody"
             return refused(
                 Reason.ID_NOT_PERMITTED,
-                f"ids like {policy.pattern!r} are reserved for {namespaces}; create the resource anew with another than {connector_id!r}",
+                f"ids like {policy.pattern!r} are reserved for {namespaces}; recreate the resource with an id other than {connector_id!r}",
             )
     return None
 
@@ -100,7 +100,7 @@ CHECKS: tuple[Check, ...] = (accept_schema, accept_fields, accept_ca_bundle, acc
 
 
 def judge(resource: Resource, gateway: GatewaySpec) -> Finding | None:
-    """The first refusal of the chain, or None."""
+    """Run the chain. Returns the first refusal, or None."""
     for check in CHECKS:
         finding = check(resource, gateway)
         if finding is not None:

@@ -1,6 +1,6 @@
-"""What the planner looks at. Plain data: shells fill it, tests write it by hand."""
+"""The inputs of a plan: immutable data that the reconcile loop collects and tests write by hand."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,9 +10,9 @@ from junctor.connectormap.connector_map import Entry
 
 
 class CredentialVersion(NamedTuple):
-    """One value of a Secret key as the planner may know it: never the value itself.
+    """A value of a Secret key without the value itself.
 
-    version: 16 hex digits (connector_map.credential_version). size: bytes. problem: why it cannot be a header value, or "".
+    version: 16 hex digits (`credential_version`). size: bytes. problem: why it cannot be the value of a header, or "".
     """
 
     version: str
@@ -20,12 +20,12 @@ class CredentialVersion(NamedTuple):
     problem: str = ""
 
 
-#: Labelled Secrets by (namespace, name): their keys' versions.
+#: The versions of keys, by (namespace, name) of labelled Secrets.
 SecretVersions = Mapping[tuple[str, str], Mapping[str, CredentialVersion]]
 
 
 class Origin(NamedTuple):
-    """The resource that an entry was made of."""
+    """The resource that an entry was made from."""
 
     uid: str
     namespace: str
@@ -35,12 +35,12 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """One consistent look at the cluster.
+    """The state of the cluster at one moment. Nothing in it changes afterwards, so that a plan may run in a thread.
 
-    connectors, registries: by uid; those being deleted are not in it. connectors_known, registries_known: False while nobody can tell
-    which ones exist (CRD missing, first LIST not done): then nothing is removed. deleted: uids whose deletion was seen. syncs: by uid of
-    the registry. namespaces: labels by name. unresolved_for: seconds for which a resource (uid) is known to have a missing reference,
-    from before the planner began.
+    connectors, registries: by uid, without those that are being deleted. connectors_known, registries_known: False while it is unknown
+    which ones exist (CRD missing, first LIST not done); then nothing is removed. deleted: uids whose deletion was observed. syncs: by uid
+    of the registry. namespaces: labels by name. unresolved_for: for how many seconds a status has said that a reference is missing, by
+    uid; it stands in for the plan's memory after a restart.
     """
 
     connectors: Mapping[str, ConnectorResource]
@@ -51,15 +51,15 @@ class Inputs:
     deleted: frozenset[str] = frozenset()
     connectors_known: bool = True
     registries_known: bool = True
-    unresolved_for: Callable[[str], float] = lambda uid: 0.0
+    unresolved_for: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The map as it is published now.
+    """The map as it is published now. Immutable, like Inputs.
 
-    entries: those that were made of a resource, and origins: whose they are, by id. discovered: the servers of each registry, by the id of
-    the registry's own entry. records: what the head says of each registry, likewise.
+    entries, origins: those made from resources, and the resource of each, by id. discovered: the servers of each registry, by the id of
+    the registry's own entry. records: what the head stores about each registry, by the same id.
     """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)

@@ -1,248 +1,210 @@
-"""The plan of one gateway: which entries its map should hold and what to say about each resource."""
+"""The plan of one gateway: which entries its map should contain and what to say about each resource.
 
-from collections.abc import Mapping
+A plan is a function of its arguments: select -> judge -> claim -> resolve -> limit -> retain -> record. What one plan must remember for the
+next one, and the published map does not say, is a value: `PlanMemory`.
+"""
+
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, NamedTuple
 
-from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import RegistryResource, Resource
-from junctor.connectormap.connector_map import ENTRY_LIMIT, Entry, credentials_of
-from junctor.planning.acceptance import id_on, judge, refused
-from junctor.planning.credential_limits import beyond_limits
-from junctor.planning.entries import entry_of, registry_entry_of
-from junctor.planning.inputs import CredentialVersion, Inputs, Origin, Published
-from junctor.planning.losses import Hold, Losses
-from junctor.planning.ownership import lost_to, owner
-from junctor.planning.references import RESOLVED, Resolution, hash_of, resolve
-from junctor.planning.registries import Binder, record_of
+from junctor.connectormap.entry import Entry
+from junctor.planning.acceptance import id_on, judge
+from junctor.planning.claim import Judgement, claim
+from junctor.planning.discovered import CredentialResolver
+from junctor.planning.inputs import Inputs, Origin, Published
+from junctor.planning.limit import limit_credentials
+from junctor.planning.record import record
+from junctor.planning.resolve import Resolved, SecretPlace, Versions, is_disabled, resolve, secret_places, versions_at
+from junctor.planning.retain import Hold, MassDeletionGuard
+from junctor.planning.select import select
 from junctor.planning.verdicts import Verdict
 
-_ACCEPTED: Final = Finding("True", Reason.ACCEPTED, "the resource is valid")
+
+@dataclass(frozen=True, slots=True)
+class PlanMemory:
+    """What a plan hands to the next one. missing_since: when a reference of a resource was first missing, by uid."""
+
+    missing_since: Mapping[str, float] = field(default_factory=dict)
+    guard: MassDeletionGuard = field(default_factory=MassDeletionGuard)
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayPlan:
     """Everything that should be true for one gateway.
 
-    entries, origins: by id, of what is made from resources. discovered: the servers of each registry that they are known of, by the id of
-    the registry's entry. records: what the head says of the registries. verdicts: by uid, of the resources that the gateway selects.
-    wake_at: when the plan changes by itself (a grace or a hold ends), on the planner's clock. credentials: every `<refhash>.<version>`
-    that the entries name.
+    entries, origins: by id, of what is made from resources. discovered: the servers of each registry whose servers are known, by the id of
+    the registry's entry. records: what the head stores about registries. verdicts: by uid, on the resources that the gateway selects.
+    credentials: every `<refhash>.<version>` that the entries name. hold: a loss that has not taken effect. memory: for the next plan.
+    wake_at: when the plan changes by itself, on the planner's clock.
     """
 
     entries: Mapping[str, Entry]
     origins: Mapping[str, Origin]
     verdicts: Mapping[str, Verdict]
     credentials: frozenset[str] = frozenset()
-    held: Hold | None = None
+    hold: Hold | None = None
     wake_at: float | None = None
     discovered: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
     records: tuple[Mapping[str, Any], ...] = ()
+    memory: PlanMemory = field(default_factory=PlanMemory)
 
     @property
     def connectors(self) -> int:
-        """How many entries the map should hold."""
+        """How many entries the map should contain."""
         return len(self.entries) + sum(map(len, self.discovered.values()))
 
 
-@dataclass(slots=True)
-class _Memo:
-    """A verdict and what it was made of: the same inputs need no second look. refs: Secret and key of each reference."""
+class _CachedVerdict(NamedTuple):
+    """A verdict and what it depends on."""
 
     resource: Resource
-    refs: tuple[tuple[tuple[str, str], str], ...]
-    versions: tuple[CredentialVersion | None, ...]
+    places: tuple[SecretPlace, ...]
+    versions: Versions
     verdict: Verdict
 
 
-@dataclass(slots=True)
-class Planner:
-    """Plans one gateway, again and again. The result depends on the arguments, and on when a loss was first seen."""
+class PlanCache:
+    """Results of earlier plans of one gateway, reused for identical objects. It changes how long a plan takes, not its result."""
 
-    gateway: GatewaySpec
-    _judged: dict[str, tuple[Resource, Finding | None, str]] = field(default_factory=dict)
-    _memo: dict[str, _Memo] = field(default_factory=dict)
-    _missing_since: dict[str, float] = field(default_factory=dict)
-    _binder: Binder = field(default_factory=Binder)
-    _losses: Losses = field(default_factory=Losses)
+    def __init__(self) -> None:
+        self._judgements: dict[str, tuple[Resource, Judgement]] = {}
+        self._verdicts: dict[str, _CachedVerdict] = {}
+        self.resolver = CredentialResolver()
 
-    @staticmethod
-    def effort(inputs: Inputs, published: Published) -> int:
-        """How many discovered entries `plan` may have to look at one by one."""
-        read = sum(len(report.discovered.credentialed) for report in inputs.syncs.values() if report.discovered)
-        return read + sum(
-            len(servers)
-            for entry_id, servers in published.discovered.items()
-            if published.records.get(entry_id, {}).get("uid") not in inputs.syncs
-        )
-
-    def plan(self, inputs: Inputs, published: Published, now: float) -> GatewayPlan:
-        """Make the plan. now: seconds of a monotonic clock."""
-        selected = self._selected(inputs)
-        winners, verdicts = self._claims(selected, published)
-        kept = self._kept_ids(winners, verdicts, published)
-        wake: list[float] = []
-        resolved = {uid: self._decide(resource, inputs, published, now, wake) for uid, resource in winners.items()}
-        resolved.update(list(beyond_limits(resolved, inputs, published, self.gateway.name)))
-        verdicts.update(resolved)
-        entries = {v.id: v.entry for v in resolved.values() if v.entry is not None}
-        origins = {
-            v.id: Origin(uid, v.resource.namespace, v.resource.name, v.resource.generation)
-            for uid, v in resolved.items()
-            if v.entry is not None
-        }
-        missed, held = self._losses.held(inputs, selected, published, now)
-        if held is not None and held.until != float("inf"):
-            wake.append(held.until)
-        credentials = {credential for verdict in resolved.values() if verdict.entry for credential in verdict.credentials}
-        discovered = {
-            v.id: known for uid, v in resolved.items() if v.entry is not None and (known := self._binder.servers(uid)) is not None
-        }
-        for connector_id in (*kept, *missed):
-            if connector_id not in entries:
-                entries[connector_id] = published.entries[connector_id]
-                origins[connector_id] = published.origins[connector_id]
-                credentials.update(credentials_of(published.entries[connector_id].content))
-                if connector_id in published.discovered:
-                    discovered[connector_id] = published.discovered[connector_id]
-                    credentials.update(self._binder.named(connector_id, discovered[connector_id]))
-        self._forget(selected, resolved, published)
-        records = tuple(record_of(key, origins[key].uid, inputs, published, len(discovered[key])) for key in sorted(discovered))
-        return GatewayPlan(entries, origins, verdicts, frozenset(credentials), held, min(wake, default=None), discovered, records)
-
-    def _selected(self, inputs: Inputs) -> dict[str, Resource]:
-        gateway = self.gateway
-        resources: dict[str, Resource] = {**inputs.connectors, **inputs.registries}
-        if gateway.connector_selector.everything and gateway.namespace_selector.everything:
-            return resources
-        chosen = {
-            name for name, labels in inputs.namespaces.items() if gateway.namespace_selector.matches(labels)
-        }  # a namespace that is not known (yet) is not selected, unless nothing is asked of it
-        anywhere = gateway.namespace_selector.everything
-        return {
-            uid: resource
-            for uid, resource in resources.items()
-            if (anywhere or resource.namespace in chosen) and gateway.connector_selector.matches(resource.labels)
-        }
-
-    def _claims(self, selected: Mapping[str, Resource], published: Published) -> tuple[dict[str, Resource], dict[str, Verdict]]:
-        """Who may have which id: the winners by uid, and a verdict on everybody else."""
-        verdicts: dict[str, Verdict] = {}
-        claimants: dict[str, list[Resource]] = {}
-        keeping: dict[str, Resource] = {}
-        former = {origin.uid: (connector_id, origin) for connector_id, origin in published.origins.items()}
-        for uid, resource in selected.items():
-            finding, connector_id = self._judge(resource)
-            finding = finding or _immutable_id(resource, connector_id, former.get(uid))
-            if finding is not None:
-                verdicts[uid] = Verdict(resource, connector_id, finding, RESOLVED)
-                if finding.reason is Reason.ID_IMMUTABLE:
-                    keeping[former[uid][0]] = resource
-            else:
-                claimants.setdefault(connector_id, []).append(resource)
-        winners: dict[str, Resource] = {}
-        for connector_id, resources in claimants.items():
-            incumbent = published.origins.get(connector_id)
-            winner = keeping.get(connector_id) or (resources[0] if len(resources) == 1 else owner(resources, incumbent))
-            if connector_id not in keeping:
-                winners[winner.uid] = winner
-            for loser in resources:
-                if loser is not winner:
-                    verdicts[loser.uid] = Verdict(loser, connector_id, lost_to(winner, connector_id, incumbent), RESOLVED)
-        return winners, verdicts
-
-    def _judge(self, resource: Resource) -> tuple[Finding | None, str]:
-        known = self._judged.get(resource.uid)
+    def judge(self, resource: Resource, gateway: GatewaySpec) -> Judgement:
+        """What the acceptance checks say about a resource."""
+        known = self._judgements.get(resource.uid)
         if known is None or known[0] is not resource:
-            known = (resource, judge(resource, self.gateway), id_on(resource, self.gateway))
-            self._judged[resource.uid] = known
-        return known[1], known[2]
+            known = self._judgements[resource.uid] = resource, Judgement(judge(resource, gateway), id_on(resource, gateway))
+        return known[1]
 
-    def _kept_ids(self, winners: Mapping[str, Resource], verdicts: Mapping[str, Verdict], published: Published) -> list[str]:
-        """Published entries that stay although their resource asks for something that is refused: a changed id."""
-        return [
-            connector_id
-            for connector_id, origin in published.origins.items()
-            if origin.uid in verdicts and verdicts[origin.uid].accepted.reason is Reason.ID_IMMUTABLE and origin.uid not in winners
-        ]
+    def resolved(self, resource: Resource, inputs: Inputs) -> Resolved | None:
+        """The verdict on a connector whose references have the same versions as when it was remembered."""
+        known = self._verdicts.get(resource.uid)
+        if known is None or known.resource is not resource or (known.places and versions_at(known.places, inputs) != known.versions):
+            return None
+        return Resolved(known.verdict)
 
-    def _decide(self, resource: Resource, inputs: Inputs, published: Published, now: float, wake: list[float]) -> Verdict:
-        """The verdict on a resource that owns its id."""
-        memo = self._memo.get(resource.uid)
-        if memo is not None and memo.resource is resource and (not memo.refs or _versions(memo.refs, inputs) == memo.versions):
-            return memo.verdict
-        _, connector_id = self._judge(resource)
-        spec = resource.spec
-        if spec is None or spec.state == "Disabled":
-            return Verdict(
-                resource, connector_id, _ACCEPTED, Finding("True", Reason.DISABLED, "disabled: references are not used"), None, True
-            )
-        refs = resource.secret_refs()
-        places = tuple(((resource.namespace, ref.name), ref.key) for ref in refs)
-        versions = _versions(places, inputs)
-        if None in versions or any(version and version.problem for version in versions):
-            if resource.uid not in self._missing_since:
-                self._missing_since[resource.uid] = now - inputs.unresolved_for(resource.uid)
-            since = self._missing_since[resource.uid]
-        else:
-            self._missing_since.pop(resource.uid, None)
-            since = now
-        last = self._last_credentials(resource, connector_id, published) if resource.uid in self._missing_since else {}
-        resolution = resolve(resource, refs, inputs.secrets, last, since, now)
-        if resolution.until is not None:
-            wake.append(resolution.until)
-        verdict = self._verdict(resource, connector_id, resolution, inputs, published)
-        entry = verdict.entry
-        if entry is not None and entry.size > ENTRY_LIMIT:
-            size = entry.size // 1024
-            message = f"needs {size} KiB in the map, at most {ENTRY_LIMIT // 1024}; shorten lists, headers or caBundle"
-            verdict = verdict.without_entry(Reason.TOO_LARGE, message)
-        if resolution.finding.ok and not isinstance(resource, RegistryResource):  # what is missing, and a registry, change by themselves
-            self._memo[resource.uid] = _Memo(resource, places, versions, verdict)
-        return verdict
+    def remember(self, resource: Resource, inputs: Inputs, resolved: Resolved) -> None:
+        """Keep a verdict that depends on nothing but the resource and the versions of its references."""
+        depends_on_more = isinstance(resource, RegistryResource) or is_disabled(resource) or resolved.missing_since is not None
+        if not depends_on_more:
+            places = secret_places(resource)
+            self._verdicts[resource.uid] = _CachedVerdict(resource, places, versions_at(places, inputs), resolved.verdict)
 
-    def _verdict(self, resource: Resource, connector_id: str, resolution: Resolution, inputs: Inputs, published: Published) -> Verdict:
-        """The verdict with its entry. A registry whose reference is missing is there all the same: only servers that need it are not."""
-        if isinstance(resource, RegistryResource):
-            self._binder.bind(resource, connector_id, resolution.credentials, inputs, published)
-            entry = registry_entry_of(resource, connector_id)
-            used = self._binder.credentials(resource.uid)
-            sync = inputs.syncs.get(resource.uid)
-            return Verdict(resource, connector_id, _ACCEPTED, resolution.finding, entry, credentials=used, sync=sync)
-        complete = resolution.complete
-        entry = entry_of(resource, connector_id, resolution.credentials, None if complete else resolution.finding.reason)
-        used = tuple(resolution.credentials[hash_of(resource, ref)] for ref in resource.secret_refs()) if complete else ()
-        return Verdict(resource, connector_id, _ACCEPTED, resolution.finding, entry, available=complete, credentials=used)
-
-    def _last_credentials(self, resource: Resource, connector_id: str, published: Published) -> dict[str, str]:
-        """The published credentials of a resource, by reference."""
-        origin = published.origins.get(connector_id)
-        if origin is None or origin.uid != resource.uid:
-            return {}
-        credentials = credentials_of(published.entries[connector_id].content)
-        credentials += self._binder.named(connector_id, published.discovered.get(connector_id, {}))
-        return {credential.split(".")[0]: credential for credential in credentials}
-
-    def _forget(self, selected: Mapping[str, Resource], resolved: Mapping[str, Verdict], published: Published) -> None:
-        self._binder.forget({uid for uid, verdict in resolved.items() if verdict.entry is not None}, published)
-        for memory in (self._judged, self._memo, self._missing_since):
-            for uid in [uid for uid in memory if uid not in selected]:
-                del memory[uid]
+    def forget(self, selected: Container[str], registries: Container[str], published: Published) -> None:
+        """Keep nothing about resources (uids) that are not selected, nor about servers of registries that are not planned."""
+        self.resolver.forget(registries, published)
+        for results in (self._judgements, self._verdicts):
+            for uid in [uid for uid in results if uid not in selected]:
+                del results[uid]
 
 
-def _versions(refs: tuple[tuple[tuple[str, str], str], ...], inputs: Inputs) -> tuple[CredentialVersion | None, ...]:
-    return tuple(inputs.secrets.get(secret, {}).get(key) for secret, key in refs)
+def plan_gateway(
+    gateway: GatewaySpec,
+    inputs: Inputs,
+    published: Published,
+    memory: PlanMemory,
+    now: float,
+    cache: PlanCache | None = None,
+) -> GatewayPlan:
+    """Make the plan of one gateway.
 
-
-def _immutable_id(resource: Resource, connector_id: str, former: tuple[str, Origin] | None) -> Finding | None:
-    """Refuse a change of the effective id that the CRD's rule could not see, because the gateway's template makes the id.
-
-    A changed template is the platform's own decision: then the generation is the published one and the new id is followed.
+    Args:
+        gateway: The gateway.
+        inputs: The resources and what they depend on.
+        published: The map as it is published now.
+        memory: Of the plan before; an empty one at the start.
+        now: Seconds of a monotonic clock.
+        cache: Of this gateway's plans. It makes the plan faster and does not change it.
     """
-    if former is None or former[0] == connector_id or former[1].generation == resource.generation:
-        return None
-    return refused(
-        Reason.ID_IMMUTABLE,
-        f"the id would change from {former[0]!r} to {connector_id!r}; restore it, or create a second resource and delete this one",
+    cache = cache or PlanCache()
+    selected = select(gateway, inputs)
+    claims = claim(selected, {uid: cache.judge(resource, gateway) for uid, resource in selected.items()}, published)
+    resolved = {
+        uid: _resolve(resource, cache.judge(resource, gateway).id, inputs, published, memory, now, cache)
+        for uid, resource in claims.winners.items()
+    }
+    verdicts = {uid: item.verdict for uid, item in resolved.items()}
+    verdicts |= limit_credentials(verdicts, inputs, published, gateway.name)
+    retained = memory.guard.retain(inputs, selected, published, now)
+    content = _content(verdicts, (*claims.kept_ids, *retained.ids), published, cache.resolver)
+    cache.forget(selected, {uid for uid, verdict in verdicts.items() if verdict.entry is not None}, published)
+    hold_ends = [retained.hold.until] if retained.hold is not None and retained.hold.until != float("inf") else []
+    return GatewayPlan(
+        content.entries,
+        content.origins,
+        {**claims.refusals, **verdicts},
+        frozenset(content.credentials),
+        retained.hold,
+        min((*hold_ends, *(item.wake_at for item in resolved.values() if item.wake_at is not None)), default=None),
+        content.discovered,
+        record(content.discovered, content.origins, inputs, published),
+        PlanMemory(_missing_since(memory, selected, resolved), retained.guard),
     )
+
+
+def planning_effort(inputs: Inputs, published: Published) -> int:
+    """How many discovered entries a plan may have to look at one by one."""
+    synced = sum(len(report.discovered.credentialed) for report in inputs.syncs.values() if report.discovered)
+    return synced + sum(
+        len(servers)
+        for entry_id, servers in published.discovered.items()
+        if published.records.get(entry_id, {}).get("uid") not in inputs.syncs
+    )
+
+
+def _resolve(
+    resource: Resource, entry_id: str, inputs: Inputs, published: Published, memory: PlanMemory, now: float, cache: PlanCache
+) -> Resolved:
+    resolved = cache.resolved(resource, inputs)
+    if resolved is None:
+        missing_since = memory.missing_since.get(resource.uid)
+        resolved = resolve(resource, entry_id, inputs, published, missing_since=missing_since, now=now, resolver=cache.resolver)
+        cache.remember(resource, inputs, resolved)
+    return resolved
+
+
+def _missing_since(memory: PlanMemory, selected: Container[str], resolved: Mapping[str, Resolved]) -> dict[str, float]:
+    """When references were first missing. What was not resolved in this plan, because its id was refused, is as before."""
+    unchanged = {uid: since for uid, since in memory.missing_since.items() if uid in selected and uid not in resolved}
+    return unchanged | {uid: item.missing_since for uid, item in resolved.items() if item.missing_since is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The content of a map: see GatewayPlan."""
+
+    entries: dict[str, Entry]
+    origins: dict[str, Origin]
+    discovered: dict[str, Mapping[str, Entry]]
+    credentials: set[str]
+
+
+def _content(
+    verdicts: Mapping[str, Verdict], retained_ids: tuple[str, ...], published: Published, resolver: CredentialResolver
+) -> _Content:
+    """Collect the entries of all verdicts, and the published entries that are retained."""
+    content = _Content({}, {}, {}, set())
+    for uid, verdict in verdicts.items():
+        if verdict.entry is None:
+            continue
+        resource = verdict.resource
+        content.entries[verdict.id] = verdict.entry
+        content.origins[verdict.id] = Origin(uid, resource.namespace, resource.name, resource.generation)
+        content.credentials.update(verdict.credentials)
+        if verdict.servers is not None:
+            content.discovered[verdict.id] = verdict.servers
+    for entry_id in retained_ids:
+        if entry_id in content.entries:
+            continue
+        content.entries[entry_id] = published.entries[entry_id]
+        content.origins[entry_id] = published.origins[entry_id]
+        content.credentials.update(published.entries[entry_id].credentials)
+        if entry_id in published.discovered:
+            content.discovered[entry_id] = published.discovered[entry_id]
+            content.credentials.update(resolver.credentials_of(entry_id, published.discovered[entry_id]))
+    return content

@@ -1,4 +1,4 @@
-"""Secret references of a resource: found, missing, or missing for so short a time that the last credentials still serve."""
+"""Resolves the Secret references of a resource; for a short time after a Secret vanished, its last credentials still serve."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,19 +8,22 @@ from junctor.api.conditions import Finding, Reason
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import CREDENTIALS_LABEL
 from junctor.api.resources import Resource
-from junctor.connectormap.connector_map import reference_hash
+from junctor.connectormap.credentials import reference_hash
 from junctor.planning.inputs import SecretVersions
+from junctor.planning.verdicts import RESOLVED
 
-#: Seconds for which the last credentials serve after a reference vanished (design: a Secret that is replaced by delete and create
-#: must not interrupt anybody).
+#: Seconds for which the last credentials serve after a reference vanished: replacing a Secret by delete and create must not interrupt
+#: calls.
 GRACE_SECONDS: Final = 300.0
-
-RESOLVED: Final = Finding("True", Reason.RESOLVED_REFS, "all references are resolved")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """credentials: `<refhash>.<version>` by reference hash, as far as they can be served. until: when a grace in use ends, or None."""
+    """The outcome for all references of a resource.
+
+    credentials: `<refhash>.<version>` by reference, without those that cannot be used. complete: whether every reference has one.
+    until: when the last credentials that are in use expire, or None.
+    """
 
     finding: Finding
     credentials: Mapping[str, str]
@@ -29,28 +32,27 @@ class Resolution:
 
 
 def hash_of(resource: Resource, ref: SecretKeyRef) -> str:
-    """The reference's hash in the map."""
+    """The name of a reference in the map."""
     return reference_hash(resource.namespace, ref.name, ref.key)
 
 
-def resolve(
-    resource: Resource,
-    refs: tuple[SecretKeyRef, ...],
-    secrets: SecretVersions,
-    last: Mapping[str, str],
-    missing_since: float,
-    now: float,
+def resolve_references(
+    resource: Resource, secrets: SecretVersions, last: Mapping[str, str], missing_since: float, now: float
 ) -> Resolution:
     """Resolve all references of a resource.
 
-    last: the credentials that its published entry names, by reference hash. missing_since: when a reference of it was first seen
-    missing (`now` for the first time), in seconds of the same clock as `now`.
+    Args:
+        resource: The resource; its spec is valid.
+        secrets: The Secrets of the cluster.
+        last: The credentials that its published entries name, by reference.
+        missing_since: When one of its references was first missing, or `now`.
+        now: Seconds of a monotonic clock.
     """
     credentials: dict[str, str] = {}
     problem: Finding | None = None
     until: float | None = None
     complete = True
-    for ref in refs:
+    for ref in resource.secret_refs():
         key = hash_of(resource, ref)
         missing = _problem(resource, ref, secrets)
         if missing is None:
@@ -65,7 +67,7 @@ def resolve(
     if problem is None:
         return Resolution(RESOLVED, credentials, True)
     if complete:
-        grace = f"; the last credentials serve for at most {GRACE_SECONDS / 60:.0f} minutes from when it vanished"
+        grace = f"; the last credentials serve for at most {GRACE_SECONDS / 60:.0f} minutes after it vanished"
         return Resolution(Finding("False", problem.reason, problem.message + grace), credentials, True, until)
     return Resolution(problem, credentials, False, until)
 

@@ -1,19 +1,26 @@
 """What one gateway's plan says about one resource."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.resources import Resource
 from junctor.api.sync_report import SyncReport
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
 from junctor.planning.acceptance import refused
+
+ACCEPTED: Final = Finding("True", Reason.ACCEPTED, "the resource is valid")
+RESOLVED: Final = Finding("True", Reason.RESOLVED_REFS, "all references are resolved")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one gateway's plan says about one resource. entry: what the map should hold of it, or None. id: of that entry.
+    """What one gateway's plan says about one resource.
 
-    sync: how far the syncs of a registry are, None when it has not begun.
+    id: of its entry. entry: what the map should contain for it, or None. available: whether callers can use it. credentials: every
+    `<refhash>.<version>` that its entries name. sync: report on the syncs of a registry, None before the first one. servers: the entries
+    of a registry's servers, by id, None while nothing is known of them.
     """
 
     resource: Resource
@@ -25,7 +32,8 @@ class Verdict:
     available: bool = True
     credentials: tuple[str, ...] = ()
     sync: SyncReport | None = None
+    servers: Mapping[str, Entry] | None = field(default=None, repr=False, compare=False)
 
     def without_entry(self, reason: Reason, message: str) -> "Verdict":
-        """The verdict on a resource that cannot be published after all."""
+        """Refuse the resource although it owns its id."""
         return Verdict(self.resource, self.id, refused(reason, message), self.resolved)

@@ -1,12 +1,12 @@
 """Everything that the loop keeps for one gateway."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from junctor.api.configuration import GatewaySpec
 from junctor.planning.inputs import Inputs
-from junctor.planning.plan import GatewayPlan, Planner
+from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway, planning_effort
 from junctor.planning.readiness import GatewayProgress
 from junctor.process import MANY, in_thread
 from junctor.reconcile.ports import ObjectReference
@@ -26,12 +26,12 @@ class GatewayState:
     """
 
     configuration: GatewaySpec
-    planner: Planner
     publisher: MapPublisher
     signaller: Signaller
     plan: GatewayPlan | None = None
     published_at: float = 0.0
     is_surveyed: bool = False
+    plan_cache: PlanCache = field(default_factory=PlanCache)
 
     @property
     def map_name(self) -> str:
@@ -61,10 +61,9 @@ class GatewayState:
     async def make_plan(self, inputs: Inputs, now: float) -> GatewayPlan:
         """Plan on what is published. In a thread where that is long work: the loop has other things to do."""
         published = self.publisher.published
-        if self.planner.effort(inputs, published) > MANY:
-            self.plan = await in_thread(partial(self.planner.plan, inputs, published, now))
-        else:
-            self.plan = self.planner.plan(inputs, published, now)
+        memory = self.plan.memory if self.plan is not None else PlanMemory()
+        make = partial(plan_gateway, self.configuration, inputs, published, memory, now, self.plan_cache)
+        self.plan = await in_thread(make) if planning_effort(inputs, published) > MANY else make()
         return self.plan
 
     def progress(self) -> GatewayProgress:

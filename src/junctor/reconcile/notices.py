@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 
 from junctor.api.resources import Resource
-from junctor.planning.losses import Hold
+from junctor.planning.retain import Hold
 from junctor.reconcile.ports import ObjectReference
 from junctor.reconcile.status_queue import StatusQueue
 

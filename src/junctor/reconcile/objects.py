@@ -4,8 +4,10 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
 
+from junctor.api.conditions import Conditions, ConditionType
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL
 from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.connectormap.connector_map import credential_version, reference_hash
@@ -18,10 +20,20 @@ AnyResource = TypeVar("AnyResource", ConnectorResource, RegistryResource)
 
 @dataclass(frozen=True, slots=True)
 class Tracked(Generic[AnyResource]):
-    """A resource and its status. The status is no part of equality: the maps do not depend on it."""
+    """A resource and its status. The status is no part of equality: the maps do not depend on it.
+
+    unresolved_since: when the status first said ResolvedRefs=False; None if it does not.
+    """
 
     resource: AnyResource
     status: Mapping[str, Any] = field(compare=False)
+    unresolved_since: datetime | None = field(compare=False)
+
+    @classmethod
+    def of(cls, resource: AnyResource, status: Mapping[str, Any]) -> Self:
+        """Read from the status what a plan needs."""
+        condition = Conditions(status)[ConditionType.RESOLVED_REFS]
+        return cls(resource, status, _moment(condition.last_transition_time) if condition.status == "False" else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +77,18 @@ def resource_reader(kind: type[AnyResource]) -> Callable[[Body, Tracked[AnyResou
             same = known.generation == metadata.get("generation", 1) and known.labels == (metadata.get("labels") or {})
             # A changed CRD shows other fields of an object whose generation is the same.
             if same and known.raw_spec == (body.get("spec") or {}) and known.annotations == kind.heeded(metadata):
-                return before if before.status == status else Tracked(known, status)
-        return Tracked(kind.of(body), status)
+                return before if before.status == status else Tracked.of(known, status)
+        return Tracked.of(kind.of(body), status)
 
     return read
+
+
+def _moment(timestamp: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(timestamp)
+    except (ValueError, TypeError):
+        return None
+    return moment if moment.tzinfo else None
 
 
 def secret_reader(installation_key: bytes) -> Callable[[Body, CredentialSecret | None], CredentialSecret | None]:

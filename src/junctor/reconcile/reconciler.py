@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.resources import Resource
-from junctor.planning.plan import GatewayPlan, Planner
+from junctor.planning.plan import GatewayPlan
 from junctor.reconcile.clock import Clock
 from junctor.reconcile.dirty import Dirty, DirtySet
 from junctor.reconcile.gateway_state import GatewayState
@@ -73,7 +73,6 @@ class Reconciler:
         self._gateways = [
             GatewayState(
                 gateway,
-                Planner(gateway),
                 MapPublisher(gateway, maps[gateway.name]),
                 Signaller(gateway.name, signals[gateway.name], self.wake_statuses, on_ahead=self.wake),
             )
@@ -239,7 +238,7 @@ class Reconciler:
             if not publisher.is_loaded:
                 await publisher.load()
             plan = await gateway.make_plan(observation.inputs, now)
-            self._notices.report_hold(gateway.configuration.name, plan.held, gateway.head_reference)
+            self._notices.report_hold(gateway.configuration.name, plan.hold, gateway.head_reference)
             if not publisher.is_published and not gateway.is_surveyed:
                 await signaller.survey(deadline=self._timing.survey)
                 gateway.is_surveyed = True

@@ -97,7 +97,7 @@ class Snapshot:
             namespaces={item.name: item.labels for item in self.namespaces.items.values()},
             secrets={(item.namespace, item.name): item.versions for item in self.secrets.items.values()},
             deleted=frozenset(self.deleted),
-            unresolved_for=self._unresolved_for,
+            unresolved_for=self._unresolved_for(),
             connectors_known=CONNECTOR_KIND in self.defined and self.connectors.synced,
             registries_known=REGISTRY_KIND in self.defined and self.registries.synced,
         )
@@ -106,17 +106,12 @@ class Snapshot:
         """The values of all credentials as they are sent, by `<refhash>.<version>`."""
         return {key: value for item in self.secrets.items.values() for key, value in item.credentials.items()}
 
-    def _unresolved_for(self, uid: str) -> float:
-        """Seconds since the status of a resource first said ResolvedRefs=False; 0 when it does not: for a start after a restart."""
-        tracked = self.tracked(uid)
-        for condition in tracked.status.get("conditions") or () if tracked else ():
-            if condition.get("type") == "ResolvedRefs" and condition.get("status") == "False":
-                try:
-                    since = datetime.fromisoformat(condition["lastTransitionTime"])
-                    return max(0.0, (self._now() - since).total_seconds())
-                except (KeyError, ValueError, TypeError):
-                    return 0.0
-        return 0.0
+    def _unresolved_for(self) -> dict[str, float]:
+        """Seconds since the statuses first said ResolvedRefs=False, by uid."""
+        now = self._now()
+        since = {uid: item.unresolved_since for uid, item in self.connectors.items.items() if item.unresolved_since}
+        since |= {uid: item.unresolved_since for uid, item in self.registries.items.items() if item.unresolved_since}
+        return {uid: max(0.0, (now - moment).total_seconds()) for uid, moment in since.items()}
 
     def forget_deletions(self, published: frozenset[str]) -> None:
         """Forget the deletions of these resources: the maps without them are published."""

@@ -12,7 +12,7 @@ from junctor.connectormap.connector_map import REGISTRY_FEATURE, Entry, credenti
 from junctor.connectormap.discovered import Discovered, names_credential
 from junctor.connectormap.ids import REGISTRY_ID_PREFIX
 from junctor.planning.inputs import CredentialVersion, Inputs, Published
-from junctor.planning.plan import GatewayPlan, Planner
+from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
 from junctor.planning.verdicts import Verdict
 
 KEY = b"installation key"
@@ -103,16 +103,23 @@ def published(plan: GatewayPlan) -> Published:
 
 
 class Story:
-    """A planner and its published map over time: each `plan` is published before the next one."""
+    """The plans of one gateway over time, and its published map: each `plan` is published before the next one."""
 
     def __init__(self, configuration: GatewaySpec | None = None) -> None:
-        self.planner = Planner(configuration or gateway())
+        self.gateway = configuration or gateway()
+        self.restart()
         self.published = Published()
         self.now = 1000.0
 
+    def restart(self) -> None:
+        """Begin as a new process does: only the published map remains."""
+        self.memory = PlanMemory()
+        self.cache = PlanCache()
+
     def plan(self, *resources: Resource, publish: bool = True, **fields: Any) -> GatewayPlan:
         """Plan for these resources, and publish the plan."""
-        plan = self.planner.plan(inputs(*resources, **fields), self.published, self.now)
+        plan = plan_gateway(self.gateway, inputs(*resources, **fields), self.published, self.memory, self.now, self.cache)
+        self.memory = plan.memory
         if publish:
             self.published = published(plan)
         return plan

@@ -6,12 +6,28 @@ import pytest
 
 from junctor.api.conditions import Reason
 from junctor.api.configuration import GatewaySpec
+from junctor.api.resources import Resource
 from junctor.connectormap.connector_map import CREDENTIALS_LIMIT, credentials_of
 from junctor.planning.inputs import Published
-from junctor.planning.losses import HOLD_SECONDS
-from junctor.planning.plan import Planner
+from junctor.planning.plan import PlanMemory, plan_gateway
 from junctor.planning.references import GRACE_SECONDS
-from tests.unit.planning.building import Story, bearer, connector, gateway, ids, inputs, published, reason, secret, verdict
+from junctor.planning.retain import HOLD_SECONDS
+from tests.unit.planning.building import (
+    Story,
+    bearer,
+    connector,
+    discovered,
+    gateway,
+    ids,
+    inputs,
+    published,
+    reason,
+    registry,
+    secret,
+    server,
+    synced,
+    verdict,
+)
 
 # --- ids --------------------------------------------------------------------------------------------------------------------------------
 
@@ -145,7 +161,8 @@ def test_changed_template_is_followed() -> None:
     before = Story()
     resource = connector("x")
     before.plan(resource)
-    after = Planner(gateway(defaultConnectorID="{namespace}.{name}")).plan(inputs(resource), before.published, 0.0)
+    changed = gateway(defaultConnectorID="{namespace}.{name}")
+    after = plan_gateway(changed, inputs(resource), before.published, PlanMemory(), 0.0)
     assert ids(after.entries) == ["team-a.x"]
     assert reason(after, resource) == Reason.ACCEPTED
 
@@ -314,7 +331,7 @@ def test_deletion_that_was_seen_is_followed_at_once() -> None:
     story.plan(*everything)
     plan = story.plan(deleted=frozenset(resource.uid for resource in everything))
     assert not plan.entries
-    assert plan.held is None
+    assert plan.hold is None
 
 
 @pytest.mark.parametrize(("before", "after", "held"), [(40, 20, False), (40, 19, True), (20, 0, True), (19, 0, False), (30, 11, False)])
@@ -323,7 +340,7 @@ def test_losing_more_than_half_and_at_least_twenty_is_held(before: int, after: i
     everything = _many(before)
     story.plan(*everything)
     plan = story.plan(*everything[:after])
-    assert (plan.held is not None) is held
+    assert (plan.hold is not None) is held
     assert len(plan.entries) == (before if held else after)
 
 
@@ -332,8 +349,8 @@ def test_mass_loss_is_held_for_sixty_seconds_and_then_followed() -> None:
     everything = _many(50)
     before = story.plan(*everything)
     held = story.plan(*everything[:1])
-    assert held.held is not None
-    assert (held.held.lost, held.held.of) == (49, 50)
+    assert held.hold is not None
+    assert (held.hold.lost, held.hold.of) == (49, 50)
     assert held.wake_at == story.now + HOLD_SECONDS
     assert held.entries == before.entries
     story.now += HOLD_SECONDS - 1
@@ -341,7 +358,7 @@ def test_mass_loss_is_held_for_sixty_seconds_and_then_followed() -> None:
     story.now += 1
     after = story.plan(*everything[:1])
     assert ids(after.entries) == ["c000"]
-    assert after.held is None
+    assert after.hold is None
 
 
 def test_held_loss_that_comes_back_is_forgotten() -> None:
@@ -353,7 +370,7 @@ def test_held_loss_that_comes_back_is_forgotten() -> None:
     story.plan(*everything)
     story.now += 50
     plan = story.plan()
-    assert plan.held is not None
+    assert plan.hold is not None
     assert plan.wake_at == story.now + HOLD_SECONDS
 
 
@@ -380,7 +397,7 @@ def test_nothing_is_removed_while_nobody_knows_which_connectors_exist() -> None:
     story.plan(*everything)
     plan = story.plan(connectors_known=False, deleted=frozenset({everything[0].uid}))
     assert len(plan.entries) == 3
-    assert plan.held is not None
+    assert plan.hold is not None
     assert plan.wake_at is None
     story.now += 10 * HOLD_SECONDS
     assert len(story.plan(connectors_known=False).entries) == 3
@@ -392,16 +409,15 @@ def test_nothing_is_removed_while_nobody_knows_which_connectors_exist() -> None:
 
 def test_equal_inputs_give_an_equal_plan_whatever_the_order() -> None:
     everything = _many(10)
-    one = Planner(gateway()).plan(inputs(*everything), Published(), 0.0)
-    two = Planner(gateway()).plan(inputs(*reversed(everything)), Published(), 99.0)
+    one = plan_gateway(gateway(), inputs(*everything), Published(), PlanMemory(), 0.0)
+    two = plan_gateway(gateway(), inputs(*reversed(everything)), Published(), PlanMemory(), 99.0)
     assert one.entries == two.entries
 
 
 def test_plan_of_what_is_published_changes_nothing() -> None:
-    resource, planner = connector("x", auth=bearer()), Planner(gateway())
-    look = inputs(resource, secrets=secret(value=b"one"))
-    first = planner.plan(look, Published(), 0.0)
-    second = planner.plan(look, published(first), 1.0)
+    resource, story = connector("x", auth=bearer()), Story()
+    first = story.plan(resource, secrets=secret(value=b"one"))
+    second = story.plan(resource, secrets=secret(value=b"one"))
     assert second.entries == first.entries
     assert second.credentials == first.credentials
 
@@ -421,21 +437,61 @@ def test_the_grace_of_a_missing_reference_does_not_start_anew_with_the_operator(
     story = Story()
     story.plan(resource, secrets=secret(value=b"1"))
     for missing_for, available in ((GRACE_SECONDS - 1, True), (GRACE_SECONDS, False)):
-        restarted = Planner(gateway())
-        looked = inputs(resource, unresolved_for=lambda uid, seconds=missing_for: seconds)
-        assert verdict(restarted.plan(looked, story.published, 5.0), resource).available is available
+        story.restart()
+        plan = story.plan(resource, publish=False, unresolved_for={resource.uid: missing_for})
+        assert verdict(plan, resource).available is available
+
+
+def test_the_grace_of_a_reference_begins_anew_each_time_it_vanishes() -> None:
+    resource, story = connector("a", auth=bearer()), Story()
+    secrets = secret(value=b"1")
+    story.plan(resource, secrets=secrets)
+    story.plan(resource)
+    story.now += GRACE_SECONDS - 1
+    story.plan(resource, secrets=secrets)
+    story.now += GRACE_SECONDS - 1
+    assert verdict(story.plan(resource), resource).available
+
+
+def test_a_cache_changes_no_plan() -> None:
+    shared, registries = Story(), registry()
+    found = {registries.uid: synced(discovered(server("a"), server("b", key="value")))}
+    looks: list[dict[str, Any]] = [
+        {"syncs": found},
+        {"syncs": found, "secrets": secret(value=b"1")},
+        {"secrets": secret(value=b"1")},
+        {"syncs": found, "secrets": secret(value=b"2")},
+        {"syncs": found},
+        {"syncs": found, "secrets": secret(value=b"2")},
+    ]
+    resources: list[Resource] = [
+        registries,
+        connector("a", auth=bearer()),
+        connector("b"),
+        connector("c", connectorID="b"),
+        connector("d", url="ftp://x"),
+    ]
+    for step, look in enumerate(looks * 2):
+        present = inputs(*resources[: len(resources) - step % 3], **look)
+        shared.now += 100.0
+        alone = plan_gateway(shared.gateway, present, shared.published, shared.memory, shared.now)
+        with_cache = plan_gateway(shared.gateway, present, shared.published, shared.memory, shared.now, shared.cache)
+        assert with_cache == alone
+        shared.memory, shared.published = with_cache.memory, published(with_cache)
 
 
 def test_losing_everything_at_the_start_is_held_whatever_the_number() -> None:
     """As after a restart with a wrong --namespace."""
     story = Story()
     story.plan(connector("a"), connector("b"))
-    restarted = Planner(gateway())
-    held = restarted.plan(inputs(), story.published, 100.0)
+    story.restart()
+    story.now = 100.0
+    held = story.plan(publish=False)
     assert ids(held.entries) == ["a", "b"]
-    assert held.held is not None
+    assert held.hold is not None
     assert held.wake_at == 100.0 + HOLD_SECONDS
-    assert not restarted.plan(inputs(), story.published, 100.0 + HOLD_SECONDS).entries
+    story.now += HOLD_SECONDS
+    assert not story.plan(publish=False).entries
 
 
 def test_losing_the_only_connectors_later_is_followed_at_once() -> None:

@@ -7,9 +7,9 @@ import pytest
 from junctor.api.conditions import Reason
 from junctor.connectormap.connector_map import CREDENTIALS_LIMIT, ENTRY_LIMIT
 from junctor.planning.inputs import Published
-from junctor.planning.losses import HOLD_SECONDS
 from junctor.planning.plan import GatewayPlan
 from junctor.planning.references import GRACE_SECONDS
+from junctor.planning.retain import HOLD_SECONDS
 from tests.unit.planning.building import (
     Story,
     bearer,
@@ -96,7 +96,7 @@ def test_incremental_sync_keeps_the_entries_of_unchanged_servers() -> None:
 
 def restarted(story: Story) -> Story:
     """Another process with the same map."""
-    again = Story(story.planner.gateway)
+    again = Story(story.gateway)
     again.published, again.now = story.published, 1.0
     return again
 
@@ -188,7 +188,7 @@ def test_disabled_registry_leaves_the_map_at_once_and_comes_back_whole() -> None
     syncs = {on.uid: synced(MANY)}
     story.plan(on, syncs=syncs)
     plan = story.plan(off)
-    assert (plan.entries, plan.discovered, plan.held) == ({}, {}, None)
+    assert (plan.entries, plan.discovered, plan.hold) == ({}, {}, None)
     assert len(contents(story.plan(on, syncs=syncs))) == 30
 
 
@@ -196,15 +196,15 @@ def test_deleted_registry_takes_its_servers_along_at_once() -> None:
     story, resource = Story(), registry()
     story.plan(resource, connector("c"), syncs={resource.uid: synced(MANY)})
     plan = story.plan(connector("c"), deleted=frozenset({resource.uid}))
-    assert (ids(plan.entries), plan.discovered, plan.records, plan.held) == (["c"], {}, (), None)
+    assert (ids(plan.entries), plan.discovered, plan.records, plan.hold) == (["c"], {}, (), None)
 
 
 def test_lost_registry_counts_with_its_servers_and_is_held() -> None:
     story, resource = Story(), registry()
     story.plan(resource, connector("c"), syncs={resource.uid: synced(MANY)})
     plan = story.plan(connector("c"))
-    assert plan.held is not None
-    assert (plan.held.lost, plan.held.of, len(contents(plan))) == (31, 32, 30)
+    assert plan.hold is not None
+    assert (plan.hold.lost, plan.hold.of, len(contents(plan))) == (31, 32, 30)
     assert plan.records[0]["connectors"] == 30
     story.now += HOLD_SECONDS
     assert story.plan(connector("c")).discovered == {}
@@ -231,8 +231,8 @@ def test_nothing_of_a_registry_goes_while_nobody_knows_which_there_are() -> None
     plan = story.plan(registries_known=False)
     assert (ids(plan.entries), plan.discovered[ID]) == ([ID], before.discovered[ID])
     assert (plan.credentials, plan.records) == (before.credentials, before.records)
-    assert plan.held is not None
-    assert (plan.held.lost, plan.held.until) == (3, float("inf"))
+    assert plan.hold is not None
+    assert (plan.hold.lost, plan.hold.until) == (3, float("inf"))
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------------------------

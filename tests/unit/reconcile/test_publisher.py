@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, Head, credential_object, credential_version, reference_hash
 from junctor.planning.inputs import Inputs, Published
-from junctor.planning.plan import GatewayPlan, Planner
+from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
 from junctor.reconcile.ports import Conflict, ForeignMap, PortError, Superseded, Unavailable
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.stored_map import ObjectEvent
@@ -34,7 +34,8 @@ class Process:
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
-        self.planner = Planner(gateway())
+        self.memory = PlanMemory()
+        self.cache = PlanCache()
         self.publisher = MapPublisher(gateway(), objects)
         self.floor = 0
         self.plan: GatewayPlan | None = None
@@ -48,7 +49,8 @@ class Process:
         values = {credential(value, name): value for name, value in tokens.items()}
         if self.plan is None:
             await self.publisher.load()
-        self.plan = self.planner.plan(inputs, self.publisher.published, 1000.0)
+        self.plan = plan_gateway(gateway(), inputs, self.publisher.published, self.memory, 1000.0, self.cache)
+        self.memory = self.plan.memory
         try:
             written = await self.publisher.publish(self.plan, values, sequence_floor=self.floor)
             await self.publisher.clean_up(self.plan)

@@ -9,7 +9,7 @@ from junctor.api.resources import RegistryResource
 from junctor.connectormap.connector_map import HEAD_KEY, Entry, Head
 from junctor.connectormap.discovered import Discovered
 from junctor.planning.inputs import CredentialVersion, Inputs
-from junctor.planning.plan import GatewayPlan, Planner
+from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
 from junctor.reconcile.ports import Superseded
 from junctor.reconcile.publisher import MapPublisher
 from tests.unit.planning.building import bearer, discovered, gateway, registry, secret, server, synced
@@ -24,7 +24,8 @@ class Process:
     """An operator process with one registry."""
 
     def __init__(self, objects: Objects) -> None:
-        self.planner = Planner(gateway())
+        self.memory = PlanMemory()
+        self.cache = PlanCache()
         self.publisher = MapPublisher(gateway(), objects)
         self.plan: GatewayPlan | None = None
 
@@ -37,7 +38,8 @@ class Process:
             await self.publisher.load()
         syncs = {resource.uid: synced(found)} if found else {}
         inputs = Inputs({}, {resource.uid: resource}, syncs, secrets=secrets or {}, **fields)
-        self.plan = self.planner.plan(inputs, self.publisher.published, 1000.0)
+        self.plan = plan_gateway(gateway(), inputs, self.publisher.published, self.memory, 1000.0, self.cache)
+        self.memory = self.plan.memory
         try:
             written = await self.publisher.publish(self.plan, dict.fromkeys(self.plan.credentials, b"one"))
             await self.publisher.clean_up(self.plan)

@@ -1,0 +1,98 @@
+"""The servers of registries in a gateway's map: their entries with the present versions of credentials."""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+
+from junctor.api.resources import RegistryResource
+from junctor.connectormap.discovered import Discovered, resolve_credentials
+from junctor.connectormap.entry import Entry
+from junctor.planning.inputs import Inputs, Published
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedServers:
+    """The entries of a registry's servers, by connector id, and every `<refhash>.<version>` that they name."""
+
+    entries: Mapping[str, Entry] = field(repr=False)
+    credentials: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolution:
+    """What `servers` was made of. versions: credentials of the registry by reference."""
+
+    source: Discovered
+    versions: Mapping[str, str]
+    servers: ResolvedServers
+
+
+class CredentialResolver:
+    """Puts the versions of credentials into the entries of discovered servers.
+
+    Keeps the last result of each registry, because up to 100,000 entries change with a single credential: the same inputs return the same
+    object. Results do not depend on what is kept.
+    """
+
+    def __init__(self) -> None:
+        self._resolutions: dict[str, _Resolution] = {}
+        self._named: dict[str, tuple[Mapping[str, Entry], tuple[str, ...]]] = {}
+
+    def resolve(
+        self, registry: RegistryResource, entry_id: str, credentials: Mapping[str, str], inputs: Inputs, published: Published
+    ) -> ResolvedServers | None:
+        """The servers to publish of a registry; None while nothing is known of them.
+
+        Args:
+            registry: The resource.
+            entry_id: Id of the registry's own entry.
+            credentials: `<refhash>.<version>` by reference, without those that cannot be used.
+            inputs: The reports of syncs.
+            published: The servers that are published already, used until the first sync of this process reports.
+        """
+        report = inputs.syncs.get(registry.uid)
+        source = report.discovered if report else None
+        if source is not None:
+            previous = self._resolutions.get(registry.uid)
+            if previous is None or previous.source is not source or previous.versions != credentials:
+                previous = self._resolutions[registry.uid] = _resolve(source, dict(credentials), previous)
+            return previous.servers
+        self._resolutions.pop(registry.uid, None)
+        if published.records.get(entry_id, {}).get("uid") != registry.uid or entry_id not in published.discovered:
+            return None
+        servers = published.discovered[entry_id]
+        return ResolvedServers(servers, self.credentials_of(entry_id, servers))
+
+    def credentials_of(self, entry_id: str, published: Mapping[str, Entry]) -> tuple[str, ...]:
+        """The credentials that the published servers of a registry name, each once."""
+        known = self._named.get(entry_id)
+        if known is None or known[0] is not published:
+            known = self._named[entry_id] = published, _credentials_in(published)
+        return known[1]
+
+    def forget(self, uids: Container[str], published: Published) -> None:
+        """Keep nothing about registries other than `uids`, nor about servers that are no longer published."""
+        for uid in [uid for uid in self._resolutions if uid not in uids]:
+            del self._resolutions[uid]
+        for entry_id in [entry_id for entry_id, (servers, _) in self._named.items() if published.discovered.get(entry_id) is not servers]:
+            del self._named[entry_id]
+
+
+def _resolve(source: Discovered, versions: Mapping[str, str], previous: _Resolution | None) -> _Resolution:
+    """Resolve the servers of a sync; entries that the previous result already has are taken from it."""
+    if not source.credentialed:
+        return _Resolution(source, versions, ResolvedServers(source.entries))
+    reusable = previous if previous is not None and previous.versions == versions else None
+    before = reusable.source.entries if reusable else {}
+    if reusable is not None and before is source.entries:
+        return _Resolution(source, versions, reusable.servers)
+    entries = dict(source.entries)
+    for key in source.credentialed:
+        entry = source.entries[key]
+        entries[key] = (
+            reusable.servers.entries[key] if reusable is not None and before.get(key) is entry else resolve_credentials(entry, versions)
+        )
+    return _Resolution(source, versions, ResolvedServers(entries, _credentials_in(entries)))
+
+
+def _credentials_in(entries: Mapping[str, Entry]) -> tuple[str, ...]:
+    return tuple(sorted({credential for entry in entries.values() for credential in entry.credentials}))

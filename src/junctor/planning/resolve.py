@@ -1,0 +1,107 @@
+"""Step 3, resolve: the verdict on a resource that owns its id, with its entry and the credentials that it names."""
+
+from dataclasses import dataclass
+
+from junctor.api.conditions import Finding, Reason
+from junctor.api.resources import RegistryResource, Resource
+from junctor.connectormap.credentials import reference_of
+from junctor.planning.discovered import CredentialResolver
+from junctor.planning.entries import entry_of, registry_entry_of
+from junctor.planning.inputs import CredentialVersion, Inputs, Published
+from junctor.planning.limit import limit_entry
+from junctor.planning.references import Resolution, hash_of, resolve_references
+from junctor.planning.verdicts import ACCEPTED, Verdict
+
+#: Namespace and name of a Secret, and a key in it.
+SecretPlace = tuple[tuple[str, str], str]
+#: The versions of what is in places, in their order; None for a missing Secret or key.
+Versions = tuple[CredentialVersion | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A verdict and its times. missing_since: when a reference was first missing, None if none is. wake_at: when the verdict expires."""
+
+    verdict: Verdict
+    missing_since: float | None = None
+    wake_at: float | None = None
+
+
+def is_disabled(resource: Resource) -> bool:
+    """Whether the resource must not be published."""
+    return resource.spec is None or resource.spec.state == "Disabled"
+
+
+def secret_places(resource: Resource) -> tuple[SecretPlace, ...]:
+    """Everything that the resource references."""
+    return tuple(((resource.namespace, ref.name), ref.key) for ref in resource.secret_refs())
+
+
+def versions_at(places: tuple[SecretPlace, ...], inputs: Inputs) -> Versions:
+    """The present versions of what is in these places."""
+    return tuple(inputs.secrets.get(secret, {}).get(key) for secret, key in places)
+
+
+def resolve(
+    resource: Resource,
+    entry_id: str,
+    inputs: Inputs,
+    published: Published,
+    *,
+    missing_since: float | None,
+    now: float,
+    resolver: CredentialResolver,
+) -> Resolved:
+    """Make the verdict on a resource that owns its id.
+
+    Args:
+        resource: The resource.
+        entry_id: Id of its entry.
+        inputs: The Secrets that it references, and the report of its syncs.
+        published: The last credentials, which serve for a short time after a Secret vanished.
+        missing_since: When the plan before first saw one of its references missing; None if it did not.
+        now: Seconds of a monotonic clock.
+        resolver: Resolves the credentials of discovered servers.
+    """
+    if is_disabled(resource):
+        disabled = Finding("True", Reason.DISABLED, "disabled: references are not used")
+        return Resolved(Verdict(resource, entry_id, ACCEPTED, disabled, disabled=True), missing_since)
+    if any(version is None or version.problem for version in versions_at(secret_places(resource), inputs)):
+        since = now - inputs.unresolved_for.get(resource.uid, 0.0) if missing_since is None else missing_since
+        last = _last_credentials(resource, entry_id, published, resolver)
+        resolution = resolve_references(resource, inputs.secrets, last, since, now)
+        return Resolved(_verdict(resource, entry_id, resolution, inputs, published, resolver), since, resolution.until)
+    resolution = resolve_references(resource, inputs.secrets, {}, now, now)
+    return Resolved(_verdict(resource, entry_id, resolution, inputs, published, resolver))
+
+
+def _verdict(
+    resource: Resource, entry_id: str, resolution: Resolution, inputs: Inputs, published: Published, resolver: CredentialResolver
+) -> Verdict:
+    """The verdict with its entry. A registry with a missing reference is published: only servers that need the credential are not."""
+    if isinstance(resource, RegistryResource):
+        servers = resolver.resolve(resource, entry_id, resolution.credentials, inputs, published)
+        verdict = Verdict(
+            resource,
+            entry_id,
+            ACCEPTED,
+            resolution.finding,
+            registry_entry_of(resource, entry_id),
+            credentials=servers.credentials if servers else (),
+            sync=inputs.syncs.get(resource.uid),
+            servers=servers.entries if servers else None,
+        )
+    else:
+        entry = entry_of(resource, entry_id, resolution.credentials, None if resolution.complete else resolution.finding.reason)
+        used = tuple(resolution.credentials[hash_of(resource, ref)] for ref in resource.secret_refs()) if resolution.complete else ()
+        verdict = Verdict(resource, entry_id, ACCEPTED, resolution.finding, entry, available=resolution.complete, credentials=used)
+    return limit_entry(verdict)
+
+
+def _last_credentials(resource: Resource, entry_id: str, published: Published, resolver: CredentialResolver) -> dict[str, str]:
+    """The credentials that the published entries of a resource name, by reference."""
+    origin = published.origins.get(entry_id)
+    if origin is None or origin.uid != resource.uid:
+        return {}
+    servers = resolver.credentials_of(entry_id, published.discovered.get(entry_id, {}))
+    return {reference_of(credential): credential for credential in (*published.entries[entry_id].credentials, *servers)}
