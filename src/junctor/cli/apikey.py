@@ -16,8 +16,9 @@ Examples:
 def apikey(name: str, groups: tuple[str, ...]) -> None:
     """Make an API key for the caller NAME.
 
-    The entry for the file goes to standard output; it holds only the key's hash. The key goes to standard error, once: give it to the
-    caller, nothing can show it again. Several entries may have one name, so a key can be replaced while the old one still works.
+    The entry for the file goes to standard output; it holds only the hash of the key. The key itself goes to standard error, once: give it
+    to the caller, because nothing can show it again. Several entries may have the same name, so a key can be replaced while the old one
+    still works.
     """
     from junctor.gateway.auth import CallersError
     from junctor.gateway.auth.key_file import entry_of, new_key

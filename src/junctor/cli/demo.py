@@ -29,9 +29,9 @@ Examples:
 def demo(keep: bool) -> None:
     """See Junctor at work in a minute: no cluster, no network, nothing left behind.
 
-    Starts `junctor standalone`, a small MCP server and a scripted model on free ports. Applies, lists, changes, breaks, heals and removes
-    connectors, and calls one with the OpenAI client, plain and streaming. Each step is checked; exit code 1 when one does not do what
-    it says. Needs the optional extra `demo`: the OpenAI client.
+    Starts `junctor standalone`, a small MCP server and a scripted model on free ports. Applies, lists, changes, breaks, repairs and
+    removes connectors, and calls one with the OpenAI client, plain and streaming. Each step is checked; the exit code is 1 when one fails.
+    Needs the optional extra `demo`: the OpenAI client.
     """
     if importlib.util.find_spec("openai") is None:
         install = f"{sys.executable} -m pip install 'junctor[demo]'"

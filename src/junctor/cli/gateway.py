@@ -37,8 +37,8 @@ Examples:
     envvar="JUNCTOR_MAP",
     show_envvar=True,
     metavar="SOURCE",
-    help="Where the connector map is. configmap:NAMESPACE/NAME reads what the operator publishes; file:PATH[#NAME] reads YAML files "
-    "(or all of a directory) as `junctor render` prints them, NAME choosing the map when there are several.",
+    help="Where the connector map is. configmap:NAMESPACE/NAME reads what the operator publishes; file:PATH[#NAME] reads a YAML file "
+    "or all files of a directory, as `junctor render` prints them; NAME chooses the map when there are several.",
 )
 @host_option
 @port_option
@@ -47,11 +47,11 @@ Examples:
     default="127.0.0.1",
     envvar="JUNCTOR_MANAGEMENT_HOST",
     show_envvar=True,
-    help="Address of the management port: the operator's signals and the probes, nothing for callers.",
+    help="Address of the management port, which is for the operator's signals and the probes, not for callers.",
 )
-@management_port_option("Management port; 0: any.")
+@management_port_option("Management port; 0: any free one.")
 @kubeconfig_option(
-    "Kubernetes credentials for a configmap: source and --callers kubernetes. "
+    "Kubernetes credentials, for --map configmap:... and --callers kubernetes. "
     "Absent: the pod's service account, $KUBECONFIG or ~/.kube/config."
 )
 @upstream_option

@@ -1,4 +1,4 @@
-"""`junctor`: finds the command and imports only that one, so that `junctor --help` is quick and a gateway does not load an operator."""
+"""`junctor`: imports only the command that is used, so that `junctor --help` is quick and a gateway does not load an operator."""
 
 import importlib
 import sys
@@ -8,27 +8,27 @@ import click
 
 from junctor import __version__
 
-#: Each command is `junctor.cli.<name>.<name>`; what it is for stands here so that `--help` needs no import.
+#: Each command is `junctor.cli.<name>.<name>`; its summary is here so that `--help` needs no import.
 COMMANDS: Final = {
-    "demo": "See it work in a minute, up to a call by the OpenAI client: no cluster, no network.",
-    "standalone": "Run on a directory of manifests, without Kubernetes.",
+    "demo": "See Junctor work in a minute, up to a call by the OpenAI client: no cluster, no network.",
+    "standalone": "Run Junctor on a directory of manifests, without Kubernetes.",
     "operator": "Run the control plane in a Kubernetes cluster.",
     "gateway": "Serve the published connectors to applications.",
     "apikey": "Make an API key for a caller of a gateway.",
     "validate": "Check manifests as the API server and the operator would.",
     "render": "Print the connector map that manifests lead to.",
-    "registries": "Look into an MCP registry: which of its servers would become connectors.",
-    "status": "Show what a running standalone serves, and what is wrong.",
+    "registries": "Inspect an MCP registry: which of its servers would become connectors.",
+    "status": "Show what a running standalone serves, and which problems it has.",
     "version": "Print the version.",
 }
 _INTERRUPTED: Final = 130
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used."""
+    """A group that imports a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command, in the order in which a newcomer meets them."""
+        """Return every command, in the order in which a newcomer needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -58,10 +58,10 @@ def junctor() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit codes: 0 done, 1 it did not work, 2 wrong usage, 130 interrupted. Errors are one line on stderr."""
-    given = sys.argv[1:] if arguments is None else arguments
+    """Run the command line. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted. An error is one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = junctor.main(given or ["--help"], prog_name="junctor", standalone_mode=False)
+        code = junctor.main(arguments or ["--help"], prog_name="junctor", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "junctor"
         click.echo(f"{command}: {_sentence(error)}; see {command} --help", err=True)

@@ -11,19 +11,19 @@ from junctor.cli.options import kubeconfig_option, log_options, operator_configu
 
 
 def _namespaces(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    """What can be no namespace would be looked at like an empty one, and its connectors go."""
+    """Reject invalid names: an unknown namespace looks empty, and its connectors would be removed."""
     for name in names:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
-            raise click.BadParameter(f"{name!r} is no name of a namespace")
+            raise click.BadParameter(f"{name!r} is not a valid namespace name")
     return names
 
 
 def _check_health_address(host: str, port: int) -> None:
-    """kopf would end with a traceback when it cannot listen."""
+    """Report an address that cannot be used in one line, because kopf would end with a traceback."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will: ports of ended connections are free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: ports of ended connections are free
             probe.bind(address)
             probe.listen()
     except OSError as error:
@@ -41,9 +41,9 @@ def _check_health_address(host: str, port: int) -> None:
     required=True,
     envvar="JUNCTOR_CONFIG",
     show_envvar=True,
-    help="The OperatorConfiguration: which gateways there are and what they select.",
+    help="The operator's configuration (OperatorConfiguration): the gateways and what they select.",
 )
-@kubeconfig_option("Credentials; default: the pod's service account, else $KUBECONFIG or ~/.kube/config.")
+@kubeconfig_option("Kubernetes credentials. Absent: the pod's service account, $KUBECONFIG or ~/.kube/config.")
 @click.option(
     "--namespace",
     "namespaces",
@@ -51,7 +51,7 @@ def _check_health_address(host: str, port: int) -> None:
     callback=_namespaces,
     envvar="JUNCTOR_NAMESPACE",
     show_envvar=True,
-    help="Look for connectors only here; may be given several times. Default: all namespaces.",
+    help="Watch connectors only in this namespace; may be given several times. Default: all namespaces.",
 )
 @click.option(
     "--health-host",
@@ -68,7 +68,7 @@ def _check_health_address(host: str, port: int) -> None:
     type=click.IntRange(0, 65535),
     envvar="JUNCTOR_HEALTH_PORT",
     show_envvar=True,
-    help="Its port; 0 turns it off.",
+    help="Port of the liveness endpoint; 0 turns it off.",
 )
 @log_options("json")
 def operator(config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...], health_host: str, health_port: int) -> None:

@@ -1,4 +1,4 @@
-"""Options that several commands have. Each also reads its JUNCTOR_* variable and shows it in --help."""
+"""Options and arguments that several commands share. Options with a JUNCTOR_* variable show it in --help."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 host_option = click.option("--host", default="127.0.0.1", envvar="JUNCTOR_HOST", show_envvar=True, help="Address of the public port.")
 port_option = click.option(
-    "--port", default=8321, type=click.IntRange(0, 65535), envvar="JUNCTOR_PORT", show_envvar=True, help="Public port; 0: any."
+    "--port", default=8321, type=click.IntRange(0, 65535), envvar="JUNCTOR_PORT", show_envvar=True, help="Public port; 0: any free one."
 )
 
 manifests_argument = click.argument("paths", metavar="FILE|DIR|-...", nargs=-1, required=True)
@@ -31,12 +31,12 @@ upstream_option = click.option(
     envvar="JUNCTOR_UPSTREAM",
     show_envvar=True,
     metavar="URL",
-    help="Model server for all models: vLLM or anything else with /v1/chat/completions. Without one there is no /v1/responses.",
+    help="Model server for all models: vLLM or any other server with /v1/chat/completions. Without one, there is no /v1/responses.",
 )
 
 
 def callers_option(*, kubernetes: bool) -> Decorator:
-    """--callers. kubernetes: whether there is a cluster to ask."""
+    """Return --callers. kubernetes: whether a cluster can review tokens."""
     tokens = "kubernetes: tokens of the cluster for the audience junctor, reviewed by its API server. " if kubernetes else ""
     forms = "apikeys:FILE, kubernetes or none" if kubernetes else "apikeys:FILE or none"
     possible = {"kubernetes", "none"} if kubernetes else {"none"}
@@ -44,7 +44,7 @@ def callers_option(*, kubernetes: bool) -> Decorator:
     def check(context: click.Context, parameter: click.Parameter, who: str | None) -> str | None:
         if who is None or who in possible or who.removeprefix("apikeys:") not in ("", who):
             return who
-        raise click.BadParameter(f"{who!r} does not say who may call; write {forms}")
+        raise click.BadParameter(f"{who!r} is not a valid way to identify callers; write {forms}")
 
     return click.option(
         "--callers",
@@ -52,13 +52,13 @@ def callers_option(*, kubernetes: bool) -> Decorator:
         show_envvar=True,
         metavar="WHO",
         callback=check,
-        help="Who may call. apikeys:FILE: those with a key of `junctor apikey` in the file, which is read again when it changes. "
-        f"{tokens}none: everybody, unchecked. Must be given when --host is not a loopback address; on loopback everybody is let in.",
+        help="Who may call. apikeys:FILE: callers with a key of `junctor apikey` in the file, which is read again when it changes. "
+        f"{tokens}none: everybody, unchecked. Required unless --host is a loopback address, where everybody may call by default.",
     )
 
 
 def management_port_option(help_text: str) -> Decorator:
-    """--management-port."""
+    """Return --management-port."""
     return click.option(
         "--management-port",
         default=8322,
@@ -70,7 +70,7 @@ def management_port_option(help_text: str) -> Decorator:
 
 
 def kubeconfig_option(help_text: str) -> Decorator:
-    """--kubeconfig."""
+    """Return --kubeconfig."""
     return click.option(
         "--kubeconfig",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -81,7 +81,7 @@ def kubeconfig_option(help_text: str) -> Decorator:
 
 
 def log_options(default_format: Literal["json", "text"]) -> Decorator:
-    """--log-format and --log-level, which take effect as they are read: the command has no parameters for them."""
+    """Return --log-format and --log-level. They take effect when they are parsed; the command has no parameters for them."""
 
     def configure(context: click.Context, parameter: click.Parameter, level: str) -> None:
         configure_logging(context.params.pop("log_format", default_format), level)
@@ -94,7 +94,7 @@ def log_options(default_format: Literal["json", "text"]) -> Decorator:
         show_envvar=True,
         expose_value=False,
         callback=configure,
-        help="Least severity that is logged.",
+        help="Lowest severity that is logged.",
     )
     form = click.option(
         "--log-format",
@@ -103,7 +103,7 @@ def log_options(default_format: Literal["json", "text"]) -> Decorator:
         envvar="JUNCTOR_LOG_FORMAT",
         show_envvar=True,
         is_eager=True,
-        help="Form of the logs.",
+        help="Format of the logs.",
     )
     return lambda command: form(level(command))
 
@@ -122,10 +122,10 @@ def operator_configuration(file: Path) -> "OperatorConfiguration":
 
 
 def upstreams_of(config: Path | None, upstream: str | None) -> "tuple[UpstreamConfiguration, ...]":
-    """The model servers of a configuration file, then the one for all other models. Raises click.UsageError."""
+    """Return the model servers of a configuration file, then the one for all other models. Raises click.UsageError."""
     if config is None and upstream is None:
         return ()
-    # Imported late: a gateway without model servers does without.
+    # Imported late: a gateway without model servers does not need it.
     from junctor.gateway.config import only_upstream, read_configuration
     from junctor.net.configuration import ConfigurationError
 

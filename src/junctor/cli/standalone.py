@@ -1,4 +1,4 @@
-"""`junctor standalone`: loop and gateway on a directory of manifests."""
+"""`junctor standalone`: the reconcile loop and a gateway on a directory of manifests."""
 
 from pathlib import Path
 
@@ -24,11 +24,11 @@ Examples:
     envvar="JUNCTOR_MANIFESTS",
     show_envvar=True,
     help="Directory of MCPConnector, MCPRegistry, Secret and Namespace manifests (.yaml, .yml, .json, subdirectories too). "
-    "Changes are followed.",
+    "Changes take effect at once.",
 )
 @host_option
 @port_option
-@management_port_option("Port on 127.0.0.1 for probes and `junctor status`; 0: any.")
+@management_port_option("Port on 127.0.0.1 for probes and `junctor status`; 0: any free one.")
 @upstream_option
 @callers_option(kubernetes=False)
 @log_options("text")
@@ -43,10 +43,10 @@ def standalone(
     """Run Junctor without Kubernetes, on a directory of the same manifests.
 
     The same loop that runs in a cluster plans, publishes and reports; the gateway runs in the same process. Put a manifest into the
-    directory, change it, delete it: applications see it within a fraction of a second. What is wrong is logged and shown by
-    `junctor status`, and hurts nothing else.
+    directory, change it or delete it: applications see the change within a fraction of a second. Problems are logged and shown by
+    `junctor status`, and they affect nothing else.
     """
-    # Imported late: `junctor --help` need not load a web server.
+    # Imported late: `junctor --help` needs no web server.
     import logging
 
     import uvloop

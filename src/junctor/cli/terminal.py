@@ -1,6 +1,6 @@
-"""Text of strangers on a terminal."""
+"""Untrusted text on a terminal."""
 
 
 def printable(text: str) -> str:
-    """On one line, and without what moves the cursor, changes colours or the direction of writing."""
+    """Return the text on one line, without characters that move the cursor or change colours or the direction of writing."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -7,9 +7,9 @@ import click
 
 
 @click.command(epilog="Example: junctor version -o json")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the answer.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format of the output.")
 def version(output: str) -> None:
-    """Print the version of Junctor, of the resources and the map format that it knows, and of Python."""
+    """Print the versions of Junctor, of the resources and the map format that it supports, and of Python."""
     from junctor import __version__
     from junctor.api.names import API_VERSION
     from junctor.connectormap.connector_map import SCHEMA

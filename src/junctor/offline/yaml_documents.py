@@ -1,4 +1,4 @@
-"""YAML as kubectl reads it, with the position of every field, so that a fault can be shown where it stands.
+"""Reads YAML as kubectl does, and keeps the position of every field, so that a fault can be reported with its place.
 
 Scalars follow YAML 1.1 as kubectl's parser does: `yes` and `y` are booleans, `1e3` is a number, dates and `1:30` are text.
 """
@@ -13,7 +13,7 @@ import yaml
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG: Final = "tag:yaml.org,2002:"
 _TRUE: Final = frozenset({"y", "yes", "on", "true"})
-#: Plain scalars that PyYAML takes for text and kubectl does not.
+#: Plain scalars that PyYAML reads as text and kubectl does not.
 _ONE_LETTER_FLAG: Final = re.compile(r"[yYnN]")
 _NUMBER_WITHOUT_POINT: Final = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
 _OCTAL: Final = re.compile(r"[-+]?0o[0-7]+")
@@ -27,7 +27,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a text, both counted from 1."""
+    """A place in a text; line and column count from 1."""
 
     line: int
     column: int
@@ -50,14 +50,14 @@ class Document:
     duplicates: list[tuple[str, Position]] = field(default_factory=list)
 
     def position(self, path: Path) -> Position:
-        """Where `path` stands, or the nearest thing around it that exists."""
+        """Return the position of `path`, or of the nearest parent that exists."""
         while path and path not in self.positions:
             path = path[:-1]
         return self.positions[path]
 
 
 def documents(text: str) -> Iterator[Document | YamlFault]:
-    """The documents of a YAML text that are not empty. A fault of one document leaves the others; bad syntax ends the text."""
+    """Yield the documents of a YAML text that are not empty. A fault of one does not affect the others; a syntax error ends the text."""
     loader = None
     try:
         loader = _Loader(text)
@@ -122,7 +122,7 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, Any]:
         merged: dict[str, Any] = {}
-        # First, so that the place of a field that the object has itself wins over its place in what is merged.
+        # First, so that the position of a field of the object itself wins over its position in a merged object.
         for key, child in node.value:
             if key.tag == f"{_TAG}merge":
                 for source in child.value if isinstance(child, yaml.SequenceNode) else [child]:
@@ -177,7 +177,7 @@ def _number(text: str) -> int | float | str:
         if digits.isdigit():
             return int(plain)
         number = float(plain.replace(".inf", "inf").replace(".nan", "nan"))
-    except ValueError:  # an explicit tag on something that is no number, or more digits than Python converts
+    except ValueError:  # an explicit tag on something that is not a number, or more digits than Python converts
         return text
     return int(number) if abs(number) < 2**53 and number == int(number) else number
 
