@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
+
+#: Made once: `json.dumps` makes an encoder at each call, and a map has a hundred thousand entries.
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
 
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys, no white space and no raw control characters: equal values, equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def sha256(text: str | bytes | memoryview) -> str:

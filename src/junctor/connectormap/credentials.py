@@ -14,6 +14,7 @@ from typing import Any, Final
 CREDENTIALS_LIMIT: Final = 900 * 1024 * 3 // 4
 CREDENTIAL_OBJECTS: Final = 16
 _KEY: Final = "credential"
+_CONTAINERS: Final = (dict, list, tuple)
 
 
 def reference_hash(namespace: str, name: str, key: str) -> str:
@@ -48,26 +49,28 @@ def credentials_in(content: Any) -> tuple[str, ...]:
     return tuple(sorted(found)) if found else ()
 
 
-def rename_credentials(content: Any, rename: Callable[[str], str]) -> Any:
-    """The content with other names of its credentials."""
+def rename_credentials(content: Any, rename: Callable[[str], str]) -> None:
+    """Rename the credentials that an entry's content names, in place."""
     if isinstance(content, dict):
-        return {
-            key: rename(value) if key == _KEY and isinstance(value, str) else rename_credentials(value, rename)
-            for key, value in content.items()
-        }
-    if isinstance(content, list):
-        return [rename_credentials(value, rename) for value in content]
-    return content
+        for key, item in content.items():
+            if isinstance(item, _CONTAINERS):
+                rename_credentials(item, rename)
+            elif key == _KEY and isinstance(item, str):
+                content[key] = rename(item)
+    else:
+        for item in content:
+            if isinstance(item, _CONTAINERS):
+                rename_credentials(item, rename)
 
 
-def _collect(value: Any, found: set[str]) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(item, dict | list | tuple):
+def _collect(content: Any, found: set[str]) -> None:
+    if isinstance(content, dict):
+        for key, item in content.items():
+            if isinstance(item, _CONTAINERS):
                 _collect(item, found)
             elif key == _KEY and isinstance(item, str):
                 found.add(item)
     else:
-        for item in value:
-            if isinstance(item, dict | list | tuple):
+        for item in content:
+            if isinstance(item, _CONTAINERS):
                 _collect(item, found)

@@ -83,7 +83,11 @@ class Entry:
 
     def rename_credentials(self, rename: Callable[[str], str]) -> "Entry":
         """The entry with other names of its credentials; the entry itself when it names none."""
-        return Entry.of(rename_credentials(json.loads(self.body), rename)) if self.credentials else self
+        if not self.credentials:
+            return self
+        content = json.loads(self.body)
+        rename_credentials(content, rename)
+        return Entry.of(content)
 
     def with_hosts(self, hosts: Iterable[str]) -> "Entry":
         """The entry with other hosts that may see its credentials."""
