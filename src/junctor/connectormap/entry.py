@@ -105,7 +105,8 @@ class Entry:
         return self._reduced(_LISTED, {"reason": reason} | ({"version": version} if version else {}))
 
     def _reduced(self, fields: frozenset[str], changed: dict[str, Any]) -> "Entry":
-        kept = {key: value for key, value in json.loads(self.body).items() if key in fields}
+        content = json.loads(self.body)
+        kept = {key: content[key] for key in content.keys() & fields if not credentials_in([content[key]])}
         return Entry.of(kept | {"available": False} | changed)
 
 

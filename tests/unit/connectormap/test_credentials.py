@@ -1,0 +1,70 @@
+"""Wherever an entry names a credential, it is listed and gets its version."""
+
+import json
+from typing import Any
+
+import pytest
+
+from junctor.connectormap.credentials import credentials_in, reference_of
+from junctor.connectormap.discovered import UNRESOLVED_REFS, Discovered, resolve_credentials
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.target import CredentialRef
+
+KEY = "a1b2c3d4e5f60718"
+VERSION = f"{KEY}.0011223344556677"
+NAMED = {"credential": KEY}
+
+#: Fields of an entry that name one credential: those of today, and some that only a later version may write.
+PLACES: dict[str, dict[str, Any]] = {
+    "a header": {"headers": [{"name": "X-Key", **NAMED}]},
+    "a part of a header": {"headers": [{"name": "X-Key", "parts": ["Key ", NAMED, "!"]}]},
+    "the bearer token": {"auth": {"bearer": NAMED}},
+    "a client certificate": {"tls": {"clientCertificate": {"certificate": "PEM", "key": NAMED}}},
+    "a variable": {"variables": {"tenant": NAMED, "region": "eu"}},
+    "a part of the address": {"url": ["https://mcp.example.com/", NAMED]},
+    "deep in a list": {"zones": [[{"a": [NAMED]}]]},
+    "at the top": {"credential": KEY},
+}
+
+
+def entry_with(fields: dict[str, Any]) -> Entry:
+    return Entry.of({"id": "mcp::internal::io.acme/a", "available": True, "url": "https://mcp.acme.com", "version": "1.0.0"} | fields)
+
+
+@pytest.mark.parametrize("fields", PLACES.values(), ids=PLACES.keys())
+def test_a_credential_is_listed_and_versioned_wherever_it_is(fields: dict[str, Any]) -> None:
+    entry = entry_with(fields)
+    assert entry.credentials == entry.view.credentials == (KEY,)
+    resolved = resolve_credentials(entry, {KEY: VERSION})
+    assert resolved.credentials == (VERSION,)
+    assert json.loads(resolved.body) == json.loads(entry.body.replace(KEY.encode(), VERSION.encode()))
+    assert resolved.digest != entry.digest
+    published = Entry.parse(resolved.changed_at(7).line)
+    assert published == resolved.changed_at(7)
+    memory = Discovered.recalled({"id": "internal"}, {published.id: published})
+    assert (memory.entries[entry.id], memory.credentialed) == (entry, frozenset({entry.id}))
+
+
+@pytest.mark.parametrize("fields", PLACES.values(), ids=PLACES.keys())
+def test_an_entry_whose_credential_is_missing_shows_nothing_of_it(fields: dict[str, Any]) -> None:
+    entry = entry_with(fields)
+    left = resolve_credentials(entry, {})
+    assert (left.available, left.reason, left.credentials) == (False, UNRESOLVED_REFS, ())
+    assert KEY.encode() not in left.body
+
+
+def test_each_credential_is_listed_once_and_in_order() -> None:
+    headers = [{"name": "X-A", "credential": "bb"}, {"name": "X-B", "parts": [{"credential": "aa"}, {"credential": "bb"}]}]
+    assert entry_with({"headers": headers}).credentials == ("aa", "bb")
+
+
+@pytest.mark.parametrize("fields", [{}, {"description": '"credential":"a"'}, {"title": "credential"}, {"credential": 7}, {"x": [1, None]}])
+def test_what_is_no_credential_is_not_listed(fields: dict[str, Any]) -> None:
+    entry = entry_with(fields)
+    assert entry.credentials == credentials_in(fields) == ()
+    assert resolve_credentials(entry, {}) is entry
+
+
+def test_the_reference_of_a_credential_is_what_comes_before_its_version() -> None:
+    assert (reference_of(VERSION), reference_of(KEY)) == (KEY, KEY)
+    assert CredentialRef(VERSION).to_json() == {"credential": VERSION}
