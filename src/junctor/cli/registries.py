@@ -2,20 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from junctor.cli.output import table
-from junctor.cli.registry_details import details_of, read_records, report
-from junctor.cli.registry_listing import Listing, Server, list_servers
 from junctor.cli.registry_source import Options, Source, source_options
+from junctor.cli.registry_text import server_text
 from junctor.cli.terminal import printable
 from junctor.connectormap.entry import Entry
+from junctor.registry.client import RegistryClient
 from junctor.registry.errors import RegistryError
-from junctor.registry.scan import ScanAborted
+from junctor.registry.preview.details import PreviewedRegistry, UnknownServer, describe_server, read_records
+from junctor.registry.preview.listing import Listing, Server, list_servers
+from junctor.registry.scan import RegistryScan, ScanAborted
+from junctor.registry.snapshot_file import SnapshotWriter
 
 T = TypeVar("T")
 
@@ -131,18 +137,25 @@ def show(words: tuple[str, ...], options: Options, version: str | None, output: 
     """Show the server NAME of the registry at URL: its versions, where it runs, what it needs, and the credentials block for that."""
     url, name = _address(words, options)
     source = Source.of(url, options)
-    known = _asked(source, options, lambda client: read_records(client, name, version))
-    found = details_of(known, name, version, source)
+    records = _read(source, options, lambda client: read_records(client, name, version))
+    try:
+        found = describe_server(records, name, version, PreviewedRegistry(source.spec, source.rules, source.named))
+    except UnknownServer as error:
+        listed = ", ".join(printable(known) for known in error.versions[:10])
+        hint = f"it has {listed}" if listed else "names differ by case, junctor registries search finds them"
+        raise click.ClickException(f"{error}; {hint}") from error
     if output == "text":
-        for line in report(found):
+        for line in server_text(found):
             click.echo(line)
     else:
         _write(found, output)
 
 
 def _list(source: Source, options: Options, limit: int | None, save: Path | None, output: str) -> None:
+    saving: AbstractContextManager[SnapshotWriter | None] = nullcontext()
     try:
-        listing = _asked(source, options, lambda client: list_servers(source, client, limit=limit, save=save))
+        with _progress() as show, SnapshotWriter(save, source.spec.url, datetime.now(UTC)) if save else saving as writer:
+            listing = _read(source, options, lambda client: list_servers(client, source.rules, limit=limit, writer=writer, on_page=show))
     except OSError as error:
         raise click.ClickException(f"{save} cannot be written: {error.strerror}") from error
     match output:
@@ -158,19 +171,37 @@ def _list(source: Source, options: Options, limit: int | None, save: Path | None
     click.echo(listing.summary, err=True)
 
 
-def _asked(source: Source, options: Options, ask: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    """What the registry answers. Raises ClickException."""
+def _read(source: Source, options: Options, read: Callable[[RegistryClient], Coroutine[Any, Any, T]]) -> T:
+    """Return what the registry answers. Raises ClickException."""
 
-    async def asked() -> T:
+    async def reading() -> T:
         async with source.open(options) as client:
-            return await ask(client)
+            return await read(client)
 
     try:
-        return asyncio.run(asked())
+        return asyncio.run(reading())
     except RegistryError as error:
         raise click.ClickException(f"{error.reason}: {printable(str(error))}") from error
     except ScanAborted as error:
         raise click.ClickException(f"the registry cannot be read to its end: {error}") from error
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[RegistryScan], None]]:
+    """Give what to call after each page: on a terminal it counts. Registries do not say how many servers they have."""
+    shown = False
+
+    def show(scan: RegistryScan) -> None:
+        nonlocal shown
+        if scan.pages > 1 and sys.stderr.isatty():
+            click.echo(f"\r{len(scan.servers)} servers on {scan.pages} pages", err=True, nl=False)
+            shown = True
+
+    try:
+        yield show
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
 
 
 def _address(words: Sequence[str], options: Options) -> tuple[str | None, str]:

@@ -1,38 +1,35 @@
-"""What registries hold, from files instead of a sync: `--registry-snapshot ID=FILE` of `junctor render`."""
+"""`--registry-snapshot ID=FILE` of `junctor render`: registries are read from files."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from junctor.api.registry import effective_registry_id
-from junctor.api.resources import RegistryResource, Resource
+from junctor.api.resources import Resource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.ids import is_registry_id
-from junctor.registry.rules import MappingRules
-from junctor.registry.snapshot_file import SnapshotError, open_snapshot
-from junctor.registry.sync import RegistrySync
+from junctor.registry.preview.snapshots import UnknownRegistry, sync_snapshots
+from junctor.registry.snapshot_file import SnapshotError
 
 
-class Given(NamedTuple):
-    """An ID=FILE."""
+class SnapshotArgument(NamedTuple):
+    """A registry and the file with its servers."""
 
     registry_id: str
     file: Path
 
 
-class _IDAndFile(click.ParamType[Given]):
+class _IDAndFile(click.ParamType[SnapshotArgument]):
     name = "id=file"
 
-    def convert(self, value: str | Given, param: click.Parameter | None, ctx: click.Context | None) -> Given:
-        if isinstance(value, Given):
+    def convert(self, value: str | SnapshotArgument, param: click.Parameter | None, ctx: click.Context | None) -> SnapshotArgument:
+        if isinstance(value, SnapshotArgument):
             return value
         registry_id, separator, file = value.partition("=")
         if not separator or not is_registry_id(registry_id):
             self.fail(f"{value!r} does not begin with the id of a registry and '='; for example internal=snapshot.json.gz", param, ctx)
-        return Given(registry_id, Path(file))
+        return SnapshotArgument(registry_id, Path(file))
 
 
 snapshots_option = click.option(
@@ -46,37 +43,11 @@ snapshots_option = click.option(
 )
 
 
-def syncs_of(snapshots: Sequence[Given], resources: Mapping[str, Resource]) -> dict[str, SyncReport]:
-    """The report of a sync with each snapshot, by the uid of the resource. Raises UsageError, and ClickException for a bad file."""
-    files = dict(snapshots)
-    syncs: dict[str, SyncReport] = {}
-    used = set()
-    for uid, resource in resources.items():
-        if not isinstance(resource, RegistryResource) or resource.spec is None:
-            continue
-        registry_id = effective_registry_id(resource.raw_spec, resource.name)
-        if registry_id in files:
-            used.add(registry_id)
-            rules = MappingRules.of(resource.spec, registry_id, resource.namespace)
-            syncs[uid] = _report(files[registry_id], rules, resource.generation)
-    for registry_id in files.keys() - used:
-        raise click.UsageError(f"--registry-snapshot {registry_id}: no valid MCPRegistry in the input has this id")
-    return syncs
-
-
-def _report(file: Path, rules: MappingRules, generation: int) -> SyncReport:
+def synced_snapshots(snapshots: Sequence[SnapshotArgument], resources: Mapping[str, Resource]) -> dict[str, SyncReport]:
+    """Sync registries from their snapshots; the reports by the uid of the resource. Raises UsageError, ClickException for a bad file."""
     try:
-        with open_snapshot(file) as reader:
-            sync = RegistrySync(rules, None, now=lambda: reader.taken)
-            result = asyncio.run(sync.full(reader))
+        return sync_snapshots(dict(snapshots), resources)
+    except UnknownRegistry as error:
+        raise click.UsageError(f"--registry-snapshot {error.registry_id}: no valid MCPRegistry in the input has this id") from error
     except SnapshotError as error:
         raise click.ClickException(str(error)) from error
-    if not result.complete:
-        raise click.ClickException(f"{file}: {result.finding.message}")
-    return SyncReport(
-        generation=generation,
-        synced=result.finding,
-        discovered=result.discovered,
-        current=True,
-        counts=result.counts,
-    )

@@ -19,6 +19,7 @@ from junctor.offline.collect import collect
 from junctor.offline.plan import default_configuration, snapshot_of
 from junctor.registry.client import RegistryClient
 from junctor.registry.connection import HTTPRegistries
+from junctor.registry.preview.credentials import looks_secret
 from junctor.registry.reader import request_headers
 from junctor.registry.rules import MappingRules
 
@@ -26,7 +27,6 @@ from junctor.registry.rules import MappingRules
 _RETRIES: Final = 3
 #: The id of a registry that is in no manifest yet.
 _UNNAMED: Final = "registry"
-_LOOKS_SECRET: Final = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,6 @@ class Source:
             return HTTPRegistries(_RETRIES).open(spec, {**request_headers(spec, self._secret), **given})
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-
-
-def looks_secret(name: str) -> bool:
-    """Whether the value of a header or variable of this name is likely a secret."""
-    return _LOOKS_SECRET.search(name) is not None
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import click
 
 from junctor.cli.options import manifests_argument, operator_config_option, operator_configuration
 from junctor.cli.output import yaml_text
-from junctor.cli.registry_snapshots import Given, snapshots_option, syncs_of
+from junctor.cli.registry_snapshots import SnapshotArgument, snapshots_option, synced_snapshots
 from junctor.offline.collect import collect
 from junctor.offline.plan import default_configuration, resources_of
 from junctor.offline.problems import InputError
@@ -35,7 +35,12 @@ Examples:
 )
 @snapshots_option
 def render(
-    paths: tuple[str, ...], config: Path | None, namespace: str, map_name: str, with_credentials: bool, snapshots: tuple[Given, ...]
+    paths: tuple[str, ...],
+    config: Path | None,
+    namespace: str,
+    map_name: str,
+    with_credentials: bool,
+    snapshots: tuple[SnapshotArgument, ...],
 ) -> None:
     """Print the connector map as YAML (ConfigMaps, with --with-credentials Secrets too), made by the operator's own planner.
 
@@ -46,7 +51,7 @@ def render(
         collected = collect(paths, sys.stdin.buffer)
     except InputError as error:
         raise click.UsageError(str(error)) from error
-    syncs = syncs_of(snapshots, resources_of(collected))
+    syncs = synced_snapshots(snapshots, resources_of(collected))
     rendering = render_maps(collected, configuration, syncs, with_credentials=with_credentials)
     for item in rendering.objects:
         click.echo(f"---\n{yaml_text(item)}", nl=False)

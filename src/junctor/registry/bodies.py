@@ -1,23 +1,30 @@
-"""JSON as a registry sends it, read so that one record cannot spoil its page: a publisher may nest values deeper than Python reads, write
-a number of 5,000 digits or a description of 10 MB.
+"""Reads the JSON that a registry sends so that one record cannot spoil its page: a publisher may nest values deeper than Python reads,
+write a number of 5,000 digits or a description of 10 MB.
+
+A streaming parser does not replace this. ijson 3.6 with yajl needs 0.48 ms for a page of 100 records (64 kB) where `json` needs 0.24 ms,
+loses all of a page after a number that is out of range, replaces lone surrogates, and ends the process on a number of 5,000 digits
+(segmentation fault).
 """
 
 import json
 import re
 from typing import Any, Final
 
-#: One string, the last one even when it does not end. Never goes back: the time grows with the length, whatever the text.
+#: One string, or the rest of the text when it does not end. Possessive, so that the time is linear whatever the text.
 STRING: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)
 _TOKEN: Final = re.compile(rb"(?P<text>" + STRING.pattern + rb")|(?P<open>[\[{])|(?P<close>[\]}])|(?P<number>-?[0-9]{400,}+)", re.DOTALL)
 _BACKSLASH: Final = 0x5C
-#: Nothing that Junctor reads is as long; what is longer stays too long.
+#: Longer than any field that Junctor reads, so that a string that is cut to it is still rejected as too long.
 _LONGEST_STRING: Final = 65536
-#: Records are 10 deep; what they carry along for others may be deeper.
+#: Records are 10 levels deep; extensions in `_meta` may be deeper.
 _DEEPEST: Final = 64
 
 
 def read_json(body: bytes) -> Any:
-    """The value of a body; what is too deep or too long a number in it is None. Raises ValueError for what is not JSON."""
+    """Return the value of a body, with None in place of values that are nested too deep and numbers that are too long.
+
+    Raises ValueError for a body that is not JSON.
+    """
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -28,9 +35,9 @@ def read_json(body: bytes) -> Any:
 
 
 def with_short_strings(body: bytes) -> bytes:
-    """The body with long strings cut down to a length that is still too long for any field.
+    """Return the body with long strings cut to a length that is still too long for any field.
 
-    Reading a string of 10 MB would keep every thread of the process waiting for a tenth of a second; this takes many small steps.
+    Parsing a string of 10 MB blocks every thread of the process for a tenth of a second; this function takes many small steps.
     """
     kept: list[bytes] = []
     end = 0
@@ -47,7 +54,7 @@ def with_short_strings(body: bytes) -> bytes:
 
 
 def _end_of_string(body: bytes, begin: int) -> int:
-    """The place of the quote that ends the string which begins at `begin`; -1 without one."""
+    """Return the position of the quote that ends the string which begins at `begin`, -1 without one."""
     close = body.find(b'"', begin + 1)
     while close >= 0:
         before = close - 1
@@ -60,7 +67,7 @@ def _end_of_string(body: bytes, begin: int) -> int:
 
 
 def _trimmed(body: bytes) -> bytes | None:
-    """The body with `null` in place of what cannot be read; None when there is no such thing, or no end to it."""
+    """Return the body with `null` in place of what cannot be read; None when there is nothing to replace, or the body is cut."""
     kept: list[bytes] = []
     depth, end = 0, 0
     for token in _TOKEN.finditer(body):

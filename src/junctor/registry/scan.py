@@ -1,12 +1,14 @@
-"""What one scan of a registry has found: the best version of each server, mapped at once, so that no record is kept."""
+"""Scans a registry page by page for the best version of each server, mapped at once, so that no record is kept."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from junctor.api.conditions import SkipReason
 from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import Skipped, map_server
+from junctor.registry.reader import Page, PageReader
 from junctor.registry.records import InvalidRecord, ServerRecord
 from junctor.registry.rules import MappingRules
 from junctor.registry.versions import is_newer
@@ -117,6 +119,34 @@ class RegistryScan:
             outcome = self.servers[name].outcome
             if isinstance(outcome, Entry):
                 yield name, outcome
+
+
+async def scanned_pages(reader: PageReader, scan: RegistryScan, search: str | None, *, ahead: bool = True) -> AsyncGenerator[Page]:
+    """Read the pages that a scan has left, add each to the scan, and yield it.
+
+    Args:
+        reader: of the registry.
+        scan: where it begins, and what takes the pages.
+        search: part of the names to list, None for all.
+        ahead: whether the next page is read while one is mapped.
+
+    Raises:
+        RegistryError: a page could not be read. The scan can be continued.
+        ScanAborted: see `RegistryScan.add_page`.
+    """
+    page = await reader.page(scan.cursor, search=search)
+    while True:
+        following = asyncio.ensure_future(reader.page(page.next_cursor, search=search)) if ahead and page.next_cursor else None
+        try:
+            await asyncio.to_thread(scan.add_page, page.records, page.next_cursor)
+            yield page
+            if page.next_cursor is None:
+                return
+            page = await (following or reader.page(page.next_cursor, search=search))
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
 
 
 def is_too_much(size: int) -> bool:

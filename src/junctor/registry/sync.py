@@ -14,7 +14,7 @@ from junctor.registry.changes import ChangesUnclear, changes_since, watermark_of
 from junctor.registry.errors import QueryRefused, RegistryError
 from junctor.registry.reader import PageReader, RegistryReader
 from junctor.registry.rules import MappingRules
-from junctor.registry.scan import RegistryScan, ScanAborted
+from junctor.registry.scan import RegistryScan, ScanAborted, scanned_pages
 from junctor.registry.sync_state import SyncState
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,9 @@ class RegistrySync:
         scan, answered_at = self._resumed()
         pages = scan.pages
         try:
-            await self._scan(reader, scan)
+            requested_at = self._now()
+            async for page in scanned_pages(reader, scan, self.rules.filter.search):
+                scan.began = scan.began or watermark_of(page.date, requested_at)
         except ScanAborted as error:
             return await self._partial(scan, f"{error}; {len(scan.servers)} servers were read")
         except RegistryError as error:
@@ -105,25 +107,6 @@ class RegistrySync:
         if unfinished is not None and now - unfinished[1] <= _RESUME:
             return unfinished
         return RegistryScan(self.rules, self._state.entries), now
-
-    async def _scan(self, reader: PageReader, scan: RegistryScan) -> None:
-        """Read the pages that are left. Each page is read while the one before is mapped."""
-        search = self.rules.filter.search
-        requested_at = self._now()
-        page = await reader.page(scan.cursor, search=search)
-        if not scan.began:
-            scan.began = watermark_of(page.date, requested_at)
-        while True:
-            following = asyncio.ensure_future(reader.page(page.next_cursor, search=search)) if page.next_cursor else None
-            try:
-                await asyncio.to_thread(scan.add_page, page.records, page.next_cursor)
-                if following is None:
-                    return
-                page = await following
-            finally:
-                if following is not None:
-                    following.cancel()
-                    await asyncio.gather(following, return_exceptions=True)
 
     async def _partial(self, scan: RegistryScan, message: str, retry_after: float | None = None) -> SyncResult:
         await asyncio.to_thread(self._state.merge_partial, scan)

@@ -1,20 +1,24 @@
-"""The entry of spec.credentials that a server would need, made from what its record asks for."""
+"""Suggests the entry of spec.credentials that a server needs, from the values that its record requires."""
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from junctor.cli.registry_source import looks_secret
 from junctor.registry.records import HeaderInput, Input, Remote
 from junctor.registry.templates import Parts, filled_url, names_in
 
-#: Stands where the reader has to write a value.
-_PLACEHOLDER = "replace-me"
+#: Where the owner has to write a value.
+_PLACEHOLDER: Final = "replace-me"
+_LOOKS_SECRET: Final = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
 
 class Need(NamedTuple):
-    """A value that a remote takes. header: of which a variable is part. by_owner: it has to come from spec.credentials."""
+    """A value that a remote takes.
+
+    kind: "header" or "variable". header: the header that the variable is part of, "" for none. by_owner: whether the value has to come
+    from spec.credentials.
+    """
 
     kind: str
     name: str
@@ -24,32 +28,35 @@ class Need(NamedTuple):
 
 
 def needs_of(remote: Remote) -> Iterator[Need]:
-    """All values that a remote takes, those with a fixed value aside."""
+    """Iterate over the values that a remote takes, except for those that its record fixes."""
     for name in names_in(remote.url):
-        wanted = remote.variables.get(name, Input())
-        yield Need("variable", name, wanted, by_owner=_is_open(wanted))
+        variable = remote.variables.get(name, Input())
+        yield Need("variable", name, variable, by_owner=_is_open(variable))
     for header in remote.headers:
         yield from _needs_of_header(header)
 
 
 def _needs_of_header(header: HeaderInput) -> Iterator[Need]:
-    wanted = header.input
-    if wanted.value is None:
-        yield Need("header", header.name, wanted, by_owner=wanted.required and _is_open(wanted))
+    value = header.input
+    if value.value is None:
+        yield Need("header", header.name, value, by_owner=value.required and _is_open(value))
         return
-    for name in names_in(wanted.value):
+    for name in names_in(value.value):
         if name in header.variables:
             variable = header.variables[name]
-            needed = _is_open(variable) and (wanted.required or variable.required)
+            needed = _is_open(variable) and (value.required or variable.required)
             yield Need("variable", name, variable, header.name, by_owner=needed)
 
 
-def _is_open(wanted: Input) -> bool:
-    return wanted.value is None and wanted.default is None
+def _is_open(value: Input) -> bool:
+    return value.value is None and value.default is None
 
 
-def credentials_for(name: str, remote: Remote) -> Mapping[str, Any] | None:
-    """An entry of spec.credentials for the server `name`; None when it needs none. Raises Unusable when no entry can help."""
+def suggested_credentials(name: str, remote: Remote) -> Mapping[str, Any] | None:
+    """Return an entry of spec.credentials for the server `name`, None when it needs none.
+
+    Raises Unusable when no entry can make the remote usable.
+    """
     needs = [need for need in needs_of(remote) if need.by_owner]
     if not needs:
         return None
@@ -67,6 +74,11 @@ def credentials_for(name: str, remote: Remote) -> Mapping[str, Any] | None:
     return entry | ({"headers": headers} if headers else {}) | ({"variables": list(variables.values())} if variables else {})
 
 
+def looks_secret(name: str) -> bool:
+    """Whether the value of a header or variable of this name is probably a secret."""
+    return _LOOKS_SECRET.search(name) is not None
+
+
 def _source(need: Need, secret: str) -> dict[str, Any]:
     if need.input.secret or looks_secret(need.name) or looks_secret(need.header):
         key = re.sub(r"[^a-z0-9._-]+", "-", need.name.lower())
@@ -74,13 +86,13 @@ def _source(need: Need, secret: str) -> dict[str, Any]:
     return {"value": _plain(need.input)}
 
 
-def _plain(wanted: Input) -> str:
-    return wanted.choices[0] if wanted.choices else _PLACEHOLDER
+def _plain(value: Input) -> str:
+    return value.choices[0] if value.choices else _PLACEHOLDER
 
 
 def _host(remote: Remote, needs: list[Need]) -> str:
-    given: dict[str, Parts] = {need.name: (_plain(need.input),) for need in needs if need.kind == "variable" and not need.header}
+    values: dict[str, Parts] = {need.name: (_plain(need.input),) for need in needs if need.kind == "variable" and not need.header}
     try:
-        return urlsplit(filled_url(remote.url, remote.variables, given)).hostname or _PLACEHOLDER
+        return urlsplit(filled_url(remote.url, remote.variables, values)).hostname or _PLACEHOLDER
     except ValueError:
         return _PLACEHOLDER
