@@ -1,4 +1,4 @@
-"""One response as it comes into being: its output, and the events that tell of it, numbered without gaps."""
+"""Builds up one response: its output, and the events that announce each change, numbered without gaps."""
 
 import time
 import uuid
@@ -16,21 +16,21 @@ NewId = Callable[[str], str]
 
 
 def new_id(prefix: str) -> str:
-    """An id like resp_5f0c..."""
+    """Return an id such as resp_5f0c..."""
     return f"{prefix}_{uuid.uuid4().hex}"
 
 
 @dataclass(frozen=True, slots=True)
 class StartedCall:
-    """An mcp_call that was announced and has not ended. index: its place in the output."""
+    """An announced mcp_call that has not ended. index: its position in the output."""
 
     index: int
     item: Item
 
 
 @dataclass(slots=True)
-class _Open:
-    """The text item that deltas go to."""
+class _OpenItem:
+    """The text item that deltas are added to."""
 
     kind: str
     index: int
@@ -41,9 +41,9 @@ class _Open:
 
 
 class ResponseAccumulator:
-    """Each method returns the events that say what it did, in order. Places in the output are given in the order of calls.
+    """One response. Each method returns the events that announce what it changed, in order. Items are in the order of the calls.
 
-    echo: the fields of the response that repeat the request. now: seconds since 1970.
+    echo: the fields of the response that repeat the request. now: returns seconds since 1970.
     """
 
     def __init__(self, echo: Mapping[str, Any], *, new_id: NewId = new_id, now: Callable[[], float] = time.time) -> None:
@@ -52,7 +52,7 @@ class ResponseAccumulator:
         self._now = now
         self._sequence = 0
         self._output: list[Item] = []
-        self._open: _Open | None = None
+        self._open: _OpenItem | None = None
         self._input_tokens = 0
         self._cached_tokens = 0
         self._reasoning_tokens = 0
@@ -62,7 +62,7 @@ class ResponseAccumulator:
         self.id = new_id("resp")
 
     def response(self) -> dict[str, Any]:
-        """The response of now, complete for strict readers."""
+        """Return the response in its current state, with every field that strict readers expect."""
         return {
             "id": self.id,
             "object": "response",
@@ -79,16 +79,16 @@ class ResponseAccumulator:
 
     @property
     def ended(self) -> bool:
-        """Whether the last event was given."""
+        """Whether the last event was returned."""
         return bool(self._ended)
 
     def begin(self) -> list[Event]:
-        """The first two events."""
+        """Begin the response: the first two events."""
         response = self.response()
         return self._number({"type": "response.created", "response": response}, {"type": "response.in_progress", "response": response})
 
     def list_tools(self, label: str, tools: Sequence[Mapping[str, Any]]) -> list[Event]:
-        """A server's tools."""
+        """Add the list of a server's tools."""
         empty = events.list_tools_item(self._new_id("mcpl"), label, [])
         item = empty | {"tools": list(tools)}
         index = self._place(item)
@@ -100,11 +100,11 @@ class ResponseAccumulator:
         )
 
     def text(self, delta: str, phase: str | None = None, logprobs: Sequence[Mapping[str, Any]] = ()) -> list[Event]:
-        """A piece of the answer. phase: of the message that it begins, or continues. logprobs: of its tokens."""
+        """Add a piece of the answer. phase: of the message that it begins or continues. logprobs: of its tokens."""
         return self._delta("message", delta, phase, logprobs)
 
     def reasoning(self, delta: str) -> list[Event]:
-        """A piece of reasoning."""
+        """Add a piece of reasoning."""
         return self._delta("reasoning", delta, None)
 
     def close(self, *, complete: bool = True) -> list[Event]:
@@ -140,20 +140,20 @@ class ResponseAccumulator:
         )
 
     def end_call(self, call: StartedCall, outcome: ToolOutcome) -> list[Event]:
-        """The call ended."""
+        """End a call."""
         item = events.with_outcome(call.item, outcome)
         self._output[call.index] = item
         kind = "mcp_call.failed" if outcome.failure is not None else "mcp_call.completed"
         return self._number(events.item_event(kind, item, call.index), events.done(item, call.index))
 
     def request_approval(self, label: str, name: str, arguments: str) -> list[Event]:
-        """A call that a human has to approve."""
+        """Add a request to approve a call."""
         item = events.approval_request_item(self._new_id("mcpr"), label, name, arguments)
         index = self._place(item)
         return self._number(events.added(item, index), events.done(item, index))
 
     def function_call(self, call: ModelCall) -> list[Event]:
-        """A call of the caller's own function."""
+        """Add a call of the caller's own function."""
         item = events.function_call_item(self._new_id("fc"), call.call_id, call.name, call.arguments, "completed")
         index = self._place(item)
         return self._number(
@@ -164,22 +164,22 @@ class ResponseAccumulator:
         )
 
     def add_usage(self, usage: RoundUsage) -> None:
-        """Tokens of a round."""
+        """Add the tokens of a round."""
         self._input_tokens += usage.input_tokens
         self._cached_tokens += usage.cached_tokens
         self._reasoning_tokens += usage.reasoning_tokens
         self.output_tokens += usage.output_tokens
 
     def complete(self) -> list[Event]:
-        """The last event: all is well."""
+        """End the response as completed."""
         return self._end("completed", completed_at=int(self._now()))
 
     def incomplete(self, reason: str) -> list[Event]:
-        """The last event: cut off. reason: max_output_tokens or content_filter."""
+        """End the response as cut off. reason: max_output_tokens or content_filter."""
         return self._end("incomplete", incomplete_details={"reason": reason})
 
     def fail(self, error: ApiError) -> list[Event]:
-        """The last two events. What was begun ends as incomplete."""
+        """End the response as failed: the last two events. Items that are still open end as incomplete."""
         closed = self.close(complete=False)
         for index, item in enumerate(self._output):
             if item["type"] == "mcp_call" and item["status"] == "in_progress":
@@ -187,21 +187,21 @@ class ResponseAccumulator:
         return closed + self._number(events.error_event(error)) + self._end("failed", error=events.response_error(error))
 
     def _delta(self, kind: str, delta: str, phase: str | None, logprobs: Sequence[Mapping[str, Any]] = ()) -> list[Event]:
-        found: list[Event] = []
+        produced: list[Event] = []
         opened = self._open
         if opened is None or opened.kind != kind or opened.phase != phase:
-            found += self.close()
-            opened, begun = self._begin_text(kind, phase)
-            found += begun
+            produced += self.close()
+            opened, first = self._begin_text(kind, phase)
+            produced += first
         opened.pieces.append(delta)
         if kind == "message":
             opened.logprobs += logprobs
             event = events.item_event("output_text.delta", opened.item, opened.index, content_index=0, delta=delta, logprobs=list(logprobs))
         else:
             event = events.item_event("reasoning_text.delta", opened.item, opened.index, content_index=0, delta=delta)
-        return found + self._number(event)
+        return produced + self._number(event)
 
-    def _begin_text(self, kind: str, phase: str | None) -> tuple[_Open, list[Event]]:
+    def _begin_text(self, kind: str, phase: str | None) -> tuple[_OpenItem, list[Event]]:
         if kind == "message":
             item = events.message_item(self._new_id("msg"), "in_progress", phase=phase)
             part = events.text_part("")
@@ -209,9 +209,9 @@ class ResponseAccumulator:
             item = events.reasoning_item(self._new_id("rs"), "in_progress")
             part = events.reasoning_part("")
         index = self._place(item)
-        opened = self._open = _Open(kind, index, item, [], [], phase)
-        begun = events.item_event("content_part.added", item, index, content_index=0, part=part)
-        return opened, self._number(events.added(item, index), begun)
+        opened = self._open = _OpenItem(kind, index, item, [], [], phase)
+        part_added = events.item_event("content_part.added", item, index, content_index=0, part=part)
+        return opened, self._number(events.added(item, index), part_added)
 
     def _place(self, item: Item) -> int:
         self._output.append(item)
@@ -221,11 +221,11 @@ class ResponseAccumulator:
         self._ended = {"status": status, **fields}
         return self._number({"type": f"response.{status}", "response": self.response()})
 
-    def _number(self, *found: Event) -> list[Event]:
-        for event in found:
+    def _number(self, *unnumbered: Event) -> list[Event]:
+        for event in unnumbered:
             event["sequence_number"] = self._sequence
             self._sequence += 1
-        return list(found)
+        return list(unnumbered)
 
     def _usage(self) -> dict[str, Any]:
         return {

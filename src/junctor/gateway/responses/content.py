@@ -1,4 +1,4 @@
-"""Content of items: strings and lists of parts, as text or as parts of chat completions."""
+"""Converts the content of items, a string or a list of parts, into text or into parts of chat completions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class _Audio(Tolerant):
 
 
 def user_content(content: Any, place: str) -> str | Sequence[Mapping[str, Any]]:
-    """Content of a user, system or developer message. A single text is a string: not every chat template takes parts."""
+    """Convert the content of a user, system or developer message. A single text becomes a string: not every chat template takes parts."""
     if isinstance(content, str):
         return content
     parts = [_user_part(part, where) for part, where in _parts(content, place)]
@@ -41,7 +41,7 @@ def user_content(content: Any, place: str) -> str | Sequence[Mapping[str, Any]]:
 
 
 def output_text(content: Any, place: str) -> str:
-    """Content of an assistant's message or of a function's output, which model servers take as text only."""
+    """Convert the content of an assistant's message or of a function's output, which model servers take as text only."""
     if isinstance(content, str):
         return content
     texts = []
@@ -57,14 +57,14 @@ def output_text(content: Any, place: str) -> str:
 
 
 def reasoning_text(content: Any, place: str) -> str:
-    """The text of a reasoning item; encrypted content is for its own model server and left out."""
+    """Return the text of a reasoning item. Encrypted content is left out: only the server that encrypted it can read it."""
     if not content:
         return ""
     return "\n".join(checked(_Text, part, where).text for part, where in _parts(content, place))
 
 
 def tool_error_text(error: Any) -> str:
-    """What the model reads of a failed call of the past. Older items hold a string."""
+    """Return what the model reads about a failed call of an earlier response. The error of older items is a string."""
     if isinstance(error, dict):
         content = error.get("content")
         texts = [part.get("text") for part in content if isinstance(part, dict)] if isinstance(content, list) else [error.get("message")]

@@ -1,6 +1,6 @@
-"""The `tools` of a request: functions of the caller and MCP servers, read and checked without asking anybody."""
+"""Reads and checks the `tools` of a request: functions of the caller and MCP servers. Nothing is looked up here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -12,7 +12,7 @@ from junctor.net.headers import is_ascii_header_value, is_header_name
 from junctor.net.urls import redacted_url
 
 _MOST_TOOLS: Final = 128
-#: The only values of connector_id that the types of OpenAI's clients take in a response.
+#: The only values of connector_id that the types of OpenAI's clients accept in a response.
 _OPENAI_CONNECTORS: Final = frozenset(
     f"connector_{name}"
     for name in ("dropbox", "gmail", "googlecalendar", "googledrive", "microsoftteams", "outlookcalendar", "outlookemail", "sharepoint")
@@ -29,7 +29,7 @@ class FilterField(Strict):
     read_only: bool | None = None
 
     def read(self) -> ToolFilter:
-        """The filter."""
+        """Return the filter."""
         return ToolFilter(None if self.tool_names is None else frozenset(self.tool_names), self.read_only)
 
 
@@ -52,17 +52,17 @@ class FunctionDeclaration(Strict):
     allowed_callers: Callers | None = None
 
     def read(self) -> FunctionTool:
-        """As model servers take it."""
+        """Return the function as model servers take it."""
         parameters = self.parameters or {"type": "object", "properties": {}}
         return FunctionTool(self.name, self.description or "", parameters, self.strict)
 
     def echo(self) -> dict[str, Any]:
-        """As the response shows it: absent fields are null."""
+        """Return the declaration as the response repeats it, with null for absent fields."""
         return self.model_dump(include={"type", "name", "description", "parameters", "strict"})
 
 
 class McpDeclaration(Strict):
-    """An MCP server that the model may use. Its representation never holds credentials."""
+    """An MCP server that the model may use. Its repr never contains credentials."""
 
     type: Literal["mcp"]
     server_label: Annotated[str, Field(min_length=1, max_length=256)]
@@ -71,7 +71,7 @@ class McpDeclaration(Strict):
     authorization: Annotated[str | None, Field(repr=False)] = None
     headers: Annotated[dict[str, str] | None, Field(repr=False)] = None
     server_description: str | None = None
-    # Any of them is read by `_filter` and `_approval`: a union would name its members in the messages.
+    # Read by `_filter` and `_approval`: the messages of a union of types would name its members.
     allowed_tools: Any = None
     require_approval: Any = None
     defer_loading: bool | None = None
@@ -84,14 +84,14 @@ class McpDeclaration(Strict):
 
     @property
     def approval(self) -> RequestedApproval:
-        """What the caller wants to be asked about; everything when it says nothing."""
+        """The calls that the caller wants to approve: all of them unless it says otherwise."""
         return _approval(self.require_approval, "require_approval")
 
     def echo(self) -> dict[str, Any]:
-        """As the response shows it: neither authorization nor headers, nor what a URL may hide.
+        """Return the declaration as the response repeats it, without authorization, headers and secrets in the URL.
 
-        An id that OpenAI's types do not know stands in a field of its own, `connector`: strict clients refuse it as connector_id, and
-        others warn.
+        An id that OpenAI's types do not know is in a field of its own, `connector`: strict clients refuse it as connector_id, and others
+        warn.
         """
         if self.connector_id is None:
             target = {"server_url": redacted_url(self.server_url or "")}
@@ -114,44 +114,50 @@ Declaration = FunctionDeclaration | McpDeclaration
 
 
 def declarations(tools: Sequence[object] | None) -> list[Declaration]:
-    """The tools of a request, in its order. Raises BadRequest that names the field."""
+    """Read the tools of a request, in its order. Raises BadRequest that names the field."""
     if tools and len(tools) > _MOST_TOOLS:
         refuse(f"there are {len(tools)} tools; at most {_MOST_TOOLS} are possible", "tools")
-    found: list[Declaration] = []
+    read: list[Declaration] = []
     labels: set[str] = set()
     names: set[str] = set()
     for position, tool in enumerate(tools or ()):
         place = f"tools[{position}]"
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind == "function":
-            function = checked(FunctionDeclaration, tool, place)
-            if function.name in names:
-                refuse(f"two functions have the name {function.name!r}", f"{place}.name")
-            names.add(function.name)
-            found.append(function)
-        elif kind == "mcp":
-            server = _server(tool, place)
-            if server.server_label.casefold() in labels:
-                refuse(f"two MCP servers have the label {server.server_label!r}", f"{place}.server_label")
-            labels.add(server.server_label.casefold())
-            found.append(server)
-        elif not isinstance(tool, dict):
-            refuse(f"{place} must be an object", place, "invalid_type")
-        elif kind is None:
-            refuse(f"Missing required parameter: '{place}.type'.", f"{place}.type", "missing_required_parameter")
+        declaration = _declaration(tool, place)
+        if isinstance(declaration, FunctionDeclaration):
+            _check_unique(declaration.name, names, f"two functions have the name {declaration.name!r}", f"{place}.name")
         else:
-            refuse(
-                f"tools of type {str(kind)[:100]!r} are not supported; use 'function' or 'mcp'", f"{place}.type", "unsupported_parameter"
-            )
-        _check_callers(found[-1], place)
-    return found
+            label = declaration.server_label
+            _check_unique(label.casefold(), labels, f"two MCP servers have the label {label!r}", f"{place}.server_label")
+        _check_callers(declaration, place)
+        read.append(declaration)
+    return read
 
 
-def _server(tool: object, place: str) -> McpDeclaration:
-    if isinstance(tool, dict) and tool.get("tunnel_id") is not None:
+def _declaration(tool: object, place: str) -> Declaration:
+    if not isinstance(tool, dict):
+        return refuse(f"{place} must be an object", place, "invalid_type")
+    match tool.get("type"):
+        case "function":
+            return checked(FunctionDeclaration, tool, place)
+        case "mcp":
+            return _server(tool, place)
+        case None:
+            return refuse(f"Missing required parameter: '{place}.type'.", f"{place}.type", "missing_required_parameter")
+        case kind:
+            message = f"tools of type {str(kind)[:100]!r} are not supported; use 'function' or 'mcp'"
+            return refuse(message, f"{place}.type", "unsupported_parameter")
+
+
+def _check_unique(name: str, names: set[str], message: str, param: str) -> None:
+    if name in names:
+        refuse(message, param)
+    names.add(name)
+
+
+def _server(tool: Mapping[str, object], place: str) -> McpDeclaration:
+    if tool.get("tunnel_id") is not None:
         refuse("tunnel_id is not supported; use connector_id or server_url", f"{place}.tunnel_id", "unsupported_parameter")
-    known = {key: value for key, value in tool.items() if key != "tunnel_id"} if isinstance(tool, dict) else tool
-    server = checked(McpDeclaration, known, place)
+    server = checked(McpDeclaration, {key: value for key, value in tool.items() if key != "tunnel_id"}, place)
     if server.connector_id is None and server.server_url is None:
         refuse("one of connector_id and server_url must be given", f"{place}.connector_id", "missing_required_parameter")
     if server.connector_id is not None and server.server_url is not None:
@@ -167,12 +173,12 @@ def _check_headers(server: McpDeclaration, place: str) -> None:
         refuse("authorization must be a token: visible ASCII characters, without 'Bearer'", f"{place}.authorization")
     if (server.authorization or "").strip().lower().startswith("bearer "):
         refuse("authorization must be the token alone; 'Bearer' is put before it here", f"{place}.authorization")
-    seen: set[str] = set()
+    names: set[str] = set()
     for name, value in (server.headers or {}).items():
-        if not is_header_name(name, longest=_MAX_HEADER_NAME) or not is_ascii_header_value(value) or name.lower() in seen:
+        if not is_header_name(name, longest=_MAX_HEADER_NAME) or not is_ascii_header_value(value) or name.lower() in names:
             refuse("headers must have distinct valid names, and values of visible ASCII characters", f"{place}.headers")
-        seen.add(name.lower())
-    if server.authorization is not None and "authorization" in seen:
+        names.add(name.lower())
+    if server.authorization is not None and "authorization" in names:
         refuse("authorization is given twice, by itself and in headers; give one of them", f"{place}.headers")
 
 

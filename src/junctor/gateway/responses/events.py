@@ -1,4 +1,4 @@
-"""Events of a response's stream as OpenAI's clients read them. Numbers are given by whoever emits them."""
+"""Makes the items of a response and the events of its stream as OpenAI's clients read them. The accumulator numbers them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ Item = dict[str, Any]
 Logprobs = Sequence[Mapping[str, Any]]
 
 DONE: Final = b"data: [DONE]\n\n"
-#: A comment, which every client skips; unknown events break strict ones.
+#: A comment: every client skips it, while strict clients fail on unknown events.
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 
 
 def encode(event: Mapping[str, Any]) -> bytes:
-    """One frame of server-sent events."""
+    """Encode one frame of server-sent events."""
     data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     return f"event: {event['type']}\ndata: {data}\n\n".encode(errors="replace")
 
 
 def item_event(kind: str, item: Item, index: int, **fields: Any) -> Event:
-    """An event of an item that is known by id."""
+    """Return an event of an item that was added before."""
     return {"type": f"response.{kind}", "item_id": item["id"], "output_index": index, **fields}
 
 
@@ -38,13 +38,13 @@ def done(item: Item, index: int) -> Event:
 
 
 def error_event(error: ApiError) -> Event:
-    """Both shapes in one: the flat one of OpenAI's types, and the nested one that its servers send and its client raises from."""
+    """Return an error in both shapes at once: flat as in OpenAI's types, and nested as its servers send it and its client expects it."""
     fields = {"message": error.message, "param": error.param, "code": error.code}
     return {"type": "error", **fields, "error": {"type": error.type, **fields}}
 
 
 def response_error(error: ApiError) -> dict[str, str]:
-    """The `error` of a failed response, whose codes are a closed list."""
+    """Return the `error` of a failed response, whose codes are a closed list."""
     code = {429: "rate_limit_exceeded", 400: "invalid_prompt", 413: "invalid_prompt", 422: "invalid_prompt"}.get(
         error.status, "server_error"
     )
@@ -52,17 +52,17 @@ def response_error(error: ApiError) -> dict[str, str]:
 
 
 def text_part(text: str, logprobs: Logprobs = ()) -> dict[str, Any]:
-    """The content of a message."""
+    """Return the content of a message."""
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
 
 
 def reasoning_part(text: str) -> dict[str, Any]:
-    """The content of a reasoning item."""
+    """Return the content of a reasoning item."""
     return {"type": "reasoning_text", "text": text}
 
 
 def message_item(item_id: str, status: str, text: str | None = None, phase: str | None = None, logprobs: Logprobs = ()) -> Item:
-    """An assistant's message. phase: commentary, final_answer, or None for not said."""
+    """Return an assistant's message. phase: commentary, final_answer, or None when it is not known."""
     item = {
         "id": item_id,
         "type": "message",
@@ -74,23 +74,23 @@ def message_item(item_id: str, status: str, text: str | None = None, phase: str 
 
 
 def reasoning_item(item_id: str, status: str, text: str | None = None) -> Item:
-    """Reasoning in full; there are no summaries."""
+    """Return the full reasoning; there are no summaries."""
     content = [] if text is None else [reasoning_part(text)]
     return {"id": item_id, "type": "reasoning", "status": status, "summary": [], "content": content, "encrypted_content": None}
 
 
 def function_call_item(item_id: str, call_id: str, name: str, arguments: str, status: str) -> Item:
-    """A call for the caller to execute."""
+    """Return a call that the caller executes."""
     return {"id": item_id, "type": "function_call", "status": status, "call_id": call_id, "name": name, "arguments": arguments}
 
 
 def list_tools_item(item_id: str, label: str, tools: Sequence[Mapping[str, Any]]) -> Item:
-    """The tools of a server that the model sees."""
+    """Return the list of a server's tools that the model sees."""
     return {"id": item_id, "type": "mcp_list_tools", "server_label": label, "tools": list(tools), "error": None}
 
 
 def listed_tool(tool: ToolSpec) -> dict[str, Any]:
-    """A tool in such a list, with the server's own name and schema."""
+    """Return a tool of such a list, with the server's own name and schema."""
     return {
         "name": tool.name,
         "description": tool.description or None,
@@ -100,7 +100,7 @@ def listed_tool(tool: ToolSpec) -> dict[str, Any]:
 
 
 def mcp_call_item(item_id: str, label: str, name: str, arguments: str) -> Item:
-    """A call that has begun."""
+    """Return a call that has begun."""
     return {
         "id": item_id,
         "type": "mcp_call",
@@ -115,12 +115,12 @@ def mcp_call_item(item_id: str, label: str, name: str, arguments: str) -> Item:
 
 
 def with_outcome(item: Item, outcome: ToolOutcome) -> Item:
-    """The call as it ended."""
+    """Return the call with its outcome."""
     if outcome.failure is not None:
         return item | {"status": "failed", "output": None, "error": outcome.failure.to_json()}
     return item | {"status": "completed", "output": outcome.output or "", "error": None}
 
 
 def approval_request_item(item_id: str, label: str, name: str, arguments: str) -> Item:
-    """A call that waits for a human."""
+    """Return a request to approve a call."""
     return {"id": item_id, "type": "mcp_approval_request", "server_label": label, "name": name, "arguments": arguments}

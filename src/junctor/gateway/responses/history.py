@@ -1,4 +1,4 @@
-"""The `input` of a request as the conversation that the model reads."""
+"""Converts the `input` of a request into the conversation that the model reads."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,13 +53,13 @@ Item = ChatMessage | _FunctionCall | _FunctionCallOutput | _McpCall | str
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Items that were read. listed: the tools that earlier mcp_list_tools items hold, by label; what callers send, so never trusted."""
+    """The items of an input. listed: the tools of earlier mcp_list_tools items by label, as callers send them, hence never trusted."""
 
     items: Sequence[Item] = field(repr=False)
     listed: Mapping[str, Sequence[Any]] = field(repr=False)
 
     def messages(self, instructions: str | None, visible: VisibleName) -> list[ChatMessage]:
-        """The conversation. visible: gives the name under which the model knows a server's tool, by label and tool."""
+        """Return the conversation. visible: returns the model's name of a server's tool, by label and tool."""
         turns = _Turns([ChatMessage("system", instructions)] if instructions else [])
         for item in self.items:
             turns.add(item, visible)
@@ -117,7 +117,7 @@ def _item(item: Any, place: str) -> Item | _ListTools:
 
 
 def _check_pairs(items: Sequence[Item]) -> None:
-    """Each function call has one output, after it: model servers answer anything else with an error, or with nonsense."""
+    """Check that each function call has one later output: model servers answer anything else with an error, or with nonsense."""
     called: set[str] = set()
     answered: set[str] = set()
     for item in items:
@@ -136,7 +136,7 @@ def _check_pairs(items: Sequence[Item]) -> None:
 
 
 class _Turns:
-    """Puts items of one turn of the assistant together again: reasoning, text and calls are one message there, results follow it."""
+    """Joins the items of each turn of the assistant: reasoning, text and calls become one message, which results follow."""
 
     def __init__(self, messages: list[ChatMessage]) -> None:
         self.messages = messages

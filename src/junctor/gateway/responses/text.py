@@ -8,7 +8,7 @@ from junctor.gateway.responses.refusals import Strict
 
 
 class FormatField(Strict):
-    """text.format. schema, name, strict and description only for json_schema."""
+    """text.format. schema, name, strict and description belong to json_schema only."""
 
     type: Literal["text", "json_object", "json_schema"]
     name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = None
@@ -34,7 +34,7 @@ class TextField(Strict):
         return self.format is not None and self.format.type != "text"
 
     def options(self) -> dict[str, Any]:
-        """For the model server, under the names of chat completions."""
+        """Return the options for the model server, under the names of chat completions."""
         options: dict[str, Any] = {}
         if self.verbosity:
             options["verbosity"] = self.verbosity
@@ -46,7 +46,7 @@ class TextField(Strict):
         return options
 
     def echo(self) -> dict[str, Any]:
-        """As the response shows it."""
+        """Return the field as the response repeats it."""
         shown = default_text()
         if self.format:
             shown["format"] = self.format.model_dump(by_alias=True, exclude_none=True)
@@ -58,5 +58,5 @@ class TextField(Strict):
 
 
 def default_text() -> dict[str, Any]:
-    """text when the request says nothing."""
+    """Return the `text` of a response whose request has none."""
     return {"format": {"type": "text"}, "verbosity": "medium"}
