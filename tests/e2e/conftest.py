@@ -1,13 +1,14 @@
 """One gateway for the tests that can share it, and standalones for those that cannot."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from openai import AsyncOpenAI
 
 from tests.support.running_gateway import RunningGateway, running_gateway
-from tests.support.running_standalone import Running, Standalone
+from tests.support.running_standalone import Running, Standalone, new_standalone
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +25,23 @@ async def client(shared_gateway: RunningGateway) -> AsyncIterator[AsyncOpenAI]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def module_standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    """A standalone for all tests of a module."""
+    with new_standalone(tmp_path_factory.mktemp("standalone")) as running:
+        yield running.standalone
+
+
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    """A standalone on an empty directory; its log is `log` in tmp_path."""
-    directory = tmp_path / "connectors"
-    directory.mkdir()
-    with Standalone(directory, tmp_path / "log") as standalone:
-        running = Running(standalone)
+def running(module_standalone: Standalone) -> Iterator[Running]:
+    """The module's standalone on an empty directory; what a test leaves there is removed after it."""
+    with closing(Running(module_standalone)) as running:
         yield running
-        running.client.close()
+        running.remove_all()
+
+
+@pytest.fixture
+def own_running(tmp_path: Path) -> Iterator[Running]:
+    """A standalone for one test, which ends it."""
+    with new_standalone(tmp_path) as running:
+        yield running

@@ -90,16 +90,14 @@ def test_conflict_heals_when_the_winner_goes(running: Running) -> None:
     assert running.catalog()["x"]["server_url"] == "https://b.example.com/"
 
 
-def test_secret_makes_a_connector_ready_and_its_value_is_shown_nowhere(running: Running, tmp_path: Path) -> None:
+def test_secret_makes_a_connector_ready_and_its_value_is_shown_nowhere(running: Running) -> None:
     running.write("x.yaml", manifest("x", auth="{bearer: {secretKeyRef: {name: token, key: value}}}"))
     running.until(lambda: running.condition("x", "ResolvedRefs").get("reason") == "SecretNotFound")
     labels = '{junctor.dev/credentials: "true"}'
     metadata = f"metadata: {{name: token, namespace: team-a, labels: {labels}}}"
     running.write("sub/s.yaml", f"apiVersion: v1\nkind: Secret\n{metadata}\nstringData: {{value: s3cret-value}}\n")
     running.until(lambda: running.ready("x"))
-    shown = (
-        running.client.get(f"{running.standalone.management}/-/resources").text + str(running.catalog()) + (tmp_path / "log").read_text()
-    )
+    shown = running.client.get(f"{running.standalone.management}/-/resources").text + str(running.catalog()) + running.standalone.log()
     assert "s3cret-value" not in shown
     assert "czNjcmV0LXZhbHVl" not in shown
 
@@ -122,8 +120,8 @@ def test_status_shows_what_is_wrong_and_what_to_do(running: Running) -> None:
     running.until(lambda: running.ready("x"))
     running.write("bad.yaml", "a: [\n")
     running.until(running.problems)
-    result = junctor("status", "--management", running.standalone.management, "-o", "wide")
-    assert result.returncode == 0, result.stderr
+    result = run("status", "--management", running.standalone.management, "-o", "wide")
+    assert result.code == 0, result.stderr
     header, row, *rest = result.stdout.splitlines()
     assert header.split() == ["NAMESPACE", "NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE", "MESSAGE"]
     assert row.split()[:7] == ["team-a", "x", "x", "https://mcp.example.com/mcp", "True", "True", "True"]
@@ -135,11 +133,11 @@ def test_status_shows_what_is_wrong_and_what_to_do(running: Running) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_it_with_exit_code_0(running: Running, number: signal.Signals) -> None:
-    running.write("x.yaml", manifest("x"))
-    running.until(lambda: running.ready("x"))
-    os.kill(running.standalone.pid, number)
-    assert running.standalone.wait(DEADLINE) == 0
+def test_signal_ends_it_with_exit_code_0(own_running: Running, number: signal.Signals) -> None:
+    own_running.write("x.yaml", manifest("x"))
+    own_running.until(lambda: own_running.ready("x"))
+    os.kill(own_running.standalone.pid, number)
+    assert own_running.standalone.wait(DEADLINE) == 0
 
 
 def test_port_that_is_taken_is_one_clear_line(running: Running) -> None:

@@ -16,6 +16,7 @@ from tests.support.fake_registry import FakeRegistry, Status
 from tests.support.ports import free_port
 from tests.support.registry_data import record, remote, servers
 from tests.support.running_standalone import Running, Standalone
+from tests.unit.cli.running import run
 
 URL = "https://weather.example.com/mcp"
 TOKEN = {"name": "X-Token", "isRequired": True, "isSecret": True}
@@ -35,8 +36,9 @@ def manifest(url: str, *, sync: str = "", **spec: Any) -> str:
 
 
 def status(running: Running, *options: str) -> str:
-    command = [sys.executable, "-m", "junctor.cli.main", "status", "--management", running.standalone.management, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    answer = run("status", "--management", running.standalone.management, *options)
+    assert answer.code == 0, answer.stderr
+    return answer.stdout
 
 
 def served(running: Running) -> dict[str, bool]:
@@ -88,7 +90,7 @@ def test_registry_that_fails_keeps_its_servers_and_status_says_why(running: Runn
         assert served(running) == {WEATHER: True}
 
 
-def test_server_gets_its_credentials_when_their_secret_is_there(running: Running, tmp_path: Path) -> None:
+def test_server_gets_its_credentials_when_their_secret_is_there(running: Running) -> None:
     ref = {"secretKeyRef": {"name": "maps", "key": "token"}}
     credentials = [{"servers": ["com.acme/maps"], "hosts": ["maps.example.com"], "headers": [{"name": "X-Token", "valueFrom": ref}]}]
     with FakeRegistry(ROWS) as registry:
@@ -98,7 +100,7 @@ def test_server_gets_its_credentials_when_their_secret_is_there(running: Running
         secret: Mapping[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": "s3cret-value"}}
         running.write("secret.yaml", json.dumps(secret))
         running.until(lambda: served(running) == {WEATHER: True, MAPS: True})
-        assert "s3cret-value" not in f"{running.resources()}{running.catalog()}{(tmp_path / 'log').read_text()}"
+        assert "s3cret-value" not in f"{running.resources()}{running.catalog()}{running.standalone.log()}"
         assert all("s3cret-value" not in str(asked.headers) for asked in registry.requests)
 
 
@@ -140,7 +142,7 @@ def words(text: str) -> list[list[str]]:
     return [[re.sub(r"^\d+s$", "1s", word) for word in line.split()] for line in text.splitlines()]
 
 
-def test_page_about_registries_shows_what_happens(running: Running, tmp_path: Path) -> None:
+def test_page_about_registries_shows_what_happens(running: Running) -> None:
     listing, details, statuses = shown("text")
     commands = [shlex.split(line) for line in "".join(shown("sh")).splitlines()]
     (manifest_shown,) = shown("yaml")
@@ -150,7 +152,11 @@ def test_page_about_registries_shows_what_happens(running: Running, tmp_path: Pa
             """A command of the page, on this registry."""
             arguments = [word.replace(SHOWN_URL, registry.url) for word in commands[index][1:]]
             result = subprocess.run(
-                [sys.executable, "-m", "junctor.cli.main", *arguments, *more], capture_output=True, text=True, cwd=tmp_path, check=False
+                [sys.executable, "-m", "junctor.cli.main", *arguments, *more],
+                capture_output=True,
+                text=True,
+                cwd=running.directory.parent,
+                check=False,
             )
             assert result.returncode == 0, result.stderr
             return result.stdout

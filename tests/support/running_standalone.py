@@ -3,7 +3,8 @@
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,23 @@ class Running:
     def ready(self, name: str) -> bool:
         """Whether a connector or registry is ready."""
         return self.condition(name, "Ready").get("status") == "True"
+
+    def remove_all(self) -> None:
+        """Remove all files and wait until nothing is served and shown of them."""
+        for path in self.directory.rglob("*"):
+            if path.is_file():
+                path.unlink()
+        self.until(lambda: not self.catalog() and not self.resources()["resources"] and not self.problems())
+
+    def close(self) -> None:
+        """Close the client; the standalone goes on."""
+        self.client.close()
+
+
+@contextmanager
+def new_standalone(directory: Path) -> Iterator[Running]:
+    """A standalone with its files in `directory`: an empty directory of manifests, and its log."""
+    manifests = directory / "connectors"
+    manifests.mkdir()
+    with Standalone(manifests, directory / "log") as standalone, closing(Running(standalone)) as running:
+        yield running
