@@ -75,8 +75,8 @@ async def load_configuration(kubeconfig: Path | None = None, *, pool_size: int =
             )
     except Exception as error:  # the library raises whatever comes of reading a file that is no kubeconfig
         looked = str(kubeconfig) if kubeconfig else "the pod's service account, $KUBECONFIG and ~/.kube/config"
-        told = isinstance(error, (kubernetes_config.ConfigException, OSError))
-        why = " ".join(str(error).split()) if told else "it is not a kubeconfig file"
+        is_expected = isinstance(error, (kubernetes_config.ConfigException, OSError))
+        why = " ".join(str(error).split()) if is_expected else "it is not a kubeconfig file"
         raise CredentialsError(f"no usable Kubernetes credentials in {looked}: {why}") from error
     return configuration
 

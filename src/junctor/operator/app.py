@@ -166,7 +166,7 @@ def _run_beside_kopf(
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The error that ended the loop, taken out of the groups that its task groups made."""
+    """The error that ended the loop, without the groups that task groups put around it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

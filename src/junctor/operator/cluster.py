@@ -1,4 +1,4 @@
-"""Full LISTs into the snapshot, and the question whether the kind still exists (port `Cluster`)."""
+"""Full LISTs into the snapshot, and whether a kind still exists (port `Cluster`)."""
 
 import logging
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _PLURALS: Final = {CONNECTOR_KIND: CONNECTOR_PLURAL, REGISTRY_KIND: REGISTRY_PLU
 
 
 class KubernetesCluster:
-    """Reads for one operator. namespaces: where connectors are looked for; empty means everywhere."""
+    """Reads for one operator. namespaces: those whose connectors and Secrets count; empty means all."""
 
     def __init__(self, api: KubernetesApi, configuration: OperatorConfiguration, snapshot: Snapshot, namespaces: Sequence[str]) -> None:
         self._api = api
@@ -36,30 +36,30 @@ class KubernetesCluster:
         self._snapshot = snapshot
         self._namespaces: list[str | None] = list(namespaces) or [None]
         self._failures = 0
-        self._without_registries = False
+        self._registries_skipped = False
 
     async def refresh(self) -> bool:
         """LIST everything; a failure is logged (again only after a success or 20 attempts) and leaves that collection as it was."""
         snapshot = self._snapshot
-        done = [await self._resources(kind) for kind in snapshot.kinds]
+        results = [await self._resources(kind) for kind in snapshot.kinds]
         secrets = [object_path("secrets", namespace) for namespace in self._namespaces]
-        done.append(await self._list(snapshot.secrets, secrets, f"{CREDENTIALS_LABEL}={CREDENTIALS_READABLE}"))
+        results.append(await self._list(snapshot.secrets, secrets, f"{CREDENTIALS_LABEL}={CREDENTIALS_READABLE}"))
         pods = sorted({object_path("pods", gateway.namespace) for gateway in self._configuration.gateways})
-        done.append(await self._list(snapshot.pods, pods, GATEWAY_LABEL))
+        results.append(await self._list(snapshot.pods, pods, GATEWAY_LABEL))
         if self._configuration.needs_namespaces:
-            done.append(await self._list(snapshot.namespaces, [object_path("namespaces")]))
-        self._failures = 0 if all(done) else self._failures + 1
-        return all(done)
+            results.append(await self._list(snapshot.namespaces, [object_path("namespaces")]))
+        self._failures = 0 if all(results) else self._failures + 1
+        return all(results)
 
-    def _complain(self, message: str, *arguments: object) -> None:
+    def _log_failure(self, message: str, *arguments: object) -> None:
         logger.log(logging.ERROR if self._failures % 20 == 0 else logging.DEBUG, message, *arguments)
 
     async def _resources(self, kind: str) -> bool:
         paths = [object_path(_PLURALS[kind], namespace, group=GROUP, version=VERSION) for namespace in self._namespaces]
         try:
             listing, version = await self._read(self._snapshot.kinds[kind], paths, "")
-            # A kind that is being removed still answers LISTs while its objects go one by one. It is marked before they do, so asking now
-            # tells whether this LIST can be believed.
+            # A kind that is being removed still answers LISTs while its objects are deleted one by one. Its CRD is marked before that, so
+            # whether this LIST can be believed is known by asking after it.
             if not await self._is_defined(kind):
                 raise NotFound(404, f"the CRD of {kind} is being removed")
             if not listing.finish(version):
@@ -67,24 +67,24 @@ class KubernetesCluster:
         except NotFound:
             self._snapshot.defined.discard(kind)
             if kind == REGISTRY_KIND:
-                return self._do_without_registries(f"the kind {kind} does not exist (CRD {_crd(kind)})")
-            self._complain("the kind %s does not exist (CRD %s): what is published of it stays", kind, _crd(kind))
+                return self._skip_registries(f"the kind {kind} does not exist (CRD {_crd(kind)})")
+            self._log_failure("the kind %s does not exist (CRD %s): what is published of it stays", kind, _crd(kind))
             return False
         except KubernetesError as error:
             if kind == REGISTRY_KIND and error.status == _FORBIDDEN and kind not in self._snapshot.defined:
-                return self._do_without_registries(f"a chart older than this operator does not permit it ({error})")
-            self._complain("%s cannot be listed, their last known state stays: %s", _PLURALS[kind], error)
+                return self._skip_registries(f"a chart older than this operator does not permit it ({error})")
+            self._log_failure("%s cannot be listed, their last known state stays: %s", _PLURALS[kind], error)
             return False
         self._snapshot.defined.add(kind)
         if kind == REGISTRY_KIND:
-            self._without_registries = False
+            self._registries_skipped = False
         return True
 
-    def _do_without_registries(self, why: str) -> bool:
-        """A cluster may do without them: then nothing has failed that would have to be asked for again and again."""
-        if not self._without_registries:
+    def _skip_registries(self, why: str) -> bool:
+        """Go on without MCPRegistry: it is optional, so its absence is no failure that retries would have to heal."""
+        if not self._registries_skipped:
             logger.warning("registries are not read, what is published of them stays: %s", why)
-        self._without_registries = True
+        self._registries_skipped = True
         return True
 
     async def _list(self, collection: Collection[Any], paths: Sequence[str], label_selector: str = "") -> bool:
@@ -93,7 +93,7 @@ class KubernetesCluster:
             if not listing.finish(version):
                 raise _restored()
         except KubernetesError as error:
-            self._complain("%s cannot be listed, their last known state stays: %s", paths[0], error)
+            self._log_failure("%s cannot be listed, their last known state stays: %s", paths[0], error)
             return False
         return True
 

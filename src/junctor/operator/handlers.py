@@ -1,4 +1,4 @@
-"""kopf handlers: each only tells the snapshot what it saw and wakes the loop. None returns a value, so kopf writes nothing anywhere."""
+"""kopf handlers: each passes its event to the observer. None returns a value, so kopf writes nothing to any object."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def register(registry: kopf.OperatorRegistry, configuration: OperatorConfigurati
 
 
 def select(settings: kopf.OperatorSettings) -> None:
-    """Watch no more than what matters, selected by the API server."""
+    """Let the API server select the objects that kopf watches."""
     selectors = settings.watching.label_selectors
     selectors["", "v1", "pods"] = GATEWAY_LABEL
     selectors["", "v1", "secrets"] = CREDENTIALS_LABEL

@@ -1,4 +1,4 @@
-"""What the handlers call: events into the snapshot, wake-ups to the loop."""
+"""Watch events as the loop takes them: into the snapshot, and as reasons to look again."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,17 +12,17 @@ from junctor.reconcile.stored_map import ObjectEvent
 
 DELETED: Final = "DELETED"
 ADDED: Final = "ADDED"
-#: kopf lists a kind anew (events of type None) after a broken watch, and then never tells of deletions in between. A pause this long
-#: before such an event separates a new listing from the one at the start.
+#: After a broken watch kopf lists a kind anew (events of type None) and never reports the deletions in between. A pause this long before
+#: such an event separates a new listing from the one at the start.
 _LULL_SECONDS: Final = 10.0
 
-#: Seconds after which everything is listed again when a CRD changed. kopf looks for the kind when the CRD's events come and may find it not
-#: served yet; and the API server serves open watches by the old schema for two request timeouts (of 60 s by default).
+#: Seconds after which everything is listed again when a CRD changed. kopf looks for the kind when the CRD's event arrives, perhaps before
+#: it is served; the API server serves open watches by the old schema for two request timeouts (of 60 s by default).
 _AFTER_DEFINITION: Final = (1.0, 5.0, 20.0, 130.0)
 
 
 class Observer:
-    """The memo of all handlers. namespaces: where connectors and Secrets are looked for; empty means everywhere."""
+    """The memo of all kopf handlers. namespaces: those whose connectors and Secrets count; empty means all."""
 
     def __init__(
         self,
@@ -56,15 +56,15 @@ class Observer:
         if labels.get(CREDENTIALS_LABEL) == CREDENTIALS_PUBLISHED:
             self.map_object(kind, body)
         elif self._in_scope(body):
-            self._take("secrets", self._reconciler.snapshot.secrets, kind, body)
+            self._observe("secrets", self._reconciler.snapshot.secrets, kind, body)
 
     def pod(self, kind: str | None, body: Body) -> None:
         """A pod with the gateway label."""
-        self._take("pods", self._reconciler.snapshot.pods, kind, body)
+        self._observe("pods", self._reconciler.snapshot.pods, kind, body)
 
     def namespace(self, kind: str | None, body: Body) -> None:
         """A namespace."""
-        self._take("namespaces", self._reconciler.snapshot.namespaces, kind, body)
+        self._observe("namespaces", self._reconciler.snapshot.namespaces, kind, body)
 
     def map_object(self, kind: str | None, body: Body) -> None:
         """A ConfigMap or credential Secret of a map."""
@@ -83,7 +83,7 @@ class Observer:
         if kind is not None:
             self._reconciler.request_refresh(again_after=_AFTER_DEFINITION)
 
-    def _take(self, what: str, collection: Collection[Any], kind: str | None, body: Mapping[str, Any]) -> None:
+    def _observe(self, what: str, collection: Collection[Any], kind: str | None, body: Mapping[str, Any]) -> None:
         self._note_listing(what, kind)
         if collection.observe(body, deleted=kind == DELETED):
             self._reconciler.wake()
@@ -92,7 +92,7 @@ class Observer:
         return not self._namespaces or body["metadata"].get("namespace") in self._namespaces
 
     def _note_listing(self, what: str, kind: str | None) -> None:
-        """Each kind by itself: its watch breaks and comes back at its own time, and loses its own deletions."""
+        """Ask for full LISTs when kopf lists a kind anew. Each kind counts by itself, because each watch breaks by itself."""
         if kind is not None:
             return
         now = self._clock()

@@ -62,4 +62,4 @@ class KubernetesStatusSink:
         try:
             await self._api.create(object_path("events", regarding.namespace), body)
         except client.NotFound:
-            return  # the namespace is gone
+            return  # the namespace was deleted

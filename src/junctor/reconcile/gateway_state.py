@@ -21,7 +21,7 @@ SETTLE_SECONDS: Final = 0.5
 class GatewayState:
     """The loop's parts for one gateway, and how far it is.
 
-    published_at: when the last head was written, on the loop's clock. is_surveyed: whether its pods were asked what they serve, for a
+    published_at: when the last head was written, on the loop's clock. is_surveyed: whether its pods reported what they serve, for a
     start without a head.
     """
 

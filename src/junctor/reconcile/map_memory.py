@@ -31,7 +31,7 @@ class MapMemory:
 
     installation: id of the installation that owns the map; "" before it was read. content: what is in the map. head: the published head;
     None before there is one that can be read. head_matches_content: whether the head says of the content what one written now would say.
-    history_incomplete: the stored map could not be read whole when this process began, so what it held is not (all) known.
+    history_incomplete: the stored map could not be read whole when this process began, so its content is not (all) known.
     sequence_at_start: that of the head which this process found when it started or last adopted. removed: the sequence in which a
     resource left the map, by uid. epoch: fences writers; a process keeps the one that it found.
     """

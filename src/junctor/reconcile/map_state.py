@@ -1,4 +1,4 @@
-"""A map as its writer holds it, and the map that follows from a plan. Pure: large maps are worked on in a thread."""
+"""The content of a map, and the content that follows from a plan. Pure: large maps are worked on in a thread."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,22 +24,22 @@ Changes = Mapping[str, Entry | None]
 class MapState:
     """What is in a map. Immutable.
 
-    digests: `digest_lines` of all entries. sources: by registry, what a plan asked for when its servers were published: the same object
-    again needs no look. discovered_since: by registry, the sequence in which any of its servers last changed.
+    digests: `digest_lines` of all entries. planned: by registry, the mapping of planned servers that was last published; the same object
+    again means that nothing changed. discovered_since: by registry, the sequence in which any of its servers last changed.
     """
 
     layout: Layout = field(repr=False)
     published: Published = field(default_factory=Published, repr=False)
     digests: bytes = field(default=b"", repr=False)
-    sources: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict, repr=False)
+    planned: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict, repr=False)
     discovered_since: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, layout: Layout, records: Iterable[Mapping[str, Any]] = ()) -> Self:
-        """The state that a stored map describes. records: what its head says of registries."""
+        """The state that a stored map describes. records: the registries in its head."""
         by_entry = {f"{REGISTRY_ID_PREFIX}{record.get('id')}": record for record in records}
         entries: dict[str, Entry] = {}
-        # A registry without servers is known all the same.
+        # A registry without servers is part of the state too.
         discovered: dict[str, dict[str, Entry]] = {registry: {} for registry in by_entry}
         since = dict.fromkeys(by_entry, 0)
         for connector_id, entry in layout.entries().items():
@@ -63,35 +63,34 @@ class MapState:
         """The revision of the map."""
         return revision_of_digests(self.digests)
 
-    def dated(self, plan: GatewayPlan, *, writing: bool) -> dict[str, int]:
+    def sequences_of_registries(self, plan: GatewayPlan, *, is_writing: bool) -> dict[str, int]:
         """The sequence in which the servers of a registry last changed, of those registries whose planned servers are in the map.
 
-        writing: the map is about to follow the plan; until it does, servers of the same rules count as well.
+        is_writing: the map is about to follow the plan; until it does, servers selected by the same rules count as well.
         """
         rules = {f"{REGISTRY_ID_PREFIX}{record['id']}": _rules(record) for record in plan.records}
         return {
             registry: self.discovered_since.get(registry, 0)
             for registry, servers in plan.discovered.items()
-            if self.sources.get(registry) is servers
-            or (writing and rules[registry][1] and _rules(self.published.records.get(registry, {})) == rules[registry])
+            if self.planned.get(registry) is servers
+            or (is_writing and rules[registry][1] and _rules(self.published.records.get(registry, {})) == rules[registry])
         }
 
     def effort(self, plan: GatewayPlan) -> int:
-        """How many entries `successor` has to look at one by one."""
-        wanted = plan.discovered
-        fresh = sum(len(entries) for registry, entries in wanted.items() if self.sources.get(registry) is not entries)
-        gone = sum(len(entries) for registry, entries in self.published.discovered.items() if registry not in wanted)
-        return len(plan.entries) // 8 + fresh + gone
+        """How many entries `successor` has to compare one by one."""
+        fresh = sum(len(entries) for registry, entries in plan.discovered.items() if self.planned.get(registry) is not entries)
+        removed = sum(len(entries) for registry, entries in self.published.discovered.items() if registry not in plan.discovered)
+        return len(plan.entries) // 8 + fresh + removed
 
     def successor(self, plan: GatewayPlan, sequence: int) -> "tuple[MapState, Changes]":
-        """The map that holds the plan, its changed entries dated; and the changes (None: removed)."""
+        """The state that follows the plan, changed entries with `sequence` as their `since`; and the changes (None: removed)."""
         published = self.published
         changes = _changes(plan.entries, published.entries, sequence)
         entries = _applied(published.entries, changes)
         discovered, since = {}, {}
         for registry in (*plan.discovered, *(key for key in published.discovered if key not in plan.discovered)):
             before = published.discovered.get(registry, {})
-            if registry in plan.discovered and self.sources.get(registry) is plan.discovered[registry]:
+            if registry in plan.discovered and self.planned.get(registry) is plan.discovered[registry]:
                 discovered[registry], since[registry] = before, self.discovered_since[registry]
                 continue
             changed = _changes(plan.discovered.get(registry, {}), before, sequence)
@@ -109,26 +108,26 @@ class MapState:
     def _digests(self, changes: Changes, layout: Layout) -> bytes:
         if len(changes) > FEW_CHANGES:
             return digest_lines(entry for shard in layout.shards.values() for entry in shard.entries.values())
-        gone = [entry.digest for key in changes if (entry := self._entry(key)) is not None]
-        return replaced_digests(self.digests, gone, [entry.digest for entry in changes.values() if entry is not None])
+        old = [entry.digest for key in changes if (entry := self._entry(key)) is not None]
+        return replaced_digests(self.digests, old, [entry.digest for entry in changes.values() if entry is not None])
 
     def _entry(self, connector_id: str) -> Entry | None:
         registry = registry_entry_id(connector_id)
-        held = self.published.discovered.get(registry, {}) if registry else self.published.entries
-        return held.get(connector_id)
+        entries = self.published.discovered.get(registry, {}) if registry else self.published.entries
+        return entries.get(connector_id)
 
 
 def _rules(record: Mapping[str, Any]) -> tuple[Any, Any]:
     return record.get("uid"), record.get("filterDigest")
 
 
-def _changes(wanted: Mapping[str, Entry], published: Mapping[str, Entry], sequence: int) -> dict[str, Entry | None]:
+def _changes(planned: Mapping[str, Entry], published: Mapping[str, Entry], sequence: int) -> dict[str, Entry | None]:
     changes: dict[str, Entry | None] = {}
-    for key, entry in wanted.items():
-        held = published.get(key)
-        if held is not entry and (held is None or held.digest != entry.digest):
+    for key, entry in planned.items():
+        before = published.get(key)
+        if before is not entry and (before is None or before.digest != entry.digest):
             changes[key] = entry.changed_at(sequence)
-    changes.update((key, None) for key in published if key not in wanted)
+    changes.update((key, None) for key in published if key not in planned)
     return changes
 
 

@@ -113,11 +113,11 @@ class MapObjects(Protocol):
         ...
 
     async def create_shard(self, name: str, text: str) -> StoredObject:
-        """Create an immutable shard. One that exists with the same text is taken as created; another text raises Conflict."""
+        """Create an immutable shard. If it exists with the same text, that one is returned; another text raises Conflict."""
         ...
 
     async def delete_shard(self, shard: StoredObject) -> None:
-        """Delete exactly this object; one that is gone or replaced is left alone."""
+        """Delete exactly this object; one that was deleted or replaced is left alone."""
         ...
 
     async def list_credentials(self) -> Sequence[StoredCredentials]:
@@ -174,7 +174,7 @@ class StatusSink(Protocol):
     """Where statuses and events go."""
 
     async def write_status(self, update: StatusUpdate) -> None:
-        """Write a status. A resource that is gone is no error. Raises Unavailable."""
+        """Write a status. A resource that was deleted is no error. Raises Unavailable."""
         ...
 
     async def post_event(self, regarding: ObjectReference, *, warning: bool, reason: str, message: str) -> None:
@@ -183,14 +183,14 @@ class StatusSink(Protocol):
 
 
 class Cluster(Protocol):
-    """Reads that replace what events have told."""
+    """Reads that replace what events reported."""
 
     async def refresh(self) -> bool:
         """Bring the snapshot to the present by full LISTs. What cannot be listed keeps its last state, and the answer is False."""
         ...
 
     async def still_defined(self, kind: str) -> bool:
-        """Whether a kind of ours exists and is not being removed: asked before a deletion is believed. Raises Unavailable."""
+        """Whether a kind of ours exists and is not being removed: checked before a deletion is believed. Raises Unavailable."""
         ...
 
 

@@ -89,7 +89,7 @@ class MapPublisher:
             removed=self._memory.removed,
             failure=self._failure,
             # While the plan's servers are being written, those of an earlier sync by the same rules count as well.
-            discovered=self._memory.content.dated(plan, writing=self._failure is None),
+            discovered=self._memory.content.sequences_of_registries(plan, is_writing=self._failure is None),
             verdicts=plan.verdicts,
             sequence_at_start=self._memory.sequence_at_start,
         )

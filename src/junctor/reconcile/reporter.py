@@ -15,7 +15,7 @@ from junctor.planning.verdicts import Verdict
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
 
-#: Statuses of one resource whose watch events may still arrive; an older one is taken for somebody else's write.
+#: Statuses of one resource whose watch events may still arrive; an older one counts as somebody else's write.
 _IN_FLIGHT: Final = 4
 
 

@@ -133,7 +133,7 @@ def test_registry_without_servers_waits_for_no_sequence_of_its_own() -> None:
 )
 def test_servers_of_an_earlier_sync_count_while_those_of_the_next_are_written(found: Any, writing: bool, dates: dict[str, int]) -> None:
     state = state_of(discovered(server("a"), digest=found.digest and "sha256:rules"), sequence=7)
-    assert state.dated(plan_of(found), writing=writing) == dates
+    assert state.sequences_of_registries(plan_of(found), is_writing=writing) == dates
 
 
 def test_registry_that_loses_its_last_server_is_dated() -> None:

@@ -124,7 +124,7 @@ async def test_pod_that_does_not_answer_is_asked_again_until_it_does(signaller: 
 async def test_retries_come_less_and_less_often(signaller: Signaller, pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
 
-    async def pause(held: object, seconds: float) -> None:
+    async def pause(follower: object, seconds: float) -> None:
         pauses.append(seconds)
         await asyncio.sleep(0)
 
@@ -305,11 +305,11 @@ async def test_close_ends_every_signal(pods: Pods, changes: Changes) -> None:
 @pytest.mark.parametrize("steps", range(6))
 async def test_cancelled_pause_before_a_retry_ends_although_news_came_at_the_same_time(pods: Pods, changes: Changes, steps: int) -> None:
     signaller = Signaller("default", pods, changes, backoff=Backoff(first=0.0, last=0.0))
-    held = module._PodSignal(pod("gw-0"))
-    task = asyncio.create_task(signaller._pause(held, 3600.0))
+    follower = module._Follower(pod("gw-0"))
+    task = asyncio.create_task(signaller._pause(follower, 3600.0))
     for _ in range(5):
         await asyncio.sleep(0)
-    held.wanted.set()
+    follower.is_due.set()
     for _ in range(steps):
         await asyncio.sleep(0)
     ended = task.done()
