@@ -33,7 +33,7 @@ async def bounded_gateway(
     servers: Sequence[ScriptedServer], manifests: Path, monkeypatch: pytest.MonkeyPatch, **bounds: Any
 ) -> AsyncIterator[AsyncOpenAI]:
     """A gateway with the connectors `server-0`, ...; in this process, because the bounds of its sessions are no options."""
-    monkeypatch.setattr("junctor.gateway.responses.service.McpClientPool", partial(McpClientPool, **bounds))
+    monkeypatch.setattr("junctor.gateway.mcp.McpClientPool", partial(McpClientPool, **bounds))
     async with AsyncExitStack() as stack:
         for number, server in enumerate(servers):
             url = await stack.enter_async_context(serving(server.app()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import ipaddress
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -12,17 +13,20 @@ from starlette.types import ASGIApp
 
 from junctor.gateway.auth import Callers, CallersError, open_callers
 from junctor.gateway.catalog.routes import public_app
-from junctor.gateway.serving.directory import ConnectorDirectory
+from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.serving.management import management_app
 from junctor.gateway.serving.map_loader import MapLoader
+from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.serving.sources.opening import open_source
 from junctor.gateway.serving.sources.source import MapSource
+from junctor.gateway.tools.ports import ToolServer
 from junctor.gateway.web.disconnect import cancel_and_wait
 from junctor.gateway.web.server import Listening, Ports, serve_ports
 from junctor.process import GrowthFreezer, stop_on_signals
 
 if TYPE_CHECKING:
     from junctor.gateway.config import UpstreamConfiguration
+    from junctor.gateway.mcp import McpClientPool
 
 
 class CallersRequired(CallersError):
@@ -104,16 +108,53 @@ def _wired(
     loader = MapLoader(source, poll_seconds=settings.poll_seconds)
     # Going through 50,000 connectors would stop requests for 60 ms each time.
     loader.subscribe(lambda served: freezer.size_changed(len(served)))
-    directory = ConnectorDirectory(loader.served)
+    directory, clients = ConnectorDirectory(loader.served), McpClients()
+    resources.push_async_callback(clients.close)
+    loader.subscribe(clients.map_changed)
     if not settings.upstreams:
-        return loader, public_app(directory, callers=callers)
-    # Imported late: a gateway that only lists connectors needs neither the MCP SDK nor the loop.
+        return loader, public_app(directory, clients.bind, callers=callers)
+    # Imported late: a gateway that only lists connectors does not need the Responses API.
     from junctor.gateway.responses.service import ResponsesService
 
-    service = ResponsesService(directory, settings.upstreams)
+    service = ResponsesService(directory, settings.upstreams, clients.pool)
     resources.push_async_callback(service.close)
-    loader.subscribe(service.map_changed)
-    return loader, public_app(directory, more=service.routes(), tools=service.tools, callers=callers)
+    return loader, public_app(directory, clients.bind, more=service.routes(), callers=callers)
+
+
+class McpClients:
+    """The pool of MCP clients, created at first use.
+
+    The MCP SDK takes a second to import and 37 MB, which a gateway without a model server may never need.
+    """
+
+    def __init__(self) -> None:
+        self._pool: McpClientPool | None = None
+
+    @property
+    def pool(self) -> "McpClientPool":
+        """The pool; the first access imports the MCP SDK."""
+        if self._pool is None:
+            from junctor.gateway.mcp import McpClientPool
+
+            self._pool = McpClientPool()
+        return self._pool
+
+    async def bind(self, found: Available) -> ToolServer:
+        """Bind a connector to its own credentials. Raises RequestRefused, EntryUnusable."""
+        if self._pool is None:
+            # In a thread, so that other requests are served meanwhile.
+            await asyncio.to_thread(importlib.import_module, "junctor.gateway.mcp")
+        return self.pool.from_config(found.connector, found.credentials)
+
+    def map_changed(self, served: ServedMap) -> None:
+        """End the sessions of connectors that changed."""
+        if self._pool is not None:
+            self._pool.entries_changed(served)
+
+    async def close(self) -> None:
+        """End all sessions."""
+        if self._pool is not None:
+            await self._pool.close()
 
 
 @contextlib.asynccontextmanager

@@ -23,6 +23,7 @@ from junctor.gateway.app import CallersRequired, GatewaySettings, serve
 from junctor.gateway.catalog.routes import BODY_LIMIT
 from junctor.gateway.serving.sources.source import BadSource
 from junctor.gateway.web.server import ListenError, Listening
+from tests.support.mcp_servers import ScriptedServer, serving
 from tests.unit.gateway.maps import MAP, MemorySource, content, head_of, layout_of, publish
 
 DEADLINE = 20.0
@@ -88,6 +89,16 @@ async def test_a_signal_swaps_the_map(server: Running) -> None:
         listed = await client.get(server.listening.url + "/v1/connectors")
     assert answer.json()["sequence"] == 2
     assert [item["id"] for item in listed.json()["data"]] == ["a", "b"]
+
+
+async def test_tools_are_listed_without_a_model_server() -> None:
+    source, mcp_server = MemorySource(), ScriptedServer()
+    async with serving(mcp_server.app()) as url:
+        publish(source, 1, content("a", url=f"{url}/mcp"))
+        async with running(source) as server, httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as client:
+            await client.post(server.listening.management_url + "/-/reload", json={"sequence": 1})
+            listed = await client.get(server.listening.url + "/v1/connectors/a/tools")
+    assert (listed.status_code, [tool["name"] for tool in listed.json()["data"]]) == (200, ["echo"])
 
 
 async def test_small_writes_of_an_answer_do_not_wait_for_acknowledgements(server: Running) -> None:

@@ -1,6 +1,6 @@
-"""The public port's app: what applications use. The catalog of connectors and registries is its own."""
+"""The app of the public port: the catalog of connectors and registries, and the routes of other rooms."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -9,9 +9,10 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from junctor.connectormap.ids import is_possible_id, is_registry_id
-from junctor.gateway.auth import AllowAll, AuthenticationMiddleware, Caller, Callers
+from junctor.gateway.auth import AllowAll, AuthenticationMiddleware, Callers
 from junctor.gateway.catalog.connectors import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, item, page, split_path
 from junctor.gateway.catalog.registries import registry_item, registry_page
+from junctor.gateway.catalog.tools import BindServer, tool_list
 from junctor.gateway.serving.directory import Available, ConnectorDirectory, Unavailable, Unknown
 from junctor.gateway.web.errors import BadRequest, NotFound, openai_body
 from junctor.gateway.web.json_response import JSONResponse
@@ -19,23 +20,25 @@ from junctor.gateway.web.middleware import ErrorMiddleware
 
 BODY_LIMIT: Final = 10 * 1024 * 1024
 
-#: Lists the tools of a connector for a caller.
-Tools = Callable[[Caller, str], Awaitable[dict[str, object]]]
-
 
 def public_app(
     directory: ConnectorDirectory,
+    bind: BindServer,
     *,
     more: Sequence[Route] = (),
-    tools: Tools | None = None,
     callers: Callers | None = None,
     body_limit: int = BODY_LIMIT,
 ) -> ASGIApp:
-    """GET /v1/connectors, /v1/connectors/{id}, its /tools where `tools` lists them; /v1/registries, /{id}; and `more`. Errors are OpenAI's.
+    """Build the app: GET /v1/connectors, /{id} and /{id}/tools, GET /v1/registries and /{id}, and `more`. Errors have OpenAI's form.
 
-    callers: authentication, applied to every route; everybody may call unless given.
+    Args:
+        directory: The connectors.
+        bind: Gives the MCP server of a connector, to list its tools.
+        more: Further routes.
+        callers: Authentication, applied to every route; by default everybody may call.
+        body_limit: Bytes of a request's body.
     """
-    handlers = _Handlers(directory, tools)
+    handlers = _Handlers(directory, bind)
     routes = [
         Route("/v1/connectors", handlers.list, methods=["GET"]),
         Route("/v1/connectors/{rest:path}", handlers.connector, methods=["GET"]),
@@ -43,14 +46,14 @@ def public_app(
         Route("/v1/registries/{rest:path}", handlers.registry, methods=["GET"]),
         *more,
     ]
-    gate = AuthenticationMiddleware(Router(routes, redirect_slashes=False), callers or AllowAll())
-    return ErrorMiddleware(gate, body_limit=body_limit, render=openai_body)
+    authenticated = AuthenticationMiddleware(Router(routes, redirect_slashes=False), callers or AllowAll())
+    return ErrorMiddleware(authenticated, body_limit=body_limit, render=openai_body)
 
 
 class _Handlers:
-    def __init__(self, directory: ConnectorDirectory, tools: Tools | None) -> None:
+    def __init__(self, directory: ConnectorDirectory, bind: BindServer) -> None:
         self._directory = directory
-        self._tools = tools
+        self._bind = bind
 
     async def list(self, request: Request) -> Response:
         """A page of connectors, or the one that `id` names."""
@@ -68,8 +71,8 @@ class _Handlers:
         if not connector_id:
             raise NotFound("there is nothing at /v1/connectors/; use /v1/connectors or /v1/connectors/{id}", code="unknown_url")
         found = await self._find(request, connector_id)
-        if sub_resource == "tools" and self._tools is not None:
-            return JSONResponse(await self._tools(request.state.caller, connector_id))
+        if sub_resource == "tools":
+            return JSONResponse(await tool_list(found, self._bind))
         if sub_resource is not None:
             raise NotFound(f"connector {connector_id!r} has no sub-resource {sub_resource[:100]!r}", code="unknown_url")
         return JSONResponse(_shown(found))
@@ -88,11 +91,13 @@ class _Handlers:
             raise NotFound("there is nothing at /v1/registries/; use /v1/registries or /v1/registries/{id}", code="unknown_url")
         registry = view.registry(registry_id)
         if registry is None:
-            told = f"there is no registry {registry_id[:200]!r}; GET /v1/registries lists those that there are"
-            raise NotFound(told, param="id", code="registry_not_found")
+            message = f"there is no registry {registry_id[:200]!r}; GET /v1/registries lists those that there are"
+            raise NotFound(message, param="id", code="registry_not_found")
         if sub_resource:
-            told = f"registry {registry_id!r} has no sub-resource {sub_resource[:100]!r}; GET /v1/connectors?registry_id= lists its servers"
-            raise NotFound(told, code="unknown_url")
+            message = (
+                f"registry {registry_id!r} has no sub-resource {sub_resource[:100]!r}; GET /v1/connectors?registry_id= lists its servers"
+            )
+            raise NotFound(message, code="unknown_url")
         return JSONResponse(registry_item(view, registry))
 
     async def _find(self, request: Request, connector_id: str) -> Available | Unavailable:
@@ -131,6 +136,6 @@ def _query(parameters: dict[str, str], is_id: Callable[[str], bool]) -> Query:
         raise BadRequest(f"search must have at most {MAX_SEARCH} characters", param="search", code="invalid_value")
     registry_id = parameters.get("registry_id", "")
     if "registry_id" in parameters and not is_registry_id(registry_id):
-        told = "registry_id must be the id of a registry; GET /v1/registries lists them"
-        raise BadRequest(told, param="registry_id", code="invalid_value")
+        message = "registry_id must be the id of a registry; GET /v1/registries lists them"
+        raise BadRequest(message, param="registry_id", code="invalid_value")
     return Query(int(limit), after, search, registry_id)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.ids import is_registry_entry, registry_entry_id
@@ -76,11 +76,6 @@ class Connector:
     def view(self) -> EntryView:
         """What the map says about the connector, with what it inherits; parsed at each use, because entries are kept as text."""
         return _effective(self.entry, self.registry)
-
-    @property
-    def content(self) -> Mapping[str, Any]:
-        """The view as JSON."""
-        return self.view.content
 
     @property
     def digest(self) -> str:

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from junctor.connectormap.connector_map import Entry
+from junctor.gateway.app import McpClients
 from junctor.gateway.auth import ANONYMOUS, Caller
 from junctor.gateway.auth.access import subjects_of
 from junctor.gateway.catalog.routes import public_app
-from junctor.gateway.config import UpstreamConfiguration
+from junctor.gateway.config import only_upstream
 from junctor.gateway.responses.service import ResponsesService
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.served_map import Connector, ServedMap
@@ -149,14 +150,14 @@ class Everyone:
 @asynccontextmanager
 async def client_of(served: Callable[[], ServedMap | None], caller: str = "alice") -> AsyncIterator[httpx.AsyncClient]:
     """A caller's client of a gateway with a model server that is not there."""
-    service = ResponsesService(
-        ConnectorDirectory(served), [UpstreamConfiguration.model_validate({"models": ["*"], "url": "http://127.0.0.1:9"})]
-    )
-    app = public_app(ConnectorDirectory(served), more=service.routes(), tools=service.tools, callers=Everyone())
+    directory, clients = ConnectorDirectory(served), McpClients()
+    service = ResponsesService(directory, [only_upstream("http://127.0.0.1:9")], clients.pool)
+    app = public_app(directory, clients.bind, more=service.routes(), callers=Everyone())
     options: Any = {"base_url": "http://gateway/v1", "headers": {"Authorization": f"Bearer {caller}"}}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), **options) as client:
         yield client
     await service.close()
+    await clients.close()
 
 
 def told(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:

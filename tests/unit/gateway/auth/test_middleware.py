@@ -13,6 +13,7 @@ from junctor.gateway.auth.ports import bearer_token
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.web.errors import Unauthorized
+from tests.unit.gateway.catalog.test_routes import no_server
 
 ALICE = Caller("User", "alice", ("team-a",))
 
@@ -33,7 +34,7 @@ async def show(request: Request) -> Response:
 
 
 def client_of(callers: Any) -> httpx.AsyncClient:
-    app = public_app(ConnectorDirectory(lambda: None), more=[Route("/show", show, methods=["GET"])], callers=callers)
+    app = public_app(ConnectorDirectory(lambda: None), no_server, more=[Route("/show", show, methods=["GET"])], callers=callers)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
 

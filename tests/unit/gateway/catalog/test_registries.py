@@ -10,7 +10,7 @@ from junctor.gateway.auth import Caller
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.web.errors import Unauthorized
-from tests.unit.gateway.catalog.test_routes import served_map
+from tests.unit.gateway.catalog.test_routes import no_server, served_map
 from tests.unit.gateway.maps import content, discovered, registry
 
 WEATHER = "mcp::internal::io.github.acme/weather"
@@ -51,7 +51,7 @@ MAP = [
 
 async def ask(path: str, who: str = "alice", status: int = 200) -> Any:
     served = await served_map(*MAP)
-    app = public_app(ConnectorDirectory(lambda: served), callers=Teams())
+    app = public_app(ConnectorDirectory(lambda: served), no_server, callers=Teams())
     headers = {"Authorization": f"Bearer {who}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/v1/", headers=headers) as client:
         answer = await client.get(path)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from junctor.connectormap.connector_map import read_map
 from junctor.gateway.catalog.routes import public_app
-from junctor.gateway.serving.directory import ConnectorDirectory
+from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
+from junctor.gateway.tools.ports import ToolServer
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, discovered, publish, registry
 
 KEY = "3f7a000000000000.1b2c000000000000"
@@ -29,8 +30,14 @@ async def served_map(*contents: dict[str, Any]) -> ServedMap:
     return ServedMap.of(await PreparedMap.of(found), {KEY: b"hunter2"}, datetime.now(UTC))
 
 
+async def no_server(found: Available) -> ToolServer:
+    raise AssertionError("no test here lists tools")
+
+
 def client_of(served: Callable[[], ServedMap | None], **options: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(public_app(ConnectorDirectory(served), **options)), base_url="http://gateway")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(public_app(ConnectorDirectory(served), no_server, **options)), base_url="http://gateway"
+    )
 
 
 @pytest.fixture
@@ -101,9 +108,9 @@ async def test_a_discovered_connector_is_found_however_its_slash_is_written(clie
 
 
 @pytest.mark.parametrize("connector_id", ["connector_github", DISCOVERED, quote(DISCOVERED, safe="")])
-async def test_what_follows_an_id_is_a_sub_resource_that_is_not_there_yet(client: httpx.AsyncClient, connector_id: str) -> None:
-    error = (await get(client, f"/v1/connectors/{connector_id}/tools", 404))["error"]
-    assert "has no sub-resource 'tools'" in error["message"]
+async def test_what_follows_an_id_is_a_sub_resource(client: httpx.AsyncClient, connector_id: str) -> None:
+    error = (await get(client, f"/v1/connectors/{connector_id}/toolbox", 404))["error"]
+    assert "has no sub-resource 'toolbox'" in error["message"]
 
 
 @pytest.mark.parametrize(

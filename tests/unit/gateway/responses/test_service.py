@@ -1,4 +1,4 @@
-"""What requests for connectors find when the served map cannot give it."""
+"""Connectors whose entries cannot be used, through the Responses API and the list of tools."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,32 +7,15 @@ import httpx
 import pytest
 
 from junctor.connectormap.connector_map import read_map
-from junctor.gateway.auth.ports import ANONYMOUS
+from junctor.gateway.app import McpClients
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.config import only_upstream
 from junctor.gateway.responses.service import ResponsesService
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
-from junctor.gateway.tools.server_errors import ListingRefused
-from junctor.gateway.web.errors import MapNotLoaded
-from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish, served_map
+from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish
 
 KEY = "3f7a000000000000.1b2c000000000000"
-
-
-async def test_before_there_is_a_map_no_connector_is_called_unknown() -> None:
-    service = ResponsesService(ConnectorDirectory(lambda: None), ())
-    with pytest.raises(MapNotLoaded):
-        await service.tools(ANONYMOUS, "a")
-    await service.close()
-
-
-async def test_a_credential_that_is_no_header_is_the_connectors_fault() -> None:
-    served = served_map(content("a", auth=bearer(KEY)), credentials={KEY: b"one\ntwo"})
-    service = ResponsesService(ConnectorDirectory(lambda: served), ())
-    with pytest.raises(ListingRefused, match="a credential is empty or holds more than one line"):
-        await service.tools(ANONYMOUS, "a")
-    await service.close()
 
 
 @pytest.mark.parametrize(
@@ -52,13 +35,15 @@ async def test_an_entry_that_cannot_be_used_is_a_424_that_names_the_label(fields
     found = await read_map(MAP, source.fetch_head, source.fetch_shard)
     assert found is not None
     served = ServedMap.of(await PreparedMap.of(found), {KEY: b"hunter2\nhunter3"}, datetime.now(UTC))
-    service = ResponsesService(ConnectorDirectory(lambda: served), [only_upstream("http://127.0.0.1:9")])
-    app = public_app(ConnectorDirectory(lambda: served), more=service.routes(), tools=service.tools)
+    directory, clients = ConnectorDirectory(lambda: served), McpClients()
+    service = ResponsesService(directory, [only_upstream("http://127.0.0.1:9")], clients.pool)
+    app = public_app(directory, clients.bind, more=service.routes())
     tool = {"type": "mcp", "server_label": "tickets", "connector_id": "a"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/v1") as client:
         answer = await client.post("responses", json={"model": "m", "input": "hi", "tools": [tool], "stream": stream})
         listed = await client.get("connectors/a/tools")
     await service.close()
+    await clients.close()
     assert (answer.status_code, listed.status_code) == (424, 424)
     error = answer.json()["error"]
     assert (error["type"], error["code"], error["param"]) == ("external_connector_error", "http_error", "tools")

@@ -13,6 +13,7 @@ from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.models.ports import TextDelta, UpstreamError
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.web.errors import ApiError
+from tests.unit.gateway.catalog.test_routes import no_server
 from tests.unit.gateway.responses.fakes import FakeUpstream, Gateway, RawExchange
 
 
@@ -29,7 +30,7 @@ async def fail(request: Request) -> Response:
 
 def client_of(body_limit: int = 1000) -> httpx.AsyncClient:
     more = [Route("/show", show, methods=["GET"]), Route("/fail", fail, methods=["GET"])]
-    app = public_app(ConnectorDirectory(lambda: None), more=more, body_limit=body_limit)
+    app = public_app(ConnectorDirectory(lambda: None), no_server, more=more, body_limit=body_limit)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://gateway")
 
 
