@@ -130,7 +130,7 @@ async def main(count: int, lag_file: Path) -> None:
             seconds, floor = synced_at - began, sum(item["seconds"] for item in bare) / len(bare)
             source.fault = lambda _: None
             say("both once more, from a registry that answers at once")
-            at_once = await walked_again(system) / (await download(source.url))["seconds"]
+            at_once = await synced_again(system) / (await download(source.url))["seconds"]
             served = body["status"]["published"]
             gateway_mib = rss_mib(system.gateways[0].pid) - gateway_idle
             say(f"publishing {CHANGES} changes")
@@ -166,8 +166,8 @@ async def main(count: int, lag_file: Path) -> None:
             )
 
 
-async def walked_again(system: System) -> float:
-    """Seconds of a whole walk over what is published already."""
+async def synced_again(system: System) -> float:
+    """Seconds of a full sync over what is published already."""
     asked, began = "again", time.monotonic()
     await system.api.merge_patch(PATH, {"metadata": {"annotations": {SYNC_REQUESTED_ANNOTATION: asked}}})
     await until_synced(system, asked)

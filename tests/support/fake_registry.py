@@ -136,7 +136,7 @@ class FakeRegistry:
         self.manner = Manner()
         self.requests: list[Asked] = []
         self.fault: Callable[[Asked], Fault | None] = lambda _: None
-        #: False for long walks whose requests nobody looks at.
+        #: False for long scans whose requests nobody looks at.
         self.keep_requests = True
         self._path = f"{prefix}/{version}/servers"
         self._count = 0
@@ -321,7 +321,7 @@ class FakeRegistry:
         return 200, known[0].body if version is not None else self._list_body([row.body for row in known], ""), {}
 
     def _selection(self, query: Mapping[str, str]) -> tuple[list[Row], list[tuple[str, str]]]:
-        """The rows that a query asks for, and their keys; the last selection is remembered, because all pages of a walk ask for it."""
+        """The rows that a query asks for, and their keys; the last selection is remembered, because all pages of a scan ask for it."""
         manner = self.manner
         since = _time(query.get("updated_since", "")) if manner.updated_since == "honoured" else None
         latest = manner.latest and query.get("version") == "latest"

@@ -1,4 +1,4 @@
-"""Which registry a command asks, with what, and by whose rules it judges: an address with options, or a manifest of an MCPRegistry."""
+"""The registry that a command reads, and the rules that it applies: a URL with options, or a manifest of an MCPRegistry."""
 
 import functools
 import re
@@ -23,7 +23,7 @@ from junctor.registry.preview.credentials import looks_secret
 from junctor.registry.reader import request_headers
 from junctor.registry.rules import MappingRules
 
-#: Fewer than the operator's: somebody waits.
+#: Fewer than the operator's, because a person waits.
 _RETRIES: Final = 3
 #: The id of a registry that is in no manifest yet.
 _UNNAMED: Final = "registry"
@@ -41,7 +41,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A registry. named: whether a manifest says what its id is."""
+    """A registry to read. named: whether a manifest gives it an id."""
 
     spec: MCPRegistrySpec = field(repr=False)
     rules: MappingRules
@@ -50,7 +50,7 @@ class Source:
 
     @classmethod
     def of(cls, url: str | None, options: Options, filters: Mapping[str, Any] | None = None) -> Self:
-        """The registry that the options describe. filters: fields of spec.filter that replace those of the manifest.
+        """Build the source that the options describe. filters: fields of spec.filter that replace those of the manifest.
 
         Raises UsageError, and ClickException for a file that cannot be used.
         """
@@ -65,7 +65,7 @@ class Source:
         return cls(resource.spec, rules, options.manifest is not None, secret)
 
     def open(self, options: Options) -> RegistryClient:
-        """A client of it; what the options say is sent goes before what the manifest says. Raises UsageError and ClickException."""
+        """Open the registry. Headers of the options replace those of the manifest. Raises UsageError and ClickException."""
         given = _given_headers(options)
         names = {name.lower() for name in given}
         kept = tuple(header for header in self.spec.headers or () if header.name.lower() not in names)

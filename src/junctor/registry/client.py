@@ -1,4 +1,4 @@
-"""A client of the MCP Registry API (v0.1, and v0 where the base URL says so), patient with registries that differ or fail."""
+"""A client of the MCP Registry API (v0.1, and v0 where the base URL says so), tolerant of registries that deviate or fail for a while."""
 
 import asyncio
 import random
@@ -19,28 +19,38 @@ from junctor.registry.errors import NotARegistry, QueryRefused, RegistryError, R
 from junctor.registry.fetch import Answer, Fetcher
 from junctor.registry.reader import Page
 
-#: Seconds. A registry that asks for more patience ends the attempt; the next sync comes then.
+#: Seconds. A registry that asks for a longer pause ends the sync; the next one begins after that pause.
 _LONGEST_PAUSE: Final = 60.0
-#: Seconds. No registry can silence its sync for longer.
+#: Seconds. No registry can delay its next sync for longer.
 _LONGEST_RETRY_AFTER: Final = 3600.0
 #: The client draws the jitter.
 _RETRIES: Final = Backoff(first=1.0, last=30.0, jitter=0.0)
 _MAX_CURSOR: Final = 4096
 #: Bytes. A page of a real registry has 200,000.
 _LARGE: Final = 1024 * 1024
-#: Characters; the official registry refuses a shorter text.
+#: Characters. The official registry rejects a shorter text.
 _SHORTEST_SEARCH: Final = 3
-#: Values in one answer: what a few MiB of `{},{},...` become in memory is bounded by it. A page of a real registry has 30,000.
+#: Values in one answer. Bounds the memory that a few MiB of `{},{},...` take. A page of a real registry has 30,000.
 _MAX_VALUES: Final = 1_000_000
 
 
 class RegistryClient:
     """Reads one registry. Close it, or use it in `async with`.
 
-    base_url: with or without /v0.1 (or /v0) at its end. headers: sent with each request, credentials included. tls: None trusts the
-    system's authorities. timeout: seconds for one answer, from the connection to the last byte. page_size: 1 to 100. retries: after the
-    first attempt, with growing pauses. first_retries: as long as it has not answered at all, when a wrong address or an outage is likelier
-    than a moment's trouble and should be told soon; None: as many. Raises ValueError for a URL that is none.
+    Args:
+        base_url: with or without /v0.1 (or /v0) at its end.
+        headers: sent with every request, credentials included.
+        tls: None trusts the system's authorities.
+        timeout: seconds for one answer, from the connection to the last byte.
+        page_size: 1 to 100.
+        retries: how often a request is repeated, with growing pauses.
+        first_retries: the same while the registry has not answered at all: a wrong address should be reported soon. None: as `retries`.
+        sleep: waits for so many seconds.
+        jitter: draws the factor of a pause.
+        now: the time of day.
+
+    Raises:
+        ValueError: base_url is no URL of a registry.
     """
 
     def __init__(
@@ -94,20 +104,26 @@ class RegistryClient:
 
     async def versions(self, name: str) -> Sequence[Any]:
         """Read all versions of a server; see `RegistryReader.versions`."""
-        answer, body, _ = await self._json(f"{self._servers}/{quote(name, safe='')}/versions", unknown=True)
+        answer, body, _ = await self._json(f"{self._servers}/{quote(name, safe='')}/versions", may_be_unknown=True)
         return () if body is None else _listing(answer, body)[0]
 
     async def server(self, name: str, version: str = "latest") -> Any:
-        """One version of a server, a JSON value, not validated; None when it is not known or deleted. Raises RegistryError."""
-        url = f"{self._servers}/{quote(name, safe='')}/versions/{quote(version, safe='')}"
-        return (await self._json(url, unknown=True))[1]
+        """Read one version of a server, a JSON value that is not validated; None for one that is unknown or deleted.
 
-    async def _json(self, url: str, *, unknown: bool = False) -> tuple[Answer, Any, int]:
-        """The answer, its JSON value, and the number of requests. unknown: a 404 in JSON says that there is no such thing: None."""
+        Raises RegistryError.
+        """
+        url = f"{self._servers}/{quote(name, safe='')}/versions/{quote(version, safe='')}"
+        return (await self._json(url, may_be_unknown=True))[1]
+
+    async def _json(self, url: str, *, may_be_unknown: bool = False) -> tuple[Answer, Any, int]:
+        """Return the answer, its JSON value and the number of requests.
+
+        may_be_unknown: whether a 404 in JSON means that the object does not exist; its value is None then.
+        """
         for attempt in count():
             try:
                 answer = await self._fetcher.get(url)
-                value = await self._value(answer, unknown=unknown)
+                value = await self._value(answer, may_be_unknown=may_be_unknown)
                 self._answered = True
                 return answer, value, attempt + 1
             except RegistryError as error:
@@ -118,28 +134,28 @@ class RegistryClient:
                 await self._sleep(max(backoff, error.retry_after or 0.0))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _value(self, answer: Answer, *, unknown: bool) -> Any:
+    async def _value(self, answer: Answer, *, may_be_unknown: bool) -> Any:
         status, where = answer.status, f"{answer.url} answers HTTP {answer.status}"
         retry_after = retry_after_seconds(answer.headers.get("retry-after"), self._now())
         if retry_after is not None:
             retry_after = min(retry_after, _LONGEST_RETRY_AFTER)
-        said = f"{where} ({answer.kind or 'no content type'}): {answer.excerpt}" if answer.excerpt else f"{where} without a body"
+        message = f"{where} ({answer.kind or 'no content type'}): {answer.excerpt}" if answer.excerpt else f"{where} without a body"
         match status:
             case HTTPStatus.OK:
                 return _parsed(answer) if len(answer.body) < _LARGE else await asyncio.to_thread(_parsed, answer)
-            case HTTPStatus.NOT_FOUND if unknown and "json" in answer.kind:
+            case HTTPStatus.NOT_FOUND if may_be_unknown and "json" in answer.kind:
                 return None
             case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-                raise RegistryUnauthorized(said)
+                raise RegistryUnauthorized(message)
             case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
-                raise QueryRefused(said)
+                raise QueryRefused(message)
             case HTTPStatus.TOO_MANY_REQUESTS:
                 raise RegistryRateLimited(f"{where}: too many requests", retry_after=retry_after, transient=True)
             case HTTPStatus.REQUEST_TIMEOUT | HTTPStatus.TOO_EARLY:
-                raise RegistryError(said, transient=True)
+                raise RegistryError(message, transient=True)
             case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise RegistryError(said, retry_after=retry_after, transient=True)
-        raise NotARegistry(said)
+                raise RegistryError(message, retry_after=retry_after, transient=True)
+        raise NotARegistry(message)
 
 
 def _servers_url(base_url: str) -> str:
@@ -162,9 +178,9 @@ def _parsed(answer: Answer) -> Any:
     try:
         return read_json(body)
     except ValueError:
-        # What calls itself JSON was cut or garbled on its way; the rest is a web page, which stays one.
-        said = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON: {answer.excerpt}"
-        raise NotARegistry(said, transient="json" in answer.kind) from None
+        # An answer that claims to be JSON was cut on its way, so a retry may help; a web page stays a web page.
+        message = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON: {answer.excerpt}"
+        raise NotARegistry(message, transient="json" in answer.kind) from None
 
 
 def _too_many_values(body: bytes) -> bool:
@@ -175,7 +191,7 @@ def _too_many_values(body: bytes) -> bool:
 
 
 def _listing(answer: Answer, body: Any) -> tuple[Sequence[Any], str | None]:
-    """Records and next cursor. Go writes an empty list as null; only the rest of the answer tells that from something else."""
+    """Return records and next cursor. Go writes an empty list as null; only the metadata beside it shows that it is a list."""
     records = body.get("servers") if isinstance(body, dict) else None
     metadata = body.get("metadata") if isinstance(body, dict) else None
     if records is None and isinstance(body, dict) and "servers" in body and isinstance(metadata, dict):

@@ -1,13 +1,13 @@
-"""Why a registry could not be read. `reason` is the one of Synced=False; messages hold no credentials and no query.
+"""Errors of reading a registry. `reason` is that of Synced=False; messages hold neither credentials nor queries.
 
-RegistryError               an error of its own: a 5xx, a connection that broke, an answer that cannot be read
-+-- QueryRefused            400 or 422: a parameter (updated_since, search, cursor) that it does not take; ask without it
-+-- NotARegistry            what answers there does not speak the MCP Registry API
+RegistryError               a 5xx, a connection that broke, an answer that cannot be read
++-- QueryRefused            400 or 422: a parameter (updated_since, search, cursor) that it does not accept; repeat without it
++-- NotARegistry            the server does not speak the MCP Registry API
 +-- RegistryUnreachable     the name does not resolve, nothing listens, or no connection in time
 +-- RegistryUnauthorized    401 or 403
 +-- RegistryTLSFailed       the certificate cannot be verified, or what listens does not speak TLS
-+-- RegistryRateLimited     429, longer than is waited for
-+-- SyncTimeout             a page was not there, to its last byte, in time
++-- RegistryRateLimited     429, for longer than a sync waits
++-- SyncTimeout             a page was not complete in time
 """
 
 from typing import ClassVar
@@ -18,8 +18,8 @@ from junctor.api.conditions import Reason
 class RegistryError(Exception):
     """The registry could not be read.
 
-    retry_after: seconds after which the registry wants to be asked again, when it said so. transient: the same request may succeed in a
-    moment.
+    retry_after: seconds after which the registry accepts the next request, None when it does not say. transient: the same request may
+    succeed in a moment.
     """
 
     reason: ClassVar[Reason] = Reason.REGISTRY_ERROR
@@ -31,11 +31,11 @@ class RegistryError(Exception):
 
 
 class QueryRefused(RegistryError):
-    """The registry does not take a parameter of the query."""
+    """The registry does not accept a parameter of the query."""
 
 
 class NotARegistry(RegistryError):
-    """What answers does not speak the MCP Registry API."""
+    """The server does not speak the MCP Registry API."""
 
     reason = Reason.NOT_A_REGISTRY
 
@@ -47,7 +47,7 @@ class RegistryUnreachable(RegistryError):
 
 
 class RegistryUnauthorized(RegistryError):
-    """The registry does not accept the credentials, or wants some."""
+    """The registry does not accept the credentials, or requires some."""
 
     reason = Reason.REGISTRY_UNAUTHORIZED
 
@@ -59,7 +59,7 @@ class RegistryTLSFailed(RegistryError):
 
 
 class RegistryRateLimited(RegistryError):
-    """The registry wants fewer requests."""
+    """The registry limits the rate of requests."""
 
     reason = Reason.REGISTRY_RATE_LIMITED
 

@@ -1,6 +1,6 @@
-"""One GET, bounded in time and size, that stays at its origin; what goes wrong is a RegistryError.
+"""Sends GET requests that are bounded in time and size and never leave their origin. Every failure is a RegistryError.
 
-Of what comes from outside, messages repeat only a short printable excerpt, from which the values of the request's own headers are cut.
+Messages quote only a short printable excerpt of an answer, without the values of the request's own headers.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-import anyio  # noqa: F401 - httpx would import it at the first request, and the loop stand still meanwhile
+import anyio  # noqa: F401 - httpx would import it at the first request and block the event loop meanwhile
 import httpx
 
 from junctor import __version__
@@ -45,7 +45,10 @@ class Answer:
 
 
 class Fetcher:
-    """headers: sent with each request, to this origin only. timeout: seconds for an answer, from the connection to the last byte."""
+    """Sends GET requests.
+
+    headers: sent with each request, to its own origin only. timeout: seconds for an answer, from the connection to the last byte.
+    """
 
     def __init__(self, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout: float) -> None:
         self._timeout = timeout
@@ -54,7 +57,7 @@ class Fetcher:
             headers={"user-agent": f"junctor/{__version__}", "accept": "application/json", **headers, "accept-encoding": "gzip"},
             cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
             verify=tls or ssl_context(),
-            # The deadline is for everything; only a connection that is not made has its own, to be told apart.
+            # `get` limits the whole exchange; the connection has a limit of its own so that its failure is reported as such.
             timeout=httpx.Timeout(None, connect=min(_MAX_CONNECT_SECONDS, timeout / 2)),
             trust_env=False,
         )
@@ -70,7 +73,7 @@ class Fetcher:
         await self._client.aclose()
 
     async def get(self, url: str) -> Answer:
-        """The answer to a GET, whatever its status. Raises RegistryError."""
+        """Send a GET and return the answer, whatever its status. Raises RegistryError."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._follow(httpx.URL(url))
@@ -81,18 +84,18 @@ class Fetcher:
             raise SyncTimeout(f"{redacted_url(url)} did not answer completely within {self._timeout:g} s", transient=True) from None
 
     async def _follow(self, url: httpx.URL) -> Answer:
-        asked = url
+        origin = url
         for _ in range(_MAX_REDIRECTS + 1):
             async with self._client.stream("GET", url) as response:
                 if response.next_request is None:
                     body = await _read(response)
-                    return Answer(redacted_url(str(asked)), response.status_code, response.headers, body, self._excerpt(body))
+                    return Answer(redacted_url(str(origin)), response.status_code, response.headers, body, self._excerpt(body))
                 target = response.next_request.url
-            if _origin(target) != _origin(asked):
+            if _origin(target) != _origin(origin):
                 there = redacted_url(str(target))
-                raise NotARegistry(f"{redacted_url(str(asked))} redirects to {there}, another origin, where requests are not sent")
+                raise NotARegistry(f"{redacted_url(str(origin))} redirects to {there}, another origin, where requests are not sent")
             url = target
-        raise NotARegistry(f"{redacted_url(str(asked))} redirects more than {_MAX_REDIRECTS} times")
+        raise NotARegistry(f"{redacted_url(str(origin))} redirects more than {_MAX_REDIRECTS} times")
 
     def _excerpt(self, body: bytes) -> str:
         text = redact(body[: 64 * 1024].decode("utf-8", "replace"), self._secrets)
@@ -100,7 +103,7 @@ class Fetcher:
 
 
 def printable(text: str) -> str:
-    """At most 100 printable characters of a text, white space collapsed."""
+    """Return at most 100 printable characters of a text, with white space collapsed."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_EXCERPT]
 
 
@@ -109,7 +112,7 @@ async def _read(response: httpx.Response) -> bytes:
     if encoding not in ("", "identity", "gzip"):
         url = redacted_url(str(response.url))
         raise RegistryError(f"{url} compressed its answer with {printable(encoding)!r}, which was not asked for")
-    # Not the library's own: it has no bound on what a few bytes become.
+    # Not httpx's own decoder: it does not bound the size that a few bytes unpack to.
     unpacked = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
     parts, size = [], 0
     async for chunk in response.aiter_raw():

@@ -1,5 +1,5 @@
-"""A server's record as an entry of the connector map, by the rules of the registry's resource. Pure, and suspicious: the publisher of a
-record chooses its text, its address and what it asks for.
+"""Maps a server's record to an entry of the connector map, by the rules of the MCPRegistry. Pure, and suspicious: the publisher of a record
+chooses its text, its address and the values that it requires.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ from junctor.registry.templates import Parts, Secret, Unusable, filled_header, f
 #: Publishers may not choose these headers: the transport and the MCP protocol set them.
 _RESERVED: Final = CONNECTION_HEADERS | MCP_HEADERS
 _USERINFO: Final = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
-#: In ASCII only (RFC 3986), because clients make different hosts of other characters.
+#: ASCII only (RFC 3986), because clients derive different hosts from other characters.
 _URL: Final = re.compile(
     r"https?://(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]{1,253}))(?::(?P<port>[0-9]{0,5}))?"
     r"(?:[/?#][!#-;=?-\[\]_a-z~]*)?",
@@ -37,7 +37,7 @@ class Skipped(NamedTuple):
 
 
 def map_server(record: ServerRecord, rules: MappingRules) -> Entry | Skipped:
-    """The entry of a server, with references in place of credentials (see `Discovered`); or why there is none."""
+    """Return the entry of a server, with references in place of credentials (see `Discovered`); or the reason why it has none."""
     skipped = _filtered(record, rules)
     if skipped is not None:
         return skipped
@@ -63,7 +63,7 @@ def _filtered(record: ServerRecord, rules: MappingRules) -> Skipped | None:
 
 
 def _candidates(record: ServerRecord, rules: MappingRules) -> tuple[list[Remote], Skipped | None]:
-    """The remotes that may be used, the best first: streamable-http before sse, else as the publisher ordered them."""
+    """Return the usable remotes, the preferred one first: streamable-http before sse, else in the publisher's order."""
     found = [remote for kind in rules.transports for remote in record.remotes if remote.type == kind]
     if found or not record.remotes:
         return found, None
@@ -89,7 +89,7 @@ def _entry(record: ServerRecord, remote: Remote, rules: MappingRules) -> Entry:
 
 
 def _url_and_rule(record: ServerRecord, remote: Remote, rules: MappingRules) -> tuple[str, CredentialRule | None]:
-    """The URL, and the first credential rule whose servers match the name and whose hosts match the URL filled with its variables."""
+    """Return the URL, and the first credential rule whose servers match the name and whose hosts match the filled URL."""
     matching = [rule for rule in rules.credential_rules if rule.servers.matches(record.name)]
     if not matching:
         return _url(remote, {}, rules)[0], None
@@ -106,9 +106,9 @@ def _url_and_rule(record: ServerRecord, remote: Remote, rules: MappingRules) -> 
     raise failures[0]
 
 
-def _url(remote: Remote, given: Mapping[str, Parts], rules: MappingRules) -> tuple[str, str]:
-    """The URL with its variables filled in, and its host."""
-    url = filled_url(remote.url, remote.variables, given)
+def _url(remote: Remote, values: Mapping[str, Parts], rules: MappingRules) -> tuple[str, str]:
+    """Return the URL with its variables filled in, and its host."""
+    url = filled_url(remote.url, remote.variables, values)
     if _USERINFO.match(url):
         raise Unusable(SkipReason.INVALID_RECORD, "its URL holds a user name or password")
     host = _host(url)
@@ -123,7 +123,7 @@ def _url(remote: Remote, given: Mapping[str, Parts], rules: MappingRules) -> tup
 
 
 def _host(url: str) -> str | None:
-    """The host of a URL in lower case, without brackets; None for what is no URL. Strict: clients disagree about odd ones."""
+    """Return the host of a URL in lower case, without brackets; None for an invalid URL. Strict: clients disagree about odd ones."""
     found = _URL.fullmatch(url) if len(url) <= _MAX_URL else None
     if found is None or int(found["port"] or 0) > 65535:
         return None
@@ -137,8 +137,8 @@ def _host(url: str) -> str | None:
 
 
 def _headers(remote: Remote, rule: CredentialRule | None, rules: MappingRules) -> tuple[tuple[Header, ...], Secret | None]:
-    """The headers in the map's form, and the bearer token: what the owner gives goes before what the publisher wants."""
-    wanted: dict[str, tuple[str, Parts]] = {}
+    """Return the headers and the bearer token. The owner's headers replace those that the publisher requires."""
+    headers: dict[str, tuple[str, Parts]] = {}
     own: Mapping[str, tuple[str, Parts]] = {} if rule is None else rule.headers
     bearer = None if rule is None else rule.bearer
     for header in remote.headers:
@@ -149,16 +149,16 @@ def _headers(remote: Remote, rule: CredentialRule | None, rules: MappingRules) -
             continue
         parts = filled_header(header, {} if rule is None else rule.variables)
         if parts is not None:
-            wanted[key] = header.name, parts
-    token = _bearer_of(wanted.get("authorization", ("", ()))[1])
+            headers[key] = header.name, parts
+    token = _bearer_of(headers.get("authorization", ("", ()))[1])
     if token is not None:
         bearer = token
-        del wanted["authorization"]
-    return tuple(_header(name, parts) for name, parts in {**wanted, **own}.values()), bearer
+        del headers["authorization"]
+    return tuple(_header(name, parts) for name, parts in {**headers, **own}.values()), bearer
 
 
 def _bearer_of(parts: Parts) -> Secret | None:
-    """The token of `Bearer <token>`, the form in which a caller's authorization can replace it."""
+    """Return the token of `Bearer <token>`: as a bearer token, a caller's authorization can replace it."""
     if len(parts) == 2 and isinstance(parts[0], str) and parts[0].lower() == "bearer " and isinstance(parts[1], Secret):
         return parts[1]
     return None

@@ -1,9 +1,11 @@
-"""Records of a registry: the server.json of one version, with what the registry says about it. Untrusted, so bounded and checked here.
+"""Parses records of a registry: the server.json of one version, with what the registry adds. Records are untrusted, so this module bounds
+and checks every field.
 
-Lenient where registries differ (records without the `{server, _meta}` wrapper, snake_case, no `_meta`), strict where Junctor relies on it.
+It is lenient where registries differ (records without the `{server, _meta}` wrapper, snake_case, no `_meta`), strict in all that Junctor
+relies on.
 Sources: server.json schema 2025-12-11, generic registry API 2025-12-01.
 
-InvalidRecord    the record cannot be used; says which server, as far as known, and why
+InvalidRecord    the record cannot be used; names the server, if known, and the reason
 """
 
 import re
@@ -18,7 +20,7 @@ OFFICIAL_META: Final = "io.modelcontextprotocol.registry/official"
 #: The schema says 3 to 200 characters with exactly one slash.
 _NAME: Final = re.compile(r"[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+", re.ASCII)
 _NAME_LENGTH: Final = 200
-#: The schema's bounds are 100 for title and description; registries that do not hold to it get some room.
+#: The schema allows 100 characters in title and description; some registries allow more.
 _MAX_TITLE: Final = 256
 _MAX_DESCRIPTION: Final = 4096
 _MAX_VERSION: Final = 255
@@ -33,12 +35,12 @@ _PUBLISHED_AT: Final = ("publishedAt", "published_at")
 _UPDATED_AT: Final = ("updatedAt", "updated_at")
 _IS_REQUIRED: Final = ("isRequired", "is_required")
 _IS_SECRET: Final = ("isSecret", "is_secret")
-#: Some publishers write truth values as text.
+#: Some publishers write booleans as text.
 _TRUE: Final = (True, "true", "True")
 
 
 class InvalidRecord(Exception):
-    """A record that cannot be used. name: of the server, "" when it cannot be told."""
+    """A record that cannot be used. name: of the server, "" when it is unknown."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(problem)
@@ -47,7 +49,7 @@ class InvalidRecord(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A value that somebody has to give: the publisher (`value`), by default (`default`), or who uses the server."""
+    """A value that the publisher fixes (`value`) or suggests (`default`), or that whoever uses the server has to provide."""
 
     required: bool = False
     secret: bool = False
@@ -77,7 +79,7 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class ServerRecord:
-    """One version of one server. published_at: seconds since the epoch, 0 when not told. updated_at: as told, "" when not."""
+    """One version of one server. published_at: seconds since the epoch, 0 when unknown. updated_at: as the registry writes it, or ""."""
 
     name: str
     version: str
@@ -98,7 +100,7 @@ class ServerRecord:
         server = wrapped if isinstance(wrapped, dict) else raw
         name = server.get("name")
         if not isinstance(name, str) or not 3 <= len(name) <= _NAME_LENGTH or not _NAME.fullmatch(name):
-            raise InvalidRecord(_shown(name) if isinstance(name, str) else "", "its name is not of the form namespace/name")
+            raise InvalidRecord(_quoted(name) if isinstance(name, str) else "", "its name is not of the form namespace/name")
         try:
             return cls._of(name, server, _meta(raw, server))
         except _Fault as fault:
@@ -109,8 +111,8 @@ class ServerRecord:
         version = server.get("version") or _object(server, "version_detail").get("version")
         status = meta.get("status") or server.get("status") or "active"
         if status not in ("active", "deprecated", "deleted"):
-            shown = repr(status[:40]) if isinstance(status, str) else "which is not a string"
-            raise _Fault(f"its status {shown} is not known")
+            quoted = repr(status[:40]) if isinstance(status, str) else "which is not a string"
+            raise _Fault(f"its status {quoted} is not known")
         latest = _get(meta, _IS_LATEST)
         return cls(
             name=name,
@@ -125,13 +127,13 @@ class ServerRecord:
         )
 
 
-def _shown(name: str) -> str:
-    """A name that is none, as it can be stored and printed. Never like one that is."""
+def _quoted(name: str) -> str:
+    """Return an invalid name in a form that can be stored and printed, and that no valid name has."""
     return repr(name if len(name) <= 80 else f"{name[:80]}…")
 
 
 class _Fault(Exception):
-    """What is wrong with a record whose name is known."""
+    """A defect of a record whose name is known."""
 
 
 def _meta(raw: Mapping[str, Any], server: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -207,7 +209,7 @@ def _list(raw: Mapping[str, Any], name: str, most: int) -> list[Any]:
 
 
 def _text(value: Any, what: str, most: int) -> str | None:
-    """A string that can be published. Numbers and truth values, which YAML makes of unquoted defaults, are taken as text."""
+    """Return a string that can be published. Numbers and booleans, which YAML makes of unquoted defaults, become text."""
     if value is None:
         return None
     text = value if isinstance(value, str) else _text_of(value, what)
@@ -226,15 +228,15 @@ def _text_of(value: Any, what: str) -> str:
         return str(value).lower()
     if not isinstance(value, int | float):
         raise _Fault(f"{what} is not a string")
-    if not -_LARGEST < value < _LARGEST:  # infinite and none, too
+    if not -_LARGEST < value < _LARGEST:  # rejects infinity and NaN, too
         raise _Fault(f"{what} is a number that is too large")
     return str(value)
 
 
 def _seconds(value: Any) -> float:
-    """A time as seconds since the epoch, 0 when it is none. One without an offset is UTC's."""
+    """Return a time in seconds since the epoch, 0 for anything else. A time without an offset is in UTC."""
     try:
-        told = datetime.fromisoformat(value) if isinstance(value, str) else None
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return 0.0
-    return 0.0 if told is None else (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    return 0.0 if time is None else (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

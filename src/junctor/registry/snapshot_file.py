@@ -1,13 +1,13 @@
-"""All that a registry holds, in a file: `junctor registries list --save` writes it, `junctor render --registry-snapshot` reads it.
+"""Snapshot files of whole registries: `junctor registries list --save` writes them, `junctor render --registry-snapshot` reads them.
 
-JSON, one value on each line, compressed with gzip. The first line says what it is:
+A file is JSON, one value on each line, compressed with gzip. The first line identifies it:
 
     {"schema": "junctor.dev/registry-snapshot/v1", "url": "https://registry.example.com", "taken": "2026-05-17T12:00:00Z"}
 
-Each other line is a page as the registry sent it, with its records unchanged: `{"servers": [...]}`. A reader takes the lines uncompressed,
-too. The file holds nothing that was sent to the registry.
+Each other line is a page with its records as the registry sent them: `{"servers": [...]}`. The reader accepts uncompressed lines, too. The
+file holds nothing that was sent to the registry.
 
-SnapshotError    the file is no snapshot, or was cut; the message names it
+SnapshotError    the file is no snapshot, or is incomplete; the message names it
 """
 
 import gzip
@@ -36,13 +36,13 @@ class SnapshotError(Exception):
 
 
 class SnapshotWriter:
-    """Writes a snapshot page by page. The file is there, whole, when the context ends without an error. Raises OSError."""
+    """Writes a snapshot page by page. The file appears complete when the context ends without an error. Raises OSError."""
 
     def __init__(self, path: Path, url: str, taken: datetime) -> None:
         self._path = path
         self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._file = self._part.open("xb")
-        # Without a time of its own, so that equal content is an equal file.
+        # Without a time of its own, so that equal content gives an equal file.
         self._zip = gzip.GzipFile("", "wb", compresslevel=6, fileobj=self._file, mtime=0)
         self._line({"schema": SCHEMA, "url": url, "taken": rfc3339(taken)})
 
@@ -64,7 +64,7 @@ class SnapshotWriter:
 
     def _line(self, value: Any) -> None:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        # Records may hold halves of surrogate pairs: what becomes of them is for the reader of the record to say.
+        # Records may hold halves of surrogate pairs, which only the parser of the record judges.
         self._zip.write(text.encode("utf-8", "surrogatepass") + b"\n")
 
 
@@ -80,7 +80,7 @@ def open_snapshot(path: Path) -> Iterator["SnapshotReader"]:
 
 
 class SnapshotReader:
-    """The pages of a snapshot, once, in place of a registry's. url: of the registry. taken: when it was asked. Raises SnapshotError."""
+    """Reads the pages of a snapshot once, like those of a registry. url: of the registry. taken: when it was read. Raises SnapshotError."""
 
     def __init__(self, path: Path, file: gzip.GzipFile | io.BufferedReader) -> None:
         self._path = path
@@ -102,7 +102,7 @@ class SnapshotReader:
     async def page(
         self, cursor: str | None = None, *, updated_since: str | None = None, search: str | None = None, latest: bool = True
     ) -> Page:
-        """The next page, whatever is asked for: who reads it selects by itself. Raises SnapshotError."""
+        """Read the next page, whatever the parameters: the reader filters by itself. Raises SnapshotError."""
         records, self._ahead = self._ahead or (), self._records()
         self._number += 1
         return Page(records, None if self._ahead is None else str(self._number), self.taken, 0)

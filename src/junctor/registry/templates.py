@@ -1,6 +1,6 @@
-"""What a publisher asks for in URLs and headers, filled in with what the publisher and the owner of the registry's resource give.
+"""Fills in the variables of URLs and headers with values of the publisher and of the owner of the MCPRegistry.
 
-Unusable    it cannot be filled in, or must not be
+Unusable    a template cannot be filled in, or must not be
 """
 
 import re
@@ -16,7 +16,7 @@ _MAX_HEADER: Final = 4096
 
 
 class Unusable(Exception):
-    """A remote that cannot be used. detail: what is wrong; it quotes what strangers wrote, and is safe to print."""
+    """A remote that cannot be used. detail: what is wrong; quotes the publisher's text in a form that is safe to print."""
 
     def __init__(self, reason: SkipReason, detail: str) -> None:
         super().__init__(detail)
@@ -35,13 +35,16 @@ Parts = Sequence[str | Secret]
 
 
 def names_in(template: str) -> list[str]:
-    """The variables of a template, each once."""
+    """Return the variables of a template, without repetition."""
     return list(dict.fromkeys(_VARIABLE.findall(template)))
 
 
-def filled_url(template: str, variables: Mapping[str, Input], given: Mapping[str, Parts]) -> str:
-    """A URL with its variables filled in; whether it is one is not checked. Raises Unusable."""
-    parts, missing = _filled(template, variables, given, "its URL")
+def filled_url(template: str, variables: Mapping[str, Input], values: Mapping[str, Parts]) -> str:
+    """Return a URL with its variables filled in. Does not check the URL.
+
+    values: the owner's, by name of the variable. Raises Unusable.
+    """
+    parts, missing = _filled(template, variables, values, "its URL")
     if missing:
         raise Unusable(SkipReason.CONFIGURATION_REQUIRED, f"its URL needs the variable {missing[0]!r}")
     texts = [part for part in parts if isinstance(part, str)]
@@ -50,33 +53,36 @@ def filled_url(template: str, variables: Mapping[str, Input], given: Mapping[str
     return "".join(texts)
 
 
-def filled_header(header: HeaderInput, given: Mapping[str, Parts]) -> Parts | None:
-    """The value of a header that the publisher asks for; None for one that may be left out. Raises Unusable."""
-    wanted = header.input
+def filled_header(header: HeaderInput, values: Mapping[str, Parts]) -> Parts | None:
+    """Return the value of a header that the publisher requires, None for one that may be left out.
+
+    values: the owner's, by name of the header or variable. Raises Unusable.
+    """
+    source = header.input
     where = f"the header {header.name[:80]!r}"
-    if wanted.value is None:
-        value = _given(header.name, wanted, given, where)
-        if value is None and wanted.required:
+    if source.value is None:
+        value = _value_of(header.name, source, values, where)
+        if value is None and source.required:
             raise Unusable(SkipReason.CONFIGURATION_REQUIRED, f"it needs {where}")
         return None if value is None else _checked(value, where)
-    parts, unknown = _filled(wanted.value, header.variables, given, where)
+    parts, unknown = _filled(source.value, header.variables, values, where)
     missing = [name for name in unknown if name in header.variables]  # other braces stay as they are
     if not missing:
         return _checked(parts, where)
-    required = [name for name in missing if wanted.required or header.variables[name].required]
+    required = [name for name in missing if source.required or header.variables[name].required]
     if required:
         raise Unusable(SkipReason.CONFIGURATION_REQUIRED, f"{where} needs the variable {required[0]!r}")
     return None
 
 
-def _filled(template: str, variables: Mapping[str, Input], given: Mapping[str, Parts], where: str) -> tuple[Parts, list[str]]:
-    """A template with what is known filled in, once: values are never templates themselves. And the names that are not known."""
+def _filled(template: str, variables: Mapping[str, Input], values: Mapping[str, Parts], where: str) -> tuple[Parts, list[str]]:
+    """Return a template with the known variables filled in, and the names of the others. Values are never templates themselves."""
     parts: list[str | Secret] = []
     missing: list[str] = []
     rest = 0
     for found in _VARIABLE.finditer(template):
         name = found[1]
-        value = _given(name, variables.get(name, _UNDECLARED), given, f"the variable {name!r} of {where}")
+        value = _value_of(name, variables.get(name, _UNDECLARED), values, f"the variable {name!r} of {where}")
         if value is None:
             missing.append(name)
             continue
@@ -88,18 +94,18 @@ def _filled(template: str, variables: Mapping[str, Input], given: Mapping[str, P
 _UNDECLARED: Final = Input()
 
 
-def _given(name: str, wanted: Input, given: Mapping[str, Parts], where: str) -> Parts | None:
-    """The value of an input: the publisher's fixed one, the owner's, or the default; None when there is none."""
-    if wanted.value is not None:
-        return (wanted.value,)
-    owned = given.get(name)
+def _value_of(name: str, source: Input, values: Mapping[str, Parts], where: str) -> Parts | None:
+    """Return the value of an input: the publisher's fixed one, the owner's, or the default; None when there is none."""
+    if source.value is not None:
+        return (source.value,)
+    owned = values.get(name)
     if owned is None:
-        return None if wanted.default is None else (wanted.default,)
+        return None if source.default is None else (source.default,)
     plain = owned[0] if isinstance(owned[0], str) else None
-    if plain is not None and wanted.secret:
+    if plain is not None and source.secret:
         raise Unusable(SkipReason.CONFIGURATION_REQUIRED, f"{where} is a secret; give it with valueFrom, not with value")
-    if plain is not None and wanted.choices and plain not in wanted.choices:
-        choices = ", ".join(map(repr, wanted.choices[:8]))[:200]
+    if plain is not None and source.choices and plain not in source.choices:
+        choices = ", ".join(map(repr, source.choices[:8]))[:200]
         raise Unusable(SkipReason.CONFIGURATION_REQUIRED, f"{where} must be one of {choices}")
     return owned
 

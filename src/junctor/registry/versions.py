@@ -1,7 +1,7 @@
-"""Which of two versions of a server is the newer one. A registry's `isLatest` may be missing or wrong, so it never decides.
+"""Orders the versions of a server. A registry's `isLatest` may be missing or wrong, so it does not decide.
 
-The order is the one of the official registry (its docs, "Versioning", recommendations for aggregators): semantic versions as semver.org
-2.0.0 section 11 says, before them all others, by the time of their publication.
+The order follows the official registry (its docs, "Versioning", recommendations for aggregators): semantic versions by semver.org 2.0.0
+section 11; all other versions are older, ordered by the time of their publication.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final
 _NUMBER: Final = r"(0|[1-9][0-9]{0,254})"
 _NAMES: Final = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _SEMVER: Final = re.compile(rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-({_NAMES}))?(?:\+{_NAMES})?")
-#: Longer ones are no versions; the numbers within stay small enough to be read.
+#: A longer text is no version, so the numbers in it stay small enough for Python to parse.
 _LONGEST: Final = 255
 
 _Identifier = tuple[int, int, str]
@@ -18,13 +18,13 @@ _Precedence = tuple[int, int, int, int, tuple[_Identifier, ...]]
 
 
 def order_key(version: str, published_at: float) -> tuple[int, _Precedence, float, str]:
-    """What versions are ordered by, the newest last. published_at: seconds since the epoch, 0 when not known."""
+    """Return the sort key of a version, the newest last. published_at: seconds since the epoch, 0 when unknown."""
     precedence = _precedence(version)
     return 0 if precedence is None else 1, precedence or (0, 0, 0, 0, ()), published_at, version
 
 
 def is_newer(version: str, published_at: float, than: str, than_published_at: float) -> bool:
-    """Whether a version follows another one. published_at: as for order_key."""
+    """Whether a version is newer than another one. published_at: as for order_key."""
     return order_key(version, published_at) > order_key(than, than_published_at)
 
 
@@ -35,7 +35,7 @@ def are_comparable(version: str, other: str) -> bool:
 
 
 def _precedence(version: str) -> _Precedence | None:
-    """The place of a semantic version among others; None for any other text. Build metadata does not count."""
+    """Return the sort key of a semantic version, None for any other text. Build metadata does not count."""
     found = _SEMVER.fullmatch(version) if len(version) <= _LONGEST else None
     if found is None:
         return None
@@ -44,5 +44,5 @@ def _precedence(version: str) -> _Precedence | None:
 
 
 def _identifier(text: str) -> _Identifier:
-    """Numbers come before names, and are compared as numbers."""
+    """Return the sort key of a pre-release identifier: numbers come before names, in numeric order."""
     return (0, int(text), "") if text.isdigit() else (1, 0, text)

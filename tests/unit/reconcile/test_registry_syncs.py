@@ -91,7 +91,7 @@ class Reading:
     def reason(self) -> str:
         return str(self.report.synced.reason) if self.begun() else ""
 
-    def walks(self) -> int:
+    def full_syncs(self) -> int:
         """Lists from their first page without a filter by time."""
         return sum("updated_since" not in asked.query and "cursor" not in asked.query for asked in self.server.requests)
 
@@ -136,7 +136,7 @@ async def test_registry_is_read_once_however_often_it_is_wanted() -> None:
             await asyncio.sleep(0)
         await until(item.is_synced)
         item.want()
-        await until(lambda: item.walks() == 1)
+        await until(lambda: item.full_syncs() == 1)
         assert len([name for name in tasks() if name.startswith("registry")]) == 1
 
 
@@ -160,7 +160,7 @@ async def test_registry_that_is_wanted_again_begins_anew() -> None:
         item.syncs.set_registries({})
         item.want()
         await until(item.is_synced)
-        assert item.walks() == 2
+        assert item.full_syncs() == 2
 
 
 # --- what a new process begins with -----------------------------------------------------------------------------------------------------
@@ -205,10 +205,10 @@ async def test_new_process_goes_on_where_the_last_one_was() -> None:
     ],
     ids=["the status", "the record", "a shard", "the last sync held back"],
 )
-async def test_new_process_that_lost_something_walks_over_all(lost: dict[str, Any]) -> None:
+async def test_new_process_that_lost_something_syncs_everything(lost: dict[str, Any]) -> None:
     async with reading() as item:
         item.want(**await memory_of(item) | lost)
-        await until(lambda: item.walks() == 1)
+        await until(lambda: item.full_syncs() == 1)
 
 
 async def test_part_of_a_registry_is_not_current_now_and_after_a_restart() -> None:
@@ -240,7 +240,7 @@ async def test_condition_of_another_generation_is_not_remembered() -> None:
 # --- changes ----------------------------------------------------------------------------------------------------------------------------
 
 
-async def test_changed_rules_start_a_walk_that_is_under_way_again() -> None:
+async def test_changed_rules_start_a_scan_that_is_under_way_again() -> None:
     async with reading() as item:
         item.server.fault = lambda _: Stall()
         item.want()
@@ -273,7 +273,7 @@ async def test_changed_template_does_not_ask_the_registry() -> None:
         assert len(item.server.requests) == before
 
 
-async def test_annotation_asks_for_a_full_walk_and_is_told_as_handled() -> None:
+async def test_annotation_asks_for_a_full_sync_and_is_told_as_handled() -> None:
     async with reading() as item:
         item.want()
         await until(item.is_synced)
@@ -281,7 +281,7 @@ async def test_annotation_asks_for_a_full_walk_and_is_told_as_handled() -> None:
         item.server.rows = item.server.rows[:2]
         item.changed(requested="1")
         await until(lambda: item.report.handled_request == "1")
-        assert (item.walks(), item.names()) == (2, ["a", "b"])
+        assert (item.full_syncs(), item.names()) == (2, ["a", "b"])
 
 
 async def test_annotation_that_fails_is_handled_by_the_next_full_sync() -> None:
@@ -297,7 +297,7 @@ async def test_annotation_that_fails_is_handled_by_the_next_full_sync() -> None:
         await until(lambda: item.report.handled_request == "1")
 
 
-async def test_annotation_during_a_walk_asks_for_another() -> None:
+async def test_annotation_during_a_scan_asks_for_another() -> None:
     async with reading() as item:
         waiting = [True]
         item.server.fault = lambda asked: Stall() if waiting and asked.number == 1 else None

@@ -159,7 +159,7 @@ async def test_what_is_forbidden_is_off_while_the_registry_does_not_answer() -> 
         assert registry.names == ["io.acme/api", "zz.zz/last"]
 
 
-async def test_a_walk_by_the_new_rules_gives_what_is_left_and_more() -> None:
+async def test_a_scan_by_the_new_rules_gives_what_is_left_and_more() -> None:
     with Syncing(_mixed(), **ALLOWED) as registry:
         known = (await registry.full()).discovered
         registry.new_sync(known).retract_disallowed()
@@ -169,7 +169,7 @@ async def test_a_walk_by_the_new_rules_gives_what_is_left_and_more() -> None:
         assert len(left_over) == len(registry.entries)
 
 
-async def test_rules_that_change_back_ask_for_a_walk_too() -> None:
+async def test_rules_that_change_back_ask_for_a_scan_too() -> None:
     with Syncing(_mixed(), **ALLOWED) as registry:
         known = (await registry.full()).discovered
         registry.new_sync(known, filter={"exclude": ["*/other"]}).retract_disallowed()

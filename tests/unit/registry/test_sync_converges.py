@@ -101,7 +101,7 @@ steps = st.lists(st.one_of(edits, edits, syncs, syncs, st.integers(1, 40), st.ju
     updated_since=st.sampled_from(("honoured", "honoured", "ignored", "refused")),
     most=st.sampled_from((3, 100)),
 )
-def test_the_end_is_what_a_new_walk_finds_and_no_failure_takes_a_server(
+def test_the_end_is_what_a_new_scan_finds_and_no_failure_takes_a_server(
     steps: list[Any], latest: bool, updated_since: str, most: int
 ) -> None:
     spec: dict[str, Any] = {
@@ -157,7 +157,7 @@ async def _sync(registry: Registry, client: RegistryClient, step: Sync, spec: di
         assert before <= set(syncing.entries)
     elif not (result.full_sync_next or registry.behind or step.edit or step.fault):
         assert _callable(syncing.sync) == await _wanted(syncing, client, spec)
-    # A walk that goes on does not look back; the sync after it does.
+    # A scan that goes on does not look back; the sync after it does.
     registry.behind = not result.complete or bool(step.edit or step.fault)
 
 

@@ -25,7 +25,7 @@ from tests.unit.registry.syncing import ID, NOW, Syncing, named, usable
     ],
     ids=str,
 )
-async def test_the_first_walk_publishes_every_usable_server_and_counts_the_others(manner: dict[str, Any]) -> None:
+async def test_the_first_scan_publishes_every_usable_server_and_counts_the_others(manner: dict[str, Any]) -> None:
     rows = [*servers(700), *DIRTY.values()]
     with Syncing(rows) as registry:
         for name, value in manner.items():
@@ -96,7 +96,7 @@ async def test_of_two_records_of_the_same_version_the_first_is_used_and_the_othe
 
 
 async def test_the_same_record_on_two_pages_is_no_duplicate() -> None:
-    """A page moves on when somebody publishes during the walk."""
+    """A page moves on when somebody publishes during the scan."""
     rows = named("io.acme/a", "io.acme/b", "io.acme/c")
     with Syncing(rows, page_size=2) as registry:
         registry.fault = lambda asked: Cursor("io.acme/a:1.0.0") if asked.query.get("cursor") is None else None
@@ -104,14 +104,14 @@ async def test_the_same_record_on_two_pages_is_no_duplicate() -> None:
         assert (result.complete, result.counts.skipped, len(registry.names)) == (True, {}, 3)
 
 
-async def test_an_empty_page_ends_the_walk_where_the_registry_said_that_there_is_one_more() -> None:
+async def test_an_empty_page_ends_the_scan_where_the_registry_said_that_there_is_one_more() -> None:
     with Syncing(usable(200)) as registry:
         result = await registry.full()
         assert len(registry.requests) == 3
         assert (result.complete, len(registry.names)) == (True, 200)
 
 
-async def test_a_walk_that_finds_nothing_new_gives_the_same_object() -> None:
+async def test_a_scan_that_finds_nothing_new_gives_the_same_object() -> None:
     with Syncing([*servers(300), *DIRTY.values()]) as registry:
         before = (await registry.full()).discovered
         registry.later(hours=1)

@@ -168,7 +168,7 @@ async def test_an_invalid_row_loses_no_other_and_keeps_its_server() -> None:
         assert registry.content(NAME)["version"] == "1.0.0"
 
 
-async def test_a_change_during_the_walk_comes_with_the_next_sync() -> None:
+async def test_a_change_during_the_scan_comes_with_the_next_sync() -> None:
     rows = usable(300)
     with Syncing(rows) as registry:
 
@@ -222,7 +222,7 @@ def _tells_no_times(registry: Syncing) -> None:
 
 
 @pytest.mark.parametrize("manner", [_refuses, _ignores, _tells_no_times])
-async def test_a_registry_that_cannot_tell_what_has_changed_is_walked_over(manner: Callable[[Syncing], None]) -> None:
+async def test_a_registry_that_cannot_tell_what_has_changed_gets_a_full_sync(manner: Callable[[Syncing], None]) -> None:
     rows = usable(250)
     with Syncing(rows) as registry:
         manner(registry)
@@ -234,7 +234,7 @@ async def test_a_registry_that_cannot_tell_what_has_changed_is_walked_over(manne
         assert registry.names == [*(row.name for row in rows[1:]), "zz.zz/new"]
 
 
-async def test_a_registry_that_cannot_list_the_versions_of_a_server_is_walked_over() -> None:
+async def test_a_registry_that_cannot_list_the_versions_of_a_server_gets_a_full_sync() -> None:
     with Syncing(versions("first", "second")) as registry:
         await registry.full()
         registry.later(minutes=10)
@@ -246,7 +246,7 @@ async def test_a_registry_that_cannot_list_the_versions_of_a_server_is_walked_ov
         assert NAME in registry.names
 
 
-async def test_where_many_newest_versions_are_deleted_a_walk_finds_the_others_in_fewer_requests() -> None:
+async def test_where_many_newest_versions_are_deleted_a_scan_finds_the_others_in_fewer_requests() -> None:
     rows = usable(200)
     with Syncing(rows) as registry:
         await registry.full()
@@ -272,7 +272,7 @@ async def test_what_cannot_be_read_changes_nothing_and_is_asked_for_again() -> N
         assert "io.acme/new" in registry.names
 
 
-async def test_changes_in_a_circle_change_nothing_and_ask_for_a_walk() -> None:
+async def test_changes_in_a_circle_change_nothing_and_ask_for_a_scan() -> None:
     with Syncing(usable(5)) as registry:
         before = (await registry.full()).discovered
         registry.later(minutes=10)
@@ -283,7 +283,7 @@ async def test_changes_in_a_circle_change_nothing_and_ask_for_a_walk() -> None:
         assert result.discovered is before
 
 
-async def test_before_the_first_whole_walk_there_is_nothing_to_ask_changes_of() -> None:
+async def test_before_the_first_full_sync_there_is_nothing_to_ask_changes_of() -> None:
     with Syncing(usable(5)) as registry:
         result = await registry.incremental()
         assert (result.full, len(registry.names)) == (True, 5)
@@ -304,7 +304,7 @@ async def test_a_new_server_before_the_limit_takes_the_place_of_the_last_and_is_
         assert result.counts.skipped[SkipReason.LIMIT_REACHED].count == 1
 
 
-async def test_a_place_that_becomes_free_below_the_limit_asks_for_a_walk() -> None:
+async def test_a_place_that_becomes_free_below_the_limit_asks_for_a_scan() -> None:
     with Syncing(named("a.a/a", "b.b/b", "c.c/c"), filter={"maxConnectors": 2}) as registry:
         await registry.full()
         registry.later(minutes=10)

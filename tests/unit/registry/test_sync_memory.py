@@ -10,18 +10,18 @@ SERVERS = 5000
 MIB = 1024**2
 
 
-async def test_a_walk_keeps_no_page() -> None:
+async def test_a_scan_keeps_no_page() -> None:
     rows = servers(SERVERS, older=False)
     with Syncing(rows) as registry:
         registry.keep_requests = False
-        await _walked(registry)  # what is made once and stays
+        await _full_sync(registry)  # what is made once and stays
         registry.new_sync()
         gc.collect()
         tracemalloc.start()
         try:
             for _ in range(2):  # everything is new, and nothing
                 tracemalloc.reset_peak()
-                await _walked(registry)
+                await _full_sync(registry)
                 gc.collect()
                 kept, peak = tracemalloc.get_traced_memory()
                 assert kept < 900 * SERVERS
@@ -30,5 +30,5 @@ async def test_a_walk_keeps_no_page() -> None:
             tracemalloc.stop()
 
 
-async def _walked(registry: Syncing) -> None:
+async def _full_sync(registry: Syncing) -> None:
     assert (await registry.full()).complete

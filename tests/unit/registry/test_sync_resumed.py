@@ -43,10 +43,10 @@ async def test_a_registry_that_dies_on_page_400_of_836_is_read_on_from_there() -
         assert (result.complete, result.counts.found) == (True, 8351)
         assert registry.names == [row.name for row in rows]
         assert result.discovered
-        assert result.discovered.watermark == "2026-06-01T11:55:00Z"  # since the walk began, which was before it broke
+        assert result.discovered.watermark == "2026-06-01T11:55:00Z"  # since the scan began, which was before it broke
 
 
-async def test_what_was_read_before_the_walk_broke_is_published() -> None:
+async def test_what_was_read_before_the_scan_broke_is_published() -> None:
     rows = usable(300)
     with Syncing(rows) as registry:
         registry.fault = page(3)
@@ -67,7 +67,7 @@ async def test_what_broke_too_long_ago_is_read_again() -> None:
         assert registry.requests[0].page == 1
 
 
-async def test_attempts_that_get_no_further_do_not_make_a_walk_younger() -> None:
+async def test_attempts_that_get_no_further_do_not_make_a_scan_younger() -> None:
     with Syncing(usable(300)) as registry:
         registry.fault = page(3)
         for wanted in (1, 3, 3, 3, 1):
@@ -88,7 +88,7 @@ async def test_a_registry_that_does_not_know_the_place_any_more_is_read_from_the
 
 
 @pytest.mark.parametrize("fault", [Status(500), Status(502), Cut(), Cut(300), GARBAGE], ids=str)
-async def test_a_third_of_all_requests_fail_and_the_walk_comes_to_its_end(fault: Fault) -> None:
+async def test_a_third_of_all_requests_fail_and_the_scan_comes_to_its_end(fault: Fault) -> None:
     rows, chance = usable(600), random.Random(5)
     with Syncing(rows, page_size=10, retries=5) as registry:
         registry.fault = lambda _: fault if chance.random() < 0.3 else None
@@ -107,7 +107,7 @@ async def test_every_page_is_slow() -> None:
 
 
 @pytest.mark.parametrize("fault", [GARBAGE, HTML, Status(404, b"{}"), Status(401), Status(422), Cut(10)], ids=str)
-async def test_a_page_that_cannot_be_read_ends_the_walk_and_takes_nothing(fault: Fault) -> None:
+async def test_a_page_that_cannot_be_read_ends_the_scan_and_takes_nothing(fault: Fault) -> None:
     rows = usable(300)
     with Syncing(rows) as registry:
         await registry.full()
@@ -145,7 +145,7 @@ async def test_a_registry_that_cannot_be_read_at_all_says_why_and_keeps_its_serv
 
 
 @pytest.mark.parametrize("back", ["", "again"])
-async def test_a_cursor_that_was_seen_ends_the_walk(back: str) -> None:
+async def test_a_cursor_that_was_seen_ends_the_scan(back: str) -> None:
     rows = usable(300)
     with Syncing(rows, page_size=50) as registry:
         await registry.full()
@@ -162,7 +162,7 @@ async def test_a_cursor_that_was_seen_ends_the_walk(back: str) -> None:
         assert registry.requests[0].page == 1  # there is nothing to go on from
 
 
-async def test_new_cursors_to_the_same_page_end_the_walk() -> None:
+async def test_new_cursors_to_the_same_page_end_the_scan() -> None:
     with Syncing(usable(20), page_size=10) as registry:
         registry.fault = lambda asked: Cursor(f"{registry.rows[0].name}:1.0.0{'.' * asked.number}")
         result = await registry.full()
@@ -216,7 +216,7 @@ async def test_a_part_of_the_registry_fills_the_limit_and_displaces_nothing() ->
         assert registry.names == ["a.a/a", "a.b/b", "a.c/c", "b.b/b"]
 
 
-async def test_a_server_that_moved_is_unavailable_although_the_walk_broke_later() -> None:
+async def test_a_server_that_moved_is_unavailable_although_the_scan_broke_later() -> None:
     grant = credentials(secret("token"), servers=["io.acme/*"], hosts=["*.example.com"])
     with Syncing(named("io.acme/api", "io.acme/b", "io.acme/c"), page_size=1, credentials=[grant]) as registry:
         await registry.full()

@@ -81,7 +81,7 @@ async def test_what_is_new_and_changed_is_published_all_the_same() -> None:
         assert registry.content(NAMES[0])["version"] == "9.9.9"
 
 
-async def test_three_equal_walks_confirm_it() -> None:
+async def test_three_equal_full_syncs_confirm_it() -> None:
     with Syncing(ALL) as registry:
         await registry.full()
         registry.rows = ALL[:10]
@@ -94,7 +94,7 @@ async def test_three_equal_walks_confirm_it() -> None:
         assert registry.names == NAMES[:10]
 
 
-async def test_a_differing_walk_starts_the_count_again() -> None:
+async def test_a_differing_scan_starts_the_count_again() -> None:
     with Syncing(ALL) as registry:
         await registry.full()
         for kept in (10, 10, 11, 11):
@@ -104,7 +104,7 @@ async def test_a_differing_walk_starts_the_count_again() -> None:
         assert registry.names == NAMES[:11]
 
 
-async def test_a_walk_that_found_all_starts_the_count_again() -> None:
+async def test_a_scan_that_found_all_starts_the_count_again() -> None:
     with Syncing(ALL) as registry:
         await registry.full()
         for kept in (10, 10, 200, 10, 10):
@@ -113,7 +113,7 @@ async def test_a_walk_that_found_all_starts_the_count_again() -> None:
         assert registry.names == NAMES
 
 
-async def test_a_walk_that_breaks_does_not_count() -> None:
+async def test_a_scan_that_breaks_does_not_count() -> None:
     with Syncing(ALL, page_size=5) as registry:
         await registry.full()
         registry.rows = ALL[:10]
@@ -231,7 +231,7 @@ async def test_the_loss_is_held_back_after_a_restart_too() -> None:
         assert registry.names == NAMES
 
 
-async def test_what_a_first_walk_that_broke_has_published_is_held_back_too() -> None:
+async def test_what_a_first_scan_that_broke_has_published_is_held_back_too() -> None:
     with Syncing(ALL, page_size=50) as registry:
         registry.fault = lambda asked: Status(500) if asked.number == 4 else None
         known = (await registry.full()).discovered
@@ -255,7 +255,7 @@ async def test_a_confirmation_that_stays_confirms_no_later_loss() -> None:
         assert registry.names == NAMES[:100]
 
 
-async def test_many_deletions_at_once_are_held_back_until_walks_say_the_same() -> None:
+async def test_many_deletions_at_once_are_held_back_until_full_syncs_find_the_same() -> None:
     with Syncing(ALL) as registry:
         await registry.full()
         registry.later(minutes=10)
