@@ -1,4 +1,4 @@
-"""One MCP server as one principal uses it: a session that is opened when needed and replaced when it dies, and a cached list of tools."""
+"""One MCP server as one principal uses it: a session, opened when needed and replaced when it dies, and a cached list of tools."""
 
 import asyncio
 import time
@@ -18,16 +18,19 @@ from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolSpec
 from junctor.gateway.tools.server_errors import ListingFailed
 
 LISTING_SECONDS: Final = 10.0
-#: So long a list of tools is used without asking the server again.
+#: Seconds for which a list of tools is used without asking the server again.
 LISTING_FRESH: Final = 300.0
-#: So long it is used when the server cannot be asked.
+#: Seconds for which it is used while the server does not answer.
 LISTING_USABLE: Final = 600.0
 
 _NOT_UNDERSTOOD: Final = (types.UNSUPPORTED_PROTOCOL_VERSION, types.METHOD_NOT_FOUND, types.INVALID_REQUEST, types.PARSE_ERROR)
 
 
 class McpClient:
-    """A ToolServer. slots: bounds the calls that run at once, over all clients of a connector. listen: ask for changes of the tool list."""
+    """A ToolServer.
+
+    slots: bounds the concurrent calls of all clients of a connector. listen: subscribe to changes of the tool list.
+    """
 
     def __init__(
         self,
@@ -61,33 +64,33 @@ class McpClient:
     # --- ToolServer -------------------------------------------------------------------------------------------------------------------
 
     async def list_tools(self) -> Sequence[ToolSpec]:
-        """All tools, from the cache while that is fresh; those who ask at the same time share one request. Raises ListingFailed."""
+        """Return all tools, from the cache while it is fresh. Concurrent callers share one request. Raises ListingFailed."""
         self.last_used = self._clock()
         if self._tools is not None and not self._tools_stale and self._clock() - self._tools_at < LISTING_FRESH:
             return self._tools
         if self._listing is None or self._listing.done():
             self._listing = asyncio.create_task(self._list(), name=f"list tools of {self._target.name}")
-            self._listing.add_done_callback(_seen)
+            self._listing.add_done_callback(_retrieve_exception)
         return await asyncio.shield(self._listing)
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolOutcome:
-        """Call a tool by the server's own name; the outcome says what became of it. Cancelling it cancels the call."""
+        """Call a tool by the server's own name. Every failure is an outcome; cancelling this cancels the call."""
         limits = self._target.limits
-        slot = False
+        has_slot = False
         self._begin()
         try:
-            # The session's own deadline of the call ends it with what is known by then; this one bounds the whole, the wait for a slot too.
+            # The session's own deadline ends a call with a better explanation; this one also bounds the wait for a slot.
             with anyio.move_on_after(limits.call_timeout + 1.0):
                 await self._slots.acquire()
-                slot = True
+                has_slot = True
                 result = await self._call(name, arguments)
                 return outcome_of(result, limits.max_result_bytes)
-            text = "the server did not answer in time" if slot else f"{limits.max_concurrent_calls} calls of this connector run already"
+            text = "the server did not answer in time" if has_slot else f"{limits.max_concurrent_calls} calls of this connector run already"
             return failed(ToolFailure("http", text, 504))
         except SessionFailed as error:
             return failed(error.failure)
         finally:
-            if slot:
+            if has_slot:
                 self._slots.release()
             self._finish()
 
@@ -105,7 +108,7 @@ class McpClient:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was retired and nothing of it is left."""
+        """Whether it is retired and its last session has ended."""
         return self._retired and not self._users and self._session is None and not self._ending
 
     def forget_tools(self) -> None:
@@ -114,17 +117,17 @@ class McpClient:
         self._tools_stale = True
 
     def rest(self) -> None:
-        """End the session if nothing runs; the next use opens another."""
+        """End the session unless something runs; the next use opens another one."""
         if not self._users:
             self._discard(self._session)
 
     def retire(self) -> None:
-        """End the session when nothing runs any more, and after each later use: a request that began with this client may finish."""
+        """End the session once nothing runs, and after each later use: requests that began with this client may finish."""
         self._retired = True
         self.rest()
 
     async def aclose(self) -> None:
-        """End everything now, what runs included."""
+        """End everything now, running calls included."""
         self._retired = True
         if self._listing is not None and not self._listing.done():
             self._listing.cancel()
@@ -148,7 +151,7 @@ class McpClient:
         changes = self._changes
         try:
             with anyio.fail_after(LISTING_SECONDS):
-                tools = await self._list_once_more()
+                tools = await self._list_with_retry()
         except (SessionFailed, TimeoutError) as error:
             if self._tools is not None and self._clock() - self._tools_at < LISTING_USABLE:
                 return self._tools
@@ -160,11 +163,11 @@ class McpClient:
         finally:
             self._finish()
         self._tools, self._tools_at = tools, self._clock()
-        # A change that was announced while the pages came may be on a page that came before it.
+        # A change announced between two pages may concern the earlier page.
         self._tools_stale = changes != self._changes
         return tools
 
-    async def _list_once_more(self) -> tuple[ToolSpec, ...]:
+    async def _list_with_retry(self) -> tuple[ToolSpec, ...]:
         reused = self.has_session
         session = await self._open()
         try:
@@ -172,7 +175,7 @@ class McpClient:
         except SessionFailed as error:
             if not isinstance(error, SessionLost) and not session.dead and not (reused and _doubts_era(session, error.failure)):
                 raise
-        # A list may be asked for twice. What is remembered of the server may be what was wrong.
+        # Listing twice does no harm. The remembered era may be what was wrong.
         self._discard(session)
         self._era = None
         return await (await self._open()).list_tools()
@@ -182,11 +185,11 @@ class McpClient:
         try:
             return await session.call_tool(name, arguments)
         except SessionLost:
-            # The one failure that says for certain that nothing was executed.
+            # The only failure after which it is certain that nothing was executed.
             self._discard(session)
         except SessionFailed as error:
             if _doubts_era(session, error.failure):
-                # Not repeated; but the next session asks anew what the server speaks.
+                # The call is not repeated, but the next session negotiates the protocol anew.
                 self._discard(session)
                 self._era = None
             raise
@@ -194,7 +197,7 @@ class McpClient:
 
     async def _open(self) -> Session:
         session = self._session
-        if session is None or session.dead or session.worn:
+        if session is None or session.dead or session.is_worn:
             self._discard(session)
             session = self._session = Session(self._target, self._pools, self._era, self.forget_tools, listen=self._listen)
         try:
@@ -227,13 +230,13 @@ class McpClient:
 
 
 def _doubts_era(session: Session, failure: ToolFailure) -> bool:
-    """Whether a failure is what an older server gives to a session that was pinned without asking it."""
+    """Tell whether a failure is the answer of an older server to a session whose protocol version was assumed."""
     if session.era is None or session.era.mode == "legacy":
         return False
     return (failure.code in _NOT_UNDERSTOOD) if failure.kind == "protocol" else (failure.code in (400, 404, 405))
 
 
-def _seen(task: asyncio.Task[Any]) -> None:
-    """Nobody may be left to take a listing's failure: those who asked were cancelled."""
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Mark a listing's failure as handled: everybody who waited for it may have been cancelled."""
     if not task.cancelled():
         task.exception()

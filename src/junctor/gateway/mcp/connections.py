@@ -10,7 +10,7 @@ import httpx2
 from junctor.net.lifo_pool import LifoPool
 from junctor.net.tls import ssl_context
 
-#: The library's 5 s would connect anew for most calls.
+#: With the library's 5 s, most calls would need a new connection.
 KEEPALIVE_SECONDS: Final = 60.0
 _MOST_IDLE: Final = 100
 
@@ -19,9 +19,9 @@ class Connections(httpx2.AsyncBaseTransport):
     """As many connections as there are requests: each session keeps a stream open beside its calls, and calls are bounded elsewhere.
 
     The library's own pool looks at every connection whenever a request begins or ends, and a thousand sessions are a thousand connections.
-    Here each pool has one.
+    Here each pool has one connection.
 
-    network: what they connect with, None for the library's own.
+    network: opens the connections; None for the library's own backend.
     """
 
     def __init__(self, ca_bundle: str | None, network: httpcore2.AsyncNetworkBackend | None = None) -> None:
@@ -30,7 +30,7 @@ class Connections(httpx2.AsyncBaseTransport):
         self._idle = LifoPool(self._connection, httpx2.AsyncHTTPTransport.aclose, most=_MOST_IDLE, seconds=KEEPALIVE_SECONDS)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request; its connection is free again when the answer is closed."""
+        """Send a request. Its connection is free again when the answer is closed."""
         connection = self._idle.take()
         try:
             response = await connection.handle_async_request(request)
@@ -57,14 +57,14 @@ class Connections(httpx2.AsyncBaseTransport):
 
 
 class _Connection(httpx2.AsyncHTTPTransport):
-    """The library's transport over a pool that was made before: its own makes none with a network backend. No proxies, whatever is set."""
+    """The library's transport over a given pool, since its own constructor takes no network backend. Ignores proxy settings."""
 
     def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
         self._pool = pool
 
 
 class _Body(httpx2.AsyncByteStream):
-    """An answer's body. closed: told once when it is closed."""
+    """An answer's body. closed: called once, when it is closed."""
 
     def __init__(self, response: httpx2.Response, closed: Callable[[], Awaitable[None]]) -> None:
         assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # for the type: every async transport gives one

@@ -1,4 +1,4 @@
-"""An answer that comes as a stream of events, bounded, and what its failures are called."""
+"""Answers that are event streams, with bounds, and the description of their failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,11 +10,8 @@ from junctor.gateway.mcp.public_only import AddressNotPublic
 from junctor.net.transport_failures import FailureKind, causes, transport_failure
 
 
-class Events(httpx2.AsyncByteStream):
-    """An event stream whose single events are bounded, and whose end is noticed.
-
-    limit: bytes of an event. exchange: what the stream ends with; None: with the session. total: seconds.
-    """
+class BoundedEvents(httpx2.AsyncByteStream):
+    """An event stream whose events have a maximal size, and whose end is reported."""
 
     def __init__(
         self,
@@ -24,6 +21,15 @@ class Events(httpx2.AsyncByteStream):
         total: float | None,
         ended: Callable[[Problem | None], None] | None,
     ) -> None:
+        """Wrap an answer.
+
+        Args:
+            response: the answer.
+            limit: bytes that one event may have.
+            exchange: the request that the stream belongs to; None when it lasts as long as the session.
+            total: seconds that the whole stream may take; None for no limit.
+            ended: called when the stream ends, with the reason when it broke.
+        """
         self._response = response
         self._limit = limit
         self._exchange = exchange
@@ -33,18 +39,19 @@ class Events(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._total if self._total is not None else None
+        deadline = loop.time() + self._total if self._total is not None else None
         size, tail = 0, b""
         chunks = aiter(self._response.stream)  # type: ignore[arg-type]  # an AsyncByteStream, as every async transport gives
         try:
+            # An event ends with an empty line, which two chunks may share.
             while (chunk := await self._next(chunks)) is not None:
-                seen = tail + chunk
-                end = max(seen.rfind(b"\n\n"), seen.rfind(b"\r\n\r\n"), seen.rfind(b"\r\r"))
-                size = len(seen) - end if end >= 0 else size + len(chunk)
-                tail = seen[-3:]
+                window = tail + chunk
+                end = max(window.rfind(b"\n\n"), window.rfind(b"\r\n\r\n"), window.rfind(b"\r\r"))
+                size = len(window) - end if end >= 0 else size + len(chunk)
+                tail = window[-3:]
                 if size > self._limit:
                     raise httpx2.SSEError(self._note(502, f"the server sent an event of more than {self._limit} bytes"))
-                if until is not None and loop.time() > until:
+                if deadline is not None and loop.time() > deadline:
                     raise httpx2.SSEError(self._note(504, "the server did not finish its answer in time"))
                 yield chunk
         except httpx2.TransportError as error:
@@ -61,7 +68,7 @@ class Events(httpx2.AsyncByteStream):
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         if self._exchange is None:
             return await anext(chunks, None)
-        with self._exchange.lasting():
+        with self._exchange.cancelled_at_end():
             return await anext(chunks, None)
         raise httpx2.SSEError("nobody waits for the answer any more")
 
@@ -73,7 +80,7 @@ class Events(httpx2.AsyncByteStream):
 
 
 def describe(error: httpx2.TransportError) -> tuple[int, str]:
-    """A transport error as a status and a sentence; the library's own text may name addresses."""
+    """Return a status and a sentence for a transport error. The library's own text may name addresses."""
     if any(isinstance(cause, AddressNotPublic) for cause in causes(error)):
         return 502, "address not public; servers of this registry are called at public addresses only (allowPrivateAddresses)"
     kind, detail = transport_failure(error)

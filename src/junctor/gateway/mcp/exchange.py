@@ -1,6 +1,6 @@
-"""What the HTTP layer knows about one request of the SDK, which the SDK itself does not pass on.
+"""Collects what the HTTP layer knows about one request of the SDK and the SDK does not report.
 
-The SDK runs a request's POST in the context of the task that made the request, so a context variable ties the two together.
+The SDK runs a request's POST in the context of the task that made the request, so a context variable connects the two.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ Problem = tuple[int, str]
 class Exchange:
     """One call, one listing or one connect. limit: bytes that an answer may have on the wire.
 
-    status: of the last answer, 0 before there is one. json_rpc: the answer was a JSON-RPC error. unclear: some answer was an outage or a
-    refusal, which says nothing about what the server speaks. problem: what went wrong below HTTP, with the status to report for it.
-    session_lost: the server does not know the session; it refused the request before executing it. resumed: how often a broken answer was
-    asked for again.
+    status: of the last answer, 0 before there is one. json_rpc: the answer was a JSON-RPC error. unclear: an answer was an outage or a
+    refusal, which does not show the protocol that the server speaks. problem: what went wrong below HTTP, with the status to report for it.
+    session_lost: the server does not know the session and refused the request before executing it. resumed: how often a broken answer was
+    resumed.
     """
 
     limit: int
@@ -37,32 +37,32 @@ class Exchange:
     _requests: set[anyio.CancelScope] = field(default_factory=set, init=False, repr=False)
 
     def answered(self, status: int, *, json_rpc: bool = False, session_lost: bool = False) -> None:
-        """Note an answer."""
+        """Record an answer."""
         if not self.over:
             self.status, self.json_rpc = status, json_rpc
             self.session_lost = self.session_lost or session_lost
             self.unclear = self.unclear or status in (401, 403, 429) or status >= 500
 
     def broke(self, code: int, message: str) -> None:
-        """Note what went wrong; the first cause stays."""
+        """Record what went wrong. The first cause is kept."""
         if not self.over:
             self.unclear = True
             self.problem = self.problem or (code, message)
 
     def abort(self) -> None:
-        """End the wait for an answer that cannot come."""
+        """End the wait for an answer that cannot arrive any more."""
         if self.scope is not None and not self.over:
             self.scope.cancel()
 
     def end(self) -> None:
-        """Nobody waits any more: end what still runs for it. The SDK would read on until the server ends its answer."""
+        """Cancel what still runs for this exchange. The SDK would read on until the server ends its answer."""
         self.over = True
         for request in self._requests:
             request.cancel()
 
     @contextmanager
-    def lasting(self) -> Iterator[None]:
-        """What runs inside is cancelled, and the cancellation taken, when the exchange is over."""
+    def cancelled_at_end(self) -> Iterator[None]:
+        """Cancel the body of the context, and absorb the cancellation, when the exchange is over."""
         with anyio.CancelScope() as scope:
             if self.over:
                 scope.cancel()

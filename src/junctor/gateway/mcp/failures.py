@@ -1,7 +1,7 @@
-"""Why a session with a server did not do what was asked, as an mcp_call item reports it.
+"""Explains why a request to a server failed, as an mcp_call item reports it.
 
-SessionFailed           the server did not do what was asked; `failure` as an mcp_call item reports it
-+-- SessionLost         it was certainly not executed, because the server does not know the session; a fresh one may do
+SessionFailed           a request failed; `failure` as an mcp_call item reports it
++-- SessionLost         it was certainly not executed, because the server does not know the session; a new session may work
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ CLOSED: Final = ToolFailure("http", "the connection to the server was closed", 5
 
 
 class SessionFailed(Exception):
-    """What was asked of a server failed."""
+    """A request to a server failed."""
 
     def __init__(self, failure: ToolFailure) -> None:
         super().__init__(failure.message)
@@ -29,7 +29,7 @@ class SessionLost(SessionFailed):
 
 
 def failure_of(exchange: Exchange, error: MCPError | None) -> ToolFailure:
-    """The failure of a request. error: what the SDK raised, None when the request was aborted."""
+    """Return the failure of a request. error: what the SDK raised, None when the request was aborted."""
     if exchange.problem is not None:
         code, message = exchange.problem
         return ToolFailure("http", message, code)
@@ -51,7 +51,14 @@ def failure_of(exchange: Exchange, error: MCPError | None) -> ToolFailure:
 
 
 def connect_failure(exchange: Exchange, error: BaseException | None, *, timed_out: bool, seconds: float) -> ToolFailure:
-    """The failure to open a session. error: what ended it, perhaps a group. timed_out: the deadline of `seconds` did."""
+    """Return the failure to open a session.
+
+    Args:
+        exchange: what the HTTP layer recorded.
+        error: what the SDK raised, perhaps a group.
+        timed_out: whether the deadline ended the attempt.
+        seconds: the deadline.
+    """
     unexplained = exchange.problem is None and exchange.status < 300
     if unexplained and timed_out:
         return ToolFailure("http", f"the server did not open a session within {seconds:g} s", 504)

@@ -1,4 +1,4 @@
-"""What a tool gave, as an mcp_call item shows it and as the model reads it."""
+"""Converts the result of a tool into what an mcp_call item shows and what the model reads."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _SHOWN: Final = 2000
 
 
 def outcome_of(result: types.CallToolResult, limit: int) -> ToolOutcome:
-    """The outcome of a call that the server answered. limit: bytes that the output may have."""
+    """Return the outcome of a call that the server answered. limit: bytes that the output may have."""
     content = [part.model_dump(by_alias=True, mode="json", exclude_none=True) for part in result.content]
     for_model = "\n".join(filter(None, map(_describe, content)))
     if result.is_error:
@@ -34,12 +34,12 @@ def outcome_of(result: types.CallToolResult, limit: int) -> ToolOutcome:
 
 
 def failed(failure: ToolFailure, for_model: str = "") -> ToolOutcome:
-    """A failed call. for_model: what the model reads, by default the failure's own message."""
+    """Return the outcome of a failed call. for_model: what the model reads, by default the failure's message."""
     return ToolOutcome(None, failure, for_model or f"The tool call failed: {failure.message}")
 
 
 def short(text: object) -> str:
-    """A server's words, as much as a message holds, on one line."""
+    """Return a server's text on one line, cut to the length of a message."""
     return " ".join(_cut(str(text), _SHOWN).split())
 
 

@@ -1,7 +1,7 @@
-"""Connections to addresses of the public Internet only: for servers whose address a stranger chose.
+"""Restricts connections to public Internet addresses, for servers whose address a stranger chose.
 
-A name is resolved once for each connection, everything that it resolves to is checked, and the connection goes to what was checked:
-a second answer of the name's owner (DNS rebinding) is never asked for. TLS and the Host header keep the name.
+A name is resolved once for each connection, all its addresses are checked, and the connection goes to a checked address. The name is not
+resolved again, which prevents DNS rebinding. TLS and the Host header keep the name.
 """
 
 import asyncio
@@ -14,26 +14,26 @@ import httpcore2
 
 from junctor.net.addresses import is_public
 
-#: Addresses of a name that are tried, one after the other.
+#: How many addresses of a name are tried, one after the other.
 _MOST_TRIED: Final = 8
 _FOREVER: Final = 3600.0
 
-#: The IP addresses of a host, the best first. Raises OSError.
+#: Returns the IP addresses of a host, the best one first. Raises OSError.
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class AddressNotPublic(httpcore2.ConnectError):
-    """The host leads to an address that is not one of the public Internet. Never says to which."""
+    """The host resolves to an address that is not public. The message does not name the address."""
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """As the operating system resolves; literal addresses, odd forms included, are what they mean."""
+    """Resolve a host as the operating system does. Literal addresses, odd forms included, resolve to themselves."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class PublicOnly(httpcore2.AsyncNetworkBackend):
-    """What httpcore connects with. A host of which a single address is not public is not connected to at all."""
+    """A network backend for httpcore. A host with a single address that is not public is not connected to at all."""
 
     def __init__(self, resolve: Resolve = resolve, is_public: Callable[[str], bool] = is_public) -> None:
         self._resolve = resolve

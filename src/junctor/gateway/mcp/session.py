@@ -1,4 +1,4 @@
-"""One session with an MCP server, entered and left by one task of its own: the SDK's scopes allow nothing else."""
+"""One session with an MCP server. A task of its own enters and leaves it, as the scopes of the SDK require."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -25,7 +25,7 @@ MAX_PAGES: Final = 64
 MAX_TOOLS: Final = 2000
 MAX_UNANSWERED: Final = 100
 _CLOSE_SECONDS: Final = 2.0
-#: Statuses that say "this is no streamable HTTP endpoint" (MCP, transports, backwards compatibility).
+#: Statuses that mean "not a streamable HTTP endpoint" (MCP, transports, backwards compatibility).
 _NOT_STREAMABLE: Final = (400, 404, 405)
 _CALL_RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = TypeAdapter(
     types.CallToolResult | types.InputRequiredResult
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Session:
-    """A connection's life: `opened`, then requests from any task, then `abandon`. tools_changed: told when the server says so."""
+    """One session: await `opened`, send requests from any task, then `abandon` it. tools_changed: called when the server announces it."""
 
     def __init__(self, target: Target, pools: HttpPools, era: Era | None, tools_changed: Callable[[], None], *, listen: bool) -> None:
         self._target = target
@@ -51,49 +51,49 @@ class Session:
         self._abandoned = False
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
-        self._whole: anyio.CancelScope | None = None
-        self._task = asyncio.create_task(self._own(), name=f"mcp session of {target.name}")
-        #: What to begin with next time; None when this session says nothing sure about it.
+        self._lifetime: anyio.CancelScope | None = None
+        self._task = asyncio.create_task(self._run(), name=f"mcp session of {target.name}")
+        #: The era to begin the next session with; None when this session did not establish it.
         self.era: Era | None = None
         self.dead = False
 
     async def opened(self) -> None:
-        """Wait until the session can be used. Raises SessionFailed. Being cancelled leaves the session to others."""
+        """Wait until the session can be used. Raises SessionFailed. Cancelling this does not end the session."""
         await self._ready.wait()
         if self._client is None:
-            timed_out = self._whole is not None and self._whole.cancelled_caught
+            timed_out = self._lifetime is not None and self._lifetime.cancelled_caught
             seconds = self._target.limits.connect_timeout
             raise SessionFailed(connect_failure(self._connecting, self._error, timed_out=timed_out, seconds=seconds))
 
     @property
-    def worn(self) -> bool:
-        """Whether to open another session for what comes: the SDK may keep a little of each request that got no answer."""
+    def is_worn(self) -> bool:
+        """Whether the next request needs a new session: the SDK may leak a little for each request without an answer."""
         return self._unanswered >= MAX_UNANSWERED
 
     def abandon(self) -> None:
-        """End the session as soon as nothing runs on it, without waiting for that."""
+        """End the session as soon as nothing runs on it. Does not wait for that."""
         self._abandoned = True
         if not self._calls:
             self._end()
 
     def end(self) -> None:
-        """End the session now, within seconds whatever the server does; what runs on it fails."""
+        """End the session within seconds, whatever the server does. Running requests fail."""
         self._end()
 
     async def finished(self) -> None:
         """Wait until the owner task has ended."""
         await asyncio.wait([self._task])
 
-    def when_finished(self, tell: Callable[["Session"], None]) -> None:
-        """Tell when the owner task has ended."""
-        self._task.add_done_callback(lambda _: tell(self))
+    def when_finished(self, callback: Callable[["Session"], None]) -> None:
+        """Call `callback` when the owner task has ended."""
+        self._task.add_done_callback(lambda _: callback(self))
 
     async def list_tools(self) -> tuple[ToolSpec, ...]:
-        """All tools, every page. Raises SessionFailed."""
+        """Return the tools of all pages. Raises SessionFailed."""
         async with self._exchange(LISTING_LIMIT) as (client, exchange):
             tools: dict[str, ToolSpec] = {}
             cursor: str | None = None
-            seen: set[str] = set()
+            cursors: set[str] = set()
             for _ in range(MAX_PAGES):
                 page = await self._answer(exchange, client.list_tools(cursor=cursor, cache_mode="bypass"), "tools/list")
                 for tool in page.tools:
@@ -101,12 +101,12 @@ class Session:
                 if len(tools) > MAX_TOOLS:
                     raise SessionFailed(ToolFailure("http", f"the server lists more than {MAX_TOOLS} tools", 502))
                 cursor = page.next_cursor
-                # "" is a cursor like any other.
+                # "" is a valid cursor.
                 if cursor is None:
                     return tuple(tools.values())
-                if cursor in seen:
+                if cursor in cursors:
                     raise SessionFailed(ToolFailure("http", "the server's tool list never ends: a cursor came twice", 502))
-                seen.add(cursor)
+                cursors.add(cursor)
             raise SessionFailed(ToolFailure("http", f"the server's tool list has more than {MAX_PAGES} pages", 502))
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> types.CallToolResult:
@@ -116,7 +116,7 @@ class Session:
         async with self._exchange(2 * self._target.limits.max_result_bytes + 65536) as (client, exchange):
 
             def send() -> Awaitable[types.CallToolResult | types.InputRequiredResult]:
-                # Not Client.call_tool: it lists tools by itself and fails a call, after it was executed, when that listing fails.
+                # Client.call_tool lists tools by itself after the call, and fails an executed call when that listing fails.
                 request = types.CallToolRequest(params=params)
                 return client.session.send_request(request, _CALL_RESULT, request_read_timeout_seconds=timeout)
 
@@ -125,7 +125,7 @@ class Session:
             except SessionFailed as failed:
                 if failed.failure.kind != "protocol" or failed.failure.code != types.HEADER_MISMATCH:
                     raise
-                # The server refused the call because it wants arguments mirrored in headers, which takes the tool's schema.
+                # The server requires arguments to be mirrored in headers, for which the SDK needs the tool's schema.
                 await self._answer(exchange, client.list_tools(cache_mode="bypass"), "tools/list")
                 result = await self._answer(exchange, send(), "tools/call")
         if isinstance(result, types.InputRequiredResult):
@@ -180,14 +180,14 @@ class Session:
 
     # --- the owner task ---------------------------------------------------------------------------------------------------------------
 
-    async def _own(self) -> None:
+    async def _run(self) -> None:
         current.set(self._connecting)
         transport = self._pools.acquire(self._target)
         try:
             deadline = anyio.current_time() + self._target.limits.connect_timeout
-            with anyio.CancelScope(deadline=deadline) as self._whole, anyio.CancelScope() as self._connecting.scope:
+            with anyio.CancelScope(deadline=deadline) as self._lifetime, anyio.CancelScope() as self._connecting.scope:
                 await self._connect(transport)
-        except Exception as error:  # whatever the SDK raises, as a group: the session has ended, and those who wait are told why
+        except Exception as error:  # whatever the SDK raises: the session has ended, and `opened` explains why
             self._error = error
         finally:
             self.dead = True
@@ -212,7 +212,7 @@ class Session:
                 or exchange.status not in _NOT_STREAMABLE
             ):
                 raise
-            # The SDK never tries HTTP+SSE by itself.
+            # The SDK does not fall back to HTTP+SSE by itself.
             self._connecting = Exchange(LISTING_LIMIT, status=exchange.status, scope=exchange.scope)
             current.set(self._connecting)
             await self._serve(transport, Era("sse", "legacy"))
@@ -229,15 +229,15 @@ class Session:
                 tasks.cancel_scope.cancel()
 
     def _connected(self, client: Client, era: Era) -> None:
-        assert self._whole is not None  # noqa: S101  # for the type: the owner entered it
+        assert self._lifetime is not None  # noqa: S101  # for the type: the owner entered it
         self._client = client
         self._connecting.scope = None
-        self._whole.deadline = float("inf")
+        self._lifetime.deadline = float("inf")
         modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
         if modern:
             self.era = Era(era.wire, client.protocol_version, client.session.discover_result)
         elif not self._connecting.unclear:
-            # A modern server behind a balancer that answered 503 looks like an old one: such a session is no proof.
+            # A modern server behind a load balancer that answered 503 looks like an old one, so such a session proves nothing.
             self.era = Era(era.wire, "legacy")
         self._ready.set()
         if self._stop.is_set():
@@ -246,12 +246,12 @@ class Session:
     def _end(self) -> None:
         self.dead = True
         self._stop.set()
-        if self._whole is not None:
+        if self._lifetime is not None:
             now = asyncio.get_running_loop().time()
-            self._whole.deadline = min(self._whole.deadline, now + (_CLOSE_SECONDS if self._client else 0))
+            self._lifetime.deadline = min(self._lifetime.deadline, now + (_CLOSE_SECONDS if self._client else 0))
 
     def _stream_ended(self, problem: Problem | None) -> None:
-        """HTTP+SSE: no answer can come any more."""
+        """Handle the end of the stream of HTTP+SSE: no answer can arrive any more."""
         if problem is not None:
             for exchange in (self._connecting, *self._calls):
                 exchange.broke(*problem)
@@ -263,7 +263,7 @@ class Session:
                 async for _ in changes:
                     self._tools_changed()
         except (MCPError, ListenNotSupportedError, SubscriptionLost, TimeoutError):
-            return  # the list's age still bounds how long an old one is used
+            return  # the age limit of the cached list still applies
 
     async def _notified(self, message: object) -> None:
         if isinstance(message, types.ToolListChangedNotification):

@@ -1,7 +1,7 @@
-"""The HTTP transport under the SDK: one broken request stays one broken request, and no answer is larger than it may be.
+"""The HTTP transport under the SDK: a broken request fails alone, and answers have a maximal size.
 
-Without it, a refused connection, a time-out or a body cut short ends the whole session of the SDK, HTTP statuses are lost and JSON bodies
-have no limit.
+Without it, a refused connection, a time-out or a truncated body ends the whole session of the SDK, HTTP statuses are lost, and JSON bodies
+are unbounded.
 """
 
 import asyncio
@@ -16,24 +16,24 @@ from typing import Any, Final
 import httpx2
 
 from junctor.gateway.mcp.connections import Connections
-from junctor.gateway.mcp.events import Events, describe
+from junctor.gateway.mcp.events import BoundedEvents, describe
 from junctor.gateway.mcp.exchange import Exchange, Problem, current
 from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.mcp.target import Target
 
-#: A listing may have so many bytes on the wire, and so may one event on a stream.
+#: Bytes that a listing may have on the wire, and that one event of a stream may have.
 LISTING_LIMIT: Final = 4 * 1024 * 1024
-#: Over HTTP+SSE, where the SDK takes no more and would not say why.
+#: Bytes of an event over HTTP+SSE: the SDK accepts no more and would not report it.
 _SSE_EVENT_LIMIT: Final = 1024 * 1024
-#: Code of the JSON-RPC errors that stand for a failure below HTTP; nobody but this package sees it.
+#: Code of the JSON-RPC errors that represent a failure below HTTP; it never leaves this package.
 SOFT_ERROR: Final = -32098
-#: The call's own deadline ends a call; HTTP's read time-out comes later and frees the connection.
+#: Seconds by which HTTP's read time-out, which frees the connection, follows the deadline of the call.
 READ_GRACE: Final = 5.0
-#: Seconds for a server to be told that a call was cancelled.
-_TELL_SECONDS: Final = 1.0
-#: Bytes; a cancellation has less.
+#: Seconds for notifying a server of a cancelled call.
+_CANCEL_SECONDS: Final = 1.0
+#: Bytes; a cancellation is smaller.
 _SMALL: Final = 1024
-#: So often an answer may break off and be resumed: the SDK nests a call for each time.
+#: How often a broken answer may be resumed: the SDK nests a call for each time.
 _MAX_RESUMED: Final = 100
 _IDLE_POOLS: Final = 128
 _HOP_HEADERS: Final = (b"content-length", b"transfer-encoding", b"content-encoding", b"connection", b"set-cookie")
@@ -49,20 +49,21 @@ _Key = tuple[str | None, bool, str]
 
 
 class HttpPools:
-    """Connections by origin, CA bundle and the addresses that are allowed, shared by all sessions. A pool that no session uses is kept
-    for a while. public_only: what those connect with that may reach public addresses only.
+    """Connections by origin, CA bundle and allowed addresses, shared by all sessions. A pool that no session uses is kept for a while.
+
+    public_only: the network of the pools that may reach public addresses only.
     """
 
     def __init__(self, public_only: PublicOnly | None = None) -> None:
         self._public_only = public_only or PublicOnly()
         self._used: dict[_Key, tuple[Connections, list[int]]] = {}
         self._idle: OrderedDict[_Key, Connections] = OrderedDict()
-        # The SDK logs session ids, URLs with their queries, and a traceback for whatever a server does wrong.
+        # The SDK logs session ids, URLs with their queries, and a traceback for every mistake of a server.
         for name, level in _SDK_LOGS.items():
             logging.getLogger(name).setLevel(level)
 
     def acquire(self, target: Target) -> httpx2.AsyncBaseTransport:
-        """The pool for a target; to be given back with `release`."""
+        """Return the pool for a target, to be returned with `release`."""
         key = _key(target)
         if key not in self._used:
             network = self._public_only if target.public_only else None
@@ -72,7 +73,7 @@ class HttpPools:
         return transport
 
     async def release(self, target: Target) -> None:
-        """Give back what `acquire` gave."""
+        """Return the pool that `acquire` returned."""
         key = _key(target)
         transport, users = self._used[key]
         users[0] -= 1
@@ -91,7 +92,7 @@ class HttpPools:
 class SoftTransport(httpx2.AsyncBaseTransport):
     """One session's view of a shared pool. Closing it leaves the pool open.
 
-    sse: the session speaks HTTP+SSE, where answers arrive on the GET stream. ended: told when that stream ends, and why.
+    sse: the session speaks HTTP+SSE, where answers arrive on the GET stream. ended: called when that stream ends, with the reason.
     """
 
     def __init__(self, inner: httpx2.AsyncBaseTransport, target: Target, *, sse: bool, ended: Callable[[Problem | None], None]) -> None:
@@ -100,30 +101,30 @@ class SoftTransport(httpx2.AsyncBaseTransport):
         self._limits = target.limits
         self._sse = sse
         self._ended = ended
-        self._telling: set[asyncio.Task[None]] = set()
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request; a failure is an answer, except for the stream that HTTP+SSE begins with."""
+        """Send a request. A failure becomes an answer, except for the stream that HTTP+SSE begins with."""
         exchange = current.get() or Exchange(LISTING_LIMIT)
         if _origin(request.url) not in (self._origin, self._origin.replace("http://", "https://", 1)):
             return _broken(request, exchange, 502, "the server leads to another origin, where requests are not sent")
         if _is_cancellation(request):
-            # The SDK sends nothing else before this is answered, and a server that hangs may never do so.
-            telling = asyncio.create_task(self._tell(request), name="mcp cancellation")
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+            # The SDK sends nothing else before this is answered, which a server that hangs may never do.
+            cancelling = asyncio.create_task(self._send_cancellation(request), name="mcp cancellation")
+            self._cancelling.add(cancelling)
+            cancelling.add_done_callback(self._cancelling.discard)
             return httpx2.Response(HTTPStatus.ACCEPTED, request=request)
-        with exchange.lasting():
+        with exchange.cancelled_at_end():
             return await self._send(request, exchange)
         return _broken(request, exchange, 502, "nobody waits for the answer any more")
 
     async def aclose(self) -> None:
-        """Wait until servers know what was cancelled."""
-        await asyncio.gather(*self._telling)
+        """Wait until servers are notified of cancelled calls."""
+        await asyncio.gather(*self._cancelling)
 
-    async def _tell(self, request: httpx2.Request) -> None:
+    async def _send_cancellation(self, request: httpx2.Request) -> None:
         with contextlib.suppress(httpx2.TransportError, TimeoutError):
-            async with asyncio.timeout(_TELL_SECONDS):
+            async with asyncio.timeout(_CANCEL_SECONDS):
                 await (await self._inner.handle_async_request(request)).aclose()
 
     async def _send(self, request: httpx2.Request, exchange: Exchange) -> httpx2.Response:
@@ -135,7 +136,7 @@ class SoftTransport(httpx2.AsyncBaseTransport):
                 exchange.broke(502, "the server broke off its answer again and again")
                 return _broken(request, exchange, 502, "")
         if listening:
-            # Nothing may happen on these for hours; TCP keep-alive notices a peer that is gone.
+            # These streams may be silent for hours; TCP keep-alive detects a dead peer.
             request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": None}
         try:
             response = await self._inner.handle_async_request(request)
@@ -154,7 +155,7 @@ class SoftTransport(httpx2.AsyncBaseTransport):
                 exchange.answered(response.status_code)
             limit = (_SSE_EVENT_LIMIT if self._sse else LISTING_LIMIT) if listening else exchange.limit
             ended = self._ended if self._sse else None
-            events = Events(response, limit, None if listening else exchange, self._total(listening), ended)
+            events = BoundedEvents(response, limit, None if listening else exchange, self._total(listening), ended)
             return _copy(request, response, stream=events)
         return await self._read(request, response, exchange, kind)
 
@@ -180,10 +181,10 @@ class SoftTransport(httpx2.AsyncBaseTransport):
         content = b"".join(body)
         status = response.status_code
         if request.method == "POST" or self._sse:
-            said = _json_rpc_error(content) if status >= HTTPStatus.BAD_REQUEST else None
-            exchange.answered(status, json_rpc=said is not None, session_lost=self._is_session_lost(request, status, said))
+            rpc_error = _json_rpc_error(content) if status >= HTTPStatus.BAD_REQUEST else None
+            exchange.answered(status, json_rpc=rpc_error is not None, session_lost=self._is_session_lost(request, status, rpc_error))
             if self._sse and request.method == "POST":
-                # Answers come on the stream. The SDK would stop sending after an error status and let the caller wait.
+                # Answers arrive on the stream. After an error status the SDK would stop sending and let the caller wait.
                 if status >= HTTPStatus.MULTIPLE_CHOICES:
                     exchange.abort()
                 return httpx2.Response(HTTPStatus.ACCEPTED, request=request)
@@ -196,7 +197,7 @@ class SoftTransport(httpx2.AsyncBaseTransport):
             return status == HTTPStatus.NOT_FOUND and request.method == "POST"
         if "mcp-session-id" not in request.headers or status not in (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST):
             return False
-        # MCP says 404 for a session that is not known; some servers say 400 with these words.
+        # MCP requires 404 for an unknown session; some servers answer 400 with a message about it.
         return status == HTTPStatus.NOT_FOUND or "session" in str((error or {}).get("message", "")).lower()
 
     def _give_up(self, request: httpx2.Request, exchange: Exchange, code: int, message: str) -> httpx2.Response:
@@ -208,7 +209,7 @@ class SoftTransport(httpx2.AsyncBaseTransport):
 
 
 def _broken(request: httpx2.Request, exchange: Exchange, code: int, message: str) -> httpx2.Response:
-    """The answer that stands for a failure below HTTP. On a request of the SDK it fails that request only."""
+    """Return the answer that represents a failure below HTTP. It fails one request of the SDK, not the session."""
     if request.method == "POST":
         exchange.broke(code, message)
     try:

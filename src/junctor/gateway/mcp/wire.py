@@ -1,4 +1,4 @@
-"""How a server is spoken to: streamable HTTP or HTTP+SSE, in which era of MCP; and the SDK's client for that."""
+"""Makes the SDK's client for a server: over streamable HTTP or HTTP+SSE, and for an era of MCP."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,7 +21,11 @@ _CLIENT_INFO: Final = types.Implementation(name="junctor", version=__version__)
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """How a server is spoken to, remembered between sessions. discovered: its answer to server/discover, for a pinned version."""
+    """The protocol of a server, remembered between sessions.
+
+    wire: streamable HTTP or HTTP+SSE. mode: the SDK's connection mode, or a protocol version. discovered: the server's answer to
+    server/discover, for a known version.
+    """
 
     wire: Literal["http", "sse"]
     mode: str
@@ -29,7 +33,7 @@ class Era:
 
 
 def client_of(target: Target, era: Era, soft: SoftTransport, notified: MessageHandlerFnT) -> Client:
-    """The SDK's client, to be entered once. notified: gets what the server tells unasked."""
+    """Return the SDK's client, to be entered once. notified: receives the server's notifications."""
     limits = target.limits
 
     def http_client(*_: Any, **__: Any) -> httpx2.AsyncClient:
