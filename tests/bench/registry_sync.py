@@ -17,7 +17,7 @@ from subprocess import PIPE
 from typing import Any
 
 from junctor.api.names import API_VERSION, GROUP, REGISTRY_KIND, REGISTRY_PLURAL, SYNC_REQUESTED_ANNOTATION, VERSION
-from junctor.connectormap.connector_map import bucket_of
+from junctor.connectormap.layout import bucket_of
 from junctor.kube.client import object_path
 from tests.bench.idle import rss_mib
 from tests.bench.system import MAP, NAMESPACE, TEAM, System, percentile, result, running_system, say

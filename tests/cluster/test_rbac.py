@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from junctor.api.names import API_VERSION, CREDENTIALS_LABEL, MAP_LABEL
-from junctor.connectormap.connector_map import CREDENTIAL_OBJECTS, credential_object, credential_object_name, reference_hash
+from junctor.connectormap.credentials import CREDENTIAL_OBJECTS, credential_object, credential_object_name, reference_hash
 from tests.cluster.api import Api, Object, wait_for
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.pods import GatewayPod

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_version, reference_hash
+from junctor.connectormap.credentials import credential_version, reference_hash
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.reconcile.ports import Conflict, MapObjects, StoredObject
 from tests.contract.factories import FACTORIES, Factory
 

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, MapUnreadable, credential_object
+from junctor.connectormap.credentials import credential_object
+from junctor.connectormap.errors import MapUnreadable
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, NotReadable
 from junctor.gateway.serving.sources.file import FileSource
 from junctor.gateway.serving.sources.opening import open_source

@@ -12,7 +12,8 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_object, credential_object_name
+from junctor.connectormap.credentials import credential_object, credential_object_name
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from tests.cluster.processes import gateway
 from tests.support.mcp_servers import sdk_server, self_signed, serving
 from tests.support.model_server import Call, ModelServer, Round

@@ -12,7 +12,7 @@ def version(output: str) -> None:
     """Print the versions of Junctor, of the resources and the map format that it supports, and of Python."""
     from junctor import __version__
     from junctor.api.names import API_VERSION
-    from junctor.connectormap.connector_map import SCHEMA
+    from junctor.connectormap.head import SCHEMA
 
     known = {"junctor": __version__, "resources": API_VERSION, "connectorMap": SCHEMA, "python": platform.python_version()}
     if output == "json":

@@ -50,16 +50,3 @@ def resolve_credentials(entry: Entry, credentials: Mapping[str, str]) -> Entry:
     if any(reference not in credentials for reference in entry.credentials):
         return entry.without_credentials(UNRESOLVED_REFS)
     return entry.rename_credentials(credentials.__getitem__)
-
-
-def names_credential(entry: Entry) -> bool:
-    """Whether an entry names a credential."""
-    return bool(entry.credentials)
-
-
-def references_of(entry: Entry) -> tuple[str, ...]:
-    """The credentials that an entry names, with or without their versions."""
-    return entry.credentials
-
-
-bound = resolve_credentials

@@ -9,8 +9,10 @@ from junctor.api.configuration import GatewaySpec, OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL, REGISTRY_KIND
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SyncReport
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, Head, Layout, credential_object, credential_object_name
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX
+from junctor.connectormap.credentials import credential_object, credential_object_name
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head
+from junctor.connectormap.ids import registry_id_of_entry
+from junctor.connectormap.layout import Layout
 from junctor.offline.collect import Collected
 from junctor.offline.plan import OfflinePlans, plan_gateways, resources_of, snapshot_of
 from junctor.offline.problems import Problem
@@ -93,6 +95,6 @@ def _missing_registries(plans: OfflinePlans, syncs: Mapping[str, SyncReport]) ->
     published = {uid: verdict for plan in plans.plans.values() for uid, verdict in plan.verdicts.items() if verdict.entry is not None}
     for uid, verdict in published.items():
         if isinstance(verdict.resource, RegistryResource) and uid not in syncs:
-            registry_id = verdict.id.removeprefix(REGISTRY_ID_PREFIX)
+            registry_id = registry_id_of_entry(verdict.id)
             where = f"{REGISTRY_KIND} {verdict.resource.namespace}/{verdict.resource.name}"
             yield f"{where}: its servers are not in the map; give them with --registry-snapshot {registry_id}=FILE"

@@ -8,7 +8,8 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from junctor.api.configuration import GatewaySpec
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, GROUP, MAP_LABEL
-from junctor.connectormap.connector_map import CREDENTIAL_OBJECTS, HEAD_KEY, SHARD_KEY, credential_object_name, credential_version
+from junctor.connectormap.credentials import CREDENTIAL_OBJECTS, credential_object_name, credential_version
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.kube import client
 from junctor.kube.client import KubernetesApi, KubernetesError, Object, object_path
 from junctor.reconcile.ports import Conflict, StoredCredentials, StoredObject, Unavailable

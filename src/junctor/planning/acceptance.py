@@ -9,7 +9,7 @@ from junctor.api.connector import effective_id
 from junctor.api.endpoint import TLS
 from junctor.api.registry import effective_registry_id
 from junctor.api.resources import RegistryResource, Resource
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX, is_connector_id, is_registry_id
+from junctor.connectormap.ids import entry_id_of_registry, is_connector_id, is_registry_id, is_reserved_id, registry_id_of_entry
 from junctor.net.tls import BadCABundle, new_ssl_context
 
 Check = Callable[[Resource, GatewaySpec], Finding | None]
@@ -23,7 +23,7 @@ def refused(reason: Reason, message: str) -> Finding:
 def id_on(resource: Resource, gateway: GatewaySpec) -> str:
     """The id of a resource's entry on a gateway: a connector's effective id, or `mcp::<registryID>`."""
     if isinstance(resource, RegistryResource):
-        return REGISTRY_ID_PREFIX + effective_registry_id(resource.raw_spec, resource.name)
+        return entry_id_of_registry(effective_registry_id(resource.raw_spec, resource.name))
     return effective_id(dict(resource.raw_spec), resource.name, gateway.default_connector_id, resource.namespace)
 
 
@@ -71,11 +71,11 @@ def accept_id(resource: Resource, gateway: GatewaySpec) -> Finding | None:
     """Refuse an invalid effective id: a template can make one that is too long or reserved."""
     connector_id = id_on(resource, gateway)
     if isinstance(resource, RegistryResource):
-        if is_registry_id(connector_id.removeprefix(REGISTRY_ID_PREFIX)):
+        if is_registry_id(registry_id_of_entry(connector_id)):
             return None
         rule = "1 to 63 lower-case letters, digits, '.' and '-'; set spec.registryID"
         return refused(Reason.INVALID_ID, f"the registry id {resource.name[:200]!r} is not valid: {rule}")
-    if connector_id.startswith(REGISTRY_ID_PREFIX) or not is_connector_id(connector_id):
+    if is_reserved_id(connector_id) or not is_connector_id(connector_id):
         return refused(
             Reason.INVALID_ID,
             f"the id {connector_id[:200]!r} is not valid: 1 to 128 letters, digits, '.', '_' and '-'; set spec.connectorID",

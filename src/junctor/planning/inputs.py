@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.api.sync_report import SyncReport
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.errors import InvalidEntry
 
 
 class CredentialVersion(NamedTuple):
@@ -69,6 +70,8 @@ class Published:
 
 
 def origin_of(entry: Entry) -> Origin:
-    """Read an entry's origin from its content."""
-    origin = entry.content["origin"]
-    return Origin(origin["uid"], origin["namespace"], origin["name"], origin["generation"])
+    """Read the origin of an entry. Raises InvalidEntry for an entry that names no resource."""
+    origin = entry.view.origin
+    if origin is None:
+        raise InvalidEntry(f"entry {entry.id} does not name the resource that it was made of")
+    return Origin(origin.uid, origin.namespace, origin.name, origin.generation)

@@ -6,7 +6,8 @@ from typing import Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.resources import RegistryResource
-from junctor.connectormap.connector_map import Entry, registry_entry_id
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.ids import registry_entry_id
 from junctor.planning.inputs import origin_of
 from junctor.planning.verdicts import Verdict
 

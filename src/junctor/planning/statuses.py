@@ -8,7 +8,7 @@ from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, Co
 from junctor.api.reasons import PERMANENT
 from junctor.api.resources import RegistryResource, Resource
 from junctor.api.sync_report import SyncReport
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX
+from junctor.connectormap.ids import registry_id_of_entry
 from junctor.planning.readiness import GatewayProgress, programmed, ready, since_of
 from junctor.planning.verdicts import Verdict
 
@@ -104,7 +104,7 @@ def status_of(resource: Resource, gateways: Sequence[GatewayFindings], current: 
         "gateways": [_gateway(findings) for findings in gateways[:16]],
     }
     if gateways and isinstance(resource, RegistryResource):
-        status["registryID"] = gateways[0].verdict.id.removeprefix(REGISTRY_ID_PREFIX)
+        status["registryID"] = registry_id_of_entry(gateways[0].verdict.id)
         status |= _sync_fields(next((item.verdict.sync for item in gateways if item.verdict.sync), None), current)
     elif gateways:
         status["connectorID"] = gateways[0].verdict.id

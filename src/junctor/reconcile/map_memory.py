@@ -7,17 +7,11 @@ from typing import Any, Self
 
 from junctor.api.configuration import GatewaySpec
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
-from junctor.connectormap.connector_map import (
-    HEAD_KEY,
-    SHARD_KEY,
-    ConnectorMapError,
-    Head,
-    Layout,
-    ShardRef,
-    installation_of,
-    read_layout,
-    sha256,
-)
+from junctor.connectormap.canonical import sha256
+from junctor.connectormap.errors import ConnectorMapError
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head, ShardRef, installation_of
+from junctor.connectormap.layout import Layout
+from junctor.connectormap.reader import read_layout
 from junctor.planning.plan import GatewayPlan
 from junctor.reconcile.map_state import Changes, MapState
 from junctor.reconcile.ports import StoredObject, Unavailable

@@ -4,16 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from junctor.connectormap.connector_map import (
-    FEW_CHANGES,
-    Entry,
-    Layout,
-    digest_lines,
-    registry_entry_id,
-    replaced_digests,
-    revision_of_digests,
-)
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.ids import REGISTRY_ID_PREFIX, registry_entry_id
+from junctor.connectormap.layout import Layout
+from junctor.connectormap.revision import FEW_CHANGES, digest_lines, replaced_digests, revision_of_digests
 from junctor.planning.inputs import Published, origin_of
 from junctor.planning.plan import GatewayPlan
 

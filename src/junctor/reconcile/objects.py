@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from junctor.api.conditions import Conditions, ConditionType
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL
 from junctor.api.resources import ConnectorResource, RegistryResource
-from junctor.connectormap.connector_map import credential_version, reference_hash
+from junctor.connectormap.credentials import credential_version, reference_hash
 from junctor.planning.inputs import CredentialVersion
 from junctor.reconcile.collection import Body
 from junctor.reconcile.ports import Pod

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from junctor.api.conditions import ConditionType
 from junctor.api.resources import RegistryResource, Resource
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
 from junctor.net.timestamps import rfc3339
 from junctor.planning.readiness import GatewayProgress
 from junctor.planning.statuses import GatewayFindings, findings_of, status_of

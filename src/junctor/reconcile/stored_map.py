@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, ConnectorMapError, Head, Layout, Shard, credential_object, sha256
+from junctor.connectormap.canonical import sha256
+from junctor.connectormap.credentials import credential_object
+from junctor.connectormap.errors import ConnectorMapError
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head
+from junctor.connectormap.layout import Layout, Shard
 from junctor.process import in_thread
 from junctor.reconcile.ports import MapObjects, PortError, StoredCredentials, StoredObject
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from junctor.api.conditions import Finding, Reason, SkipReason
 from junctor.api.sync_report import SkipCount, SyncCounts
-from junctor.connectormap.discovered import Discovered, names_credential
+from junctor.connectormap.discovered import Discovered
 from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import Skipped
 from junctor.registry.merge import SkipCounter, available, is_lost, merged_entry, supersedes
@@ -194,7 +194,7 @@ class SyncState:
             if (discovered.digest, discovered.watermark) != (digest, watermark):
                 self.discovered = replace(discovered, digest=digest, watermark=watermark)
             return
-        credentialed = frozenset(key for key, entry in entries.items() if names_credential(entry))
+        credentialed = frozenset(key for key, entry in entries.items() if entry.credentials)
         self.discovered = Discovered(self.rules.registry_id, digest, watermark, entries, credentialed)
 
 

@@ -25,7 +25,7 @@ class Unusable(Exception):
 
 
 class Secret(NamedTuple):
-    """The place of a secret in a value. reference: see connector_map.reference_hash."""
+    """The place of a secret in a value. reference: see credentials.reference_hash of the contract."""
 
     reference: str
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, credential_version
+from junctor.connectormap.credentials import credential_version
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.connectormap.messages import Acknowledgement
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, ReloadError
 from junctor.net.timestamps import rfc3339

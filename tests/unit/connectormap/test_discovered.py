@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from junctor.api.registry import MCPRegistrySpec
-from junctor.connectormap.connector_map import Entry, credentials_of
-from junctor.connectormap.discovered import Discovered, bound, names_credential, references_of
+from junctor.connectormap.discovered import Discovered, resolve_credentials
+from junctor.connectormap.entry import Entry
 from junctor.registry.rules import MappingRules
 from tests.unit.registry.building import NAMESPACE, credentials, hashed, mapped, plain, raw, ref, remote, rules, secret
 
@@ -39,9 +39,9 @@ ENTRIES = [
 
 
 def test_what_was_published_is_recalled_and_bound_as_it_was() -> None:
-    published = {found.id: bound(found, VERSIONS).changed_at(41) for found in ENTRIES}
+    published = {found.id: resolve_credentials(found, VERSIONS).changed_at(41) for found in ENTRIES}
     memory = Discovered.recalled(RECORD, published)
-    again = {connector_id: bound(found, VERSIONS) for connector_id, found in memory.entries.items()}
+    again = {connector_id: resolve_credentials(found, VERSIONS) for connector_id, found in memory.entries.items()}
     assert {found.id: found.digest for found in again.values()} == {found.id: found.digest for found in published.values()}
     assert {found.id: found.digest for found in memory.entries.values()} == {found.id: found.digest for found in ENTRIES}
     assert memory.credentialed == {ENTRIES[0].id, ENTRIES[1].id}
@@ -54,14 +54,14 @@ def test_the_record_of_the_head_is_recalled() -> None:
     assert (bare.digest, bare.watermark) == ("", "")
 
 
-def test_references_are_those_of_headers_and_auth() -> None:
-    assert references_of(ENTRIES[0]) == tuple(sorted([hashed("token"), hashed("own")]))
-    assert [names_credential(found) for found in ENTRIES] == [True, True, False, False]
+def test_an_entry_lists_the_credentials_of_its_headers_and_its_token() -> None:
+    assert ENTRIES[0].credentials == tuple(sorted([hashed("token"), hashed("own")]))
+    assert [bool(found.credentials) for found in ENTRIES] == [True, True, False, False]
 
 
 def test_binding_puts_the_versions_in_and_changes_nothing_else() -> None:
-    found = bound(ENTRIES[0], VERSIONS)
-    assert sorted(credentials_of(found.content)) == sorted([VERSIONS[hashed("token")], VERSIONS[hashed("own")], VERSIONS[hashed("token")]])
+    found = resolve_credentials(ENTRIES[0], VERSIONS)
+    assert found.credentials == tuple(sorted([VERSIONS[hashed("token")], VERSIONS[hashed("own")]]))
     restored = found.body.decode()
     for reference, version in VERSIONS.items():
         restored = restored.replace(version, reference)
@@ -70,12 +70,12 @@ def test_binding_puts_the_versions_in_and_changes_nothing_else() -> None:
 
 def test_a_rotated_secret_changes_the_digest() -> None:
     rotated = VERSIONS | {hashed("token"): f"{hashed('token')}.33cc"}
-    assert bound(ENTRIES[0], rotated).digest != bound(ENTRIES[0], VERSIONS).digest
+    assert resolve_credentials(ENTRIES[0], rotated).digest != resolve_credentials(ENTRIES[0], VERSIONS).digest
 
 
 @pytest.mark.parametrize("missing", ["token", "own"])
 def test_an_entry_whose_secret_is_missing_is_unavailable_and_names_none(missing: str) -> None:
-    found = bound(ENTRIES[0], {reference: version for reference, version in VERSIONS.items() if reference != hashed(missing)})
+    found = resolve_credentials(ENTRIES[0], {reference: version for reference, version in VERSIONS.items() if reference != hashed(missing)})
     assert not found.content["available"]
     assert found.content["reason"] == "UnresolvedRefs"
     assert set(found.content) == {"id", "available", "reason", "url", "transport", "description", "version", "requires", "since"}
@@ -84,7 +84,7 @@ def test_an_entry_whose_secret_is_missing_is_unavailable_and_names_none(missing:
 
 
 def test_an_entry_that_was_published_without_its_secret_asks_for_a_full_walk() -> None:
-    lost = bound(ENTRIES[0], {})
+    lost = resolve_credentials(ENTRIES[0], {})
     memory = Discovered.recalled(RECORD, {lost.id: lost})
     assert (memory.watermark, memory.entries, memory.credentialed) == ("", {lost.id: lost}, frozenset())
 

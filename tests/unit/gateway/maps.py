@@ -5,8 +5,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from junctor.connectormap.connector_map import ConnectorMap, Entry, Head, Layout, credential_object, credentials_of, revision_of
+from junctor.connectormap.credentials import credential_object
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import Head
 from junctor.connectormap.ids import is_registry_entry
+from junctor.connectormap.layout import Layout
+from junctor.connectormap.reader import ConnectorMap
+from junctor.connectormap.revision import revision_of
 from junctor.gateway.serving.registry_defaults import Registry
 from junctor.gateway.serving.served_map import Connector, PreparedMap, PreparedShard, ServedMap
 from junctor.gateway.serving.sources.source import SourceUnavailable
@@ -134,8 +139,7 @@ def steps(source: MemorySource, layout: Layout, sequence: int, credentials: Mapp
     for name in sorted(source.config_maps.keys() - wanted):
         del source.config_maps[name]
         yield
-    contents = [entry.content for entry in layout.entries().values()]
-    used = {key for item in contents if isinstance(item.get("headers", []), list) for key in credentials_of(item)}
+    used = {key for entry in layout.entries().values() for key in entry.credentials}
     for values in source.secrets.values():
         for key in sorted(values.keys() - used):
             del values[key]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from junctor.api.names import CONNECTOR_PLURAL, REGISTRY_PLURAL
-from junctor.connectormap.connector_map import HEAD_KEY
+from junctor.connectormap.head import HEAD_KEY
 from junctor.kube.client import Conflict as ServerConflict
 from junctor.kube.client import KubernetesError, NotFound, Refused
 from junctor.kube.client import Unavailable as ServerUnavailable

@@ -8,9 +8,11 @@ from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
 from junctor.api.sync_report import SyncCounts, SyncReport
-from junctor.connectormap.connector_map import REGISTRY_FEATURE, Entry, credential_version, reference_hash
-from junctor.connectormap.discovered import Discovered, names_credential
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX
+from junctor.connectormap.credentials import credential_version, reference_hash
+from junctor.connectormap.discovered import Discovered
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.features import REGISTRY_FEATURE
+from junctor.connectormap.ids import entry_id_of_registry
 from junctor.planning.inputs import CredentialVersion, Inputs, Published
 from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
 from junctor.planning.verdicts import Verdict
@@ -67,7 +69,7 @@ def server(name: str, *, of: str = "internal", key: str = "", **more: Any) -> En
 
 def discovered(*servers: Entry, of: str = "internal", digest: str = "sha256:rules", watermark: str = "2025-01-01T00:00:00Z") -> Discovered:
     """What the syncs of a registry found."""
-    named = frozenset(entry.id for entry in servers if names_credential(entry))
+    named = frozenset(entry.id for entry in servers if entry.credentials)
     return Discovered(of, digest, watermark, {entry.id: entry for entry in servers}, named)
 
 
@@ -98,7 +100,7 @@ def inputs(*resources: Resource, **fields: Any) -> Inputs:
 
 def published(plan: GatewayPlan) -> Published:
     """The map after a plan was published."""
-    records = {f"{REGISTRY_ID_PREFIX}{record['id']}": record for record in plan.records}
+    records = {entry_id_of_registry(record["id"]): record for record in plan.records}
     return Published(dict(plan.entries), dict(plan.origins), dict(plan.discovered), records)
 
 

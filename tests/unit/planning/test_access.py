@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from junctor.connectormap.connector_map import unknown_features
 from junctor.gateway.serving.served_map import Connector
 from tests.unit.planning.building import Story, bearer, connector, reason, secret
 
@@ -33,7 +32,7 @@ def test_a_gateway_reads_who_is_named() -> None:
 def test_a_gateway_that_knows_nothing_of_access_does_not_call_it(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = planned(access={"subjects": [ALICE]})
     monkeypatch.setattr("junctor.connectormap.features.FEATURES", frozenset({"mcp/1"}))
-    assert unknown_features(entry.content) == ["access/1"]
+    assert entry.view.unknown_features == ["access/1"]
 
 
 def test_the_order_of_subjects_is_no_change() -> None:

@@ -7,7 +7,7 @@ import pytest
 from junctor.api.conditions import Reason
 from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import Resource
-from junctor.connectormap.connector_map import CREDENTIALS_LIMIT, credentials_of
+from junctor.connectormap.credentials import CREDENTIALS_LIMIT
 from junctor.planning.inputs import Published
 from junctor.planning.plan import PlanMemory, plan_gateway
 from junctor.planning.references import GRACE_SECONDS
@@ -239,7 +239,7 @@ def test_connector_leaves_the_map_of_a_gateway_that_no_longer_selects_it() -> No
 def test_credentials_are_named_by_reference_and_version_and_never_by_value() -> None:
     resource = connector("x", auth=bearer())
     plan = Story().plan(resource, secrets=secret(value=b"s3cret"))
-    (credential,) = credentials_of(plan.entries["x"].content)
+    (credential,) = plan.entries["x"].credentials
     assert plan.credentials == {credential}
     assert b"s3cret" not in plan.entries["x"].line
 

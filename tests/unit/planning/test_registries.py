@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason
-from junctor.connectormap.connector_map import CREDENTIALS_LIMIT, ENTRY_LIMIT
+from junctor.connectormap.credentials import CREDENTIALS_LIMIT
+from junctor.connectormap.entry import ENTRY_LIMIT
 from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
 from junctor.planning.references import GRACE_SECONDS

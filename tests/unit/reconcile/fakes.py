@@ -5,17 +5,10 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from junctor.connectormap.connector_map import (
-    HEAD_KEY,
-    SHARD_KEY,
-    ConnectorMap,
-    Head,
-    credential_object,
-    credential_version,
-    credentials_of,
-    read_map,
-)
+from junctor.connectormap.credentials import credential_object, credential_version
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head
 from junctor.connectormap.messages import Acknowledgement
+from junctor.connectormap.reader import ConnectorMap, read_map
 from junctor.planning.statuses import StatusUpdate
 from junctor.reconcile.ports import Conflict, ObjectReference, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.stored_map import ObjectEvent
@@ -195,7 +188,7 @@ class Reader:
     def missing_credentials(self) -> set[str]:
         """The credentials that the map names and the Secrets do not hold."""
         assert self.current is not None
-        named = {credential for entry in self.current.entries.values() for credential in credentials_of(entry.content)}
+        named = {credential for entry in self.current.entries.values() for credential in entry.credentials}
         return {key for key in named if key not in self._objects.secrets.get(credential_object(key), ("", "", {}))[2]}
 
     async def _head(self) -> str | None:

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from junctor.connectormap.connector_map import Entry, Layout, revision_of
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.layout import Layout
+from junctor.connectormap.revision import revision_of
 from junctor.planning.plan import GatewayPlan
 from junctor.reconcile.map_state import MapState
 from tests.unit.planning.building import Story, connector, discovered, registry, server, synced

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, Head, credential_object, credential_version, reference_hash
+from junctor.connectormap.credentials import credential_object, credential_version, reference_hash
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head
 from junctor.planning.inputs import Inputs, Published
 from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
 from junctor.reconcile.ports import Conflict, ForeignMap, PortError, Superseded, Unavailable

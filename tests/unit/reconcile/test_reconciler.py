@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, Head
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head
 from junctor.connectormap.messages import Acknowledgement
 from junctor.reconcile.ports import StoredObject, Superseded, Unavailable
 from tests.unit.planning.building import bearer

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from junctor.api.resources import RegistryResource
-from junctor.connectormap.connector_map import HEAD_KEY, Entry, Head
 from junctor.connectormap.discovered import Discovered
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import HEAD_KEY, Head
 from junctor.planning.inputs import CredentialVersion, Inputs
 from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
 from junctor.reconcile.ports import Superseded

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import junctor.reconcile.registry_syncs as registry_syncs
-from junctor.connectormap.connector_map import SHARD_KEY
+from junctor.connectormap.head import SHARD_KEY
 from tests.support.fake_registry import FakeRegistry, Stall, Status
 from tests.support.registry_data import record, remote
 from tests.unit.planning.building import bearer

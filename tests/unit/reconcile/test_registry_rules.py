@@ -8,7 +8,7 @@ import pytest
 from junctor.api.conditions import Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SyncReport
-from junctor.connectormap.connector_map import reference_hash
+from junctor.connectormap.credentials import reference_hash
 from junctor.reconcile.clock import Clock
 from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from junctor.connectormap.connector_map import credential_version, reference_hash
+from junctor.connectormap.credentials import credential_version, reference_hash
 from junctor.reconcile.collection import Collection
 from junctor.reconcile.snapshot import Snapshot
 from tests.unit.planning.building import KEY

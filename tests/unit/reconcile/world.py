@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from junctor.connectormap.connector_map import MapUnreadable
+from junctor.connectormap.errors import MapUnreadable
 from junctor.reconcile.pacing import Pacer, Timing
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot

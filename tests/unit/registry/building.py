@@ -3,7 +3,8 @@
 from typing import Any
 
 from junctor.api.registry import MCPRegistrySpec
-from junctor.connectormap.connector_map import Entry, reference_hash
+from junctor.connectormap.credentials import reference_hash
+from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import OFFICIAL_META, ServerRecord
 from junctor.registry.rules import MappingRules

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from junctor.connectormap.connector_map import Entry
 from junctor.connectormap.discovered import Discovered
+from junctor.connectormap.entry import Entry
 from junctor.registry.client import RegistryClient
 from junctor.registry.sync import RegistrySync, SyncResult
 from tests.support.fake_registry import FakeRegistry

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
 from junctor.net.addresses import private_host
 from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import OFFICIAL_META, InvalidRecord, ServerRecord

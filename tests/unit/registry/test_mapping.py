@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import SkipReason
-from junctor.connectormap.connector_map import Entry, credentials_of
+from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import map_server
 from junctor.registry.records import ServerRecord
 from tests.unit.registry.building import NAME, URL, credentials, hashed, mapped, plain, published, raw, ref, remote, rules, secret, skipped
@@ -495,7 +495,7 @@ def test_an_entry_that_may_not_be_called_any_more_keeps_neither_address_nor_cred
     record = raw(remote(headers=[BEARER]), title="Weather")
     entry = map_server(ServerRecord.parse(record), rules(credentials=[credentials(secret("token"))]))
     assert isinstance(entry, Entry)
-    assert credentials_of(entry.content) == [hashed("token")]
+    assert entry.credentials == (hashed("token"),)
     assert entry.without_target(SkipReason.HOST_NOT_ALLOWED).content == {
         "id": f"mcp::internal::{NAME}",
         "available": False,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import SkipReason
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
 from junctor.registry.retract import retract_disallowed
 from tests.support.fake_registry import Status
 from tests.support.registry_data import Row, record, remote

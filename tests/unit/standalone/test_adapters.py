@@ -69,7 +69,8 @@ async def test_signal_before_the_gateway_is_there_is_tried_again() -> None:
 
 async def test_signal_answers_what_is_served() -> None:
     objects = MemoryMapObjects("m")
-    from junctor.connectormap.connector_map import Head, revision_of
+    from junctor.connectormap.head import Head
+    from junctor.connectormap.revision import revision_of
 
     await objects.write_head(Head("i", 1, 7, revision_of(()), 0, ()).to_text(), None)
     way = InProcessSignal()

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NoReturn
 
-from junctor.connectormap.connector_map import READ_ATTEMPTS, ConnectorMapError, Head, MapUnreadable, credential_object, read_map
+from junctor.connectormap.credentials import credential_object
+from junctor.connectormap.errors import ConnectorMapError, MapUnreadable
+from junctor.connectormap.head import Head
+from junctor.connectormap.reader import READ_ATTEMPTS, read_map
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
 from junctor.gateway.serving.sources.source import MapSource, SourceUnavailable
 from junctor.net.backoff import Backoff

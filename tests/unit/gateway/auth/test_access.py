@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from junctor.connectormap.connector_map import Entry
+from junctor.connectormap.entry import Entry
 from junctor.gateway.app import McpClients
 from junctor.gateway.auth import ANONYMOUS, Caller
 from junctor.gateway.auth.access import subjects_of

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from junctor.connectormap.connector_map import read_map
+from junctor.connectormap.reader import read_map
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from junctor.connectormap.connector_map import read_map
+from junctor.connectormap.reader import read_map
 from junctor.gateway.app import McpClients
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.config import only_upstream

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from junctor.connectormap.connector_map import ConnectorMap, Entry, Layout, Shard, bucket_of, read_map
+from junctor.connectormap.entry import Entry
+from junctor.connectormap.layout import Layout, Shard, bucket_of
+from junctor.connectormap.reader import ConnectorMap, read_map
 from junctor.gateway.serving.map_loader import Clock, MapLoader
 from junctor.gateway.serving.registry_defaults import Registry
 from junctor.gateway.serving.rejections import MOST_OF_A_REGISTRY

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from junctor.connectormap.connector_map import credential_object, credentials_of
+from junctor.connectormap.credentials import credential_object, credentials_in
 from junctor.gateway.serving.map_loader import BURST, Clock, MapLoader, NotAccepted, NotReadable, TooManyReloads
 from junctor.gateway.serving.served_map import ServedMap
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, head_of, layout_of, publish, steps
@@ -327,7 +327,7 @@ async def test_among_a_writers_steps_a_pod_serves_the_old_map_or_the_new_one_wit
     data: st.DataObject, before: list[dict[str, object]], after: list[dict[str, object]]
 ) -> None:
     def values(items: list[dict[str, object]]) -> dict[str, bytes]:
-        return {key: key.encode() for item in items for key in credentials_of(item)}
+        return {key: key.encode() for item in items for key in credentials_in(item)}
 
     source = MemorySource()
     publish(source, 1, *before, credentials=values(before))

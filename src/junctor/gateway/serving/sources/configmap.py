@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, MapUnreadable, credential_object_name
+from junctor.connectormap.credentials import credential_object_name
+from junctor.connectormap.errors import MapUnreadable
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.gateway.serving.sources.source import BadSource, SourceUnavailable
 from junctor.kube.client import CredentialsError, KubernetesApi, KubernetesError, NotFound, load_configuration, object_path
 

@@ -10,7 +10,9 @@ from typing import Any, Final, Self
 
 import yaml
 
-from junctor.connectormap.connector_map import HEAD_KEY, SHARD_KEY, MapUnreadable, credential_object_name
+from junctor.connectormap.credentials import credential_object_name
+from junctor.connectormap.errors import MapUnreadable
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.gateway.serving.sources.source import BadSource, SourceUnavailable
 from junctor.net.files import FileStamp
 

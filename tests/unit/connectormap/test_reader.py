@@ -7,25 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from junctor.connectormap.connector_map import (
-    ENTRY_LIMIT,
-    READ_ATTEMPTS,
-    SHARD_LIMIT,
-    ConnectorMap,
-    Entry,
-    Layout,
-    MapMoved,
-    MapUnreadable,
-    ShardRef,
-    UnknownSchema,
-    bucket_of,
-    parse_shard,
-    read_layout,
-    read_map,
-    revision_of,
-    sha256,
-    unknown_features,
-)
+from junctor.connectormap.canonical import sha256
+from junctor.connectormap.entry import ENTRY_LIMIT, Entry
+from junctor.connectormap.errors import MapMoved, MapUnreadable, UnknownSchema
+from junctor.connectormap.head import ShardRef
+from junctor.connectormap.layout import SHARD_LIMIT, Layout, bucket_of
+from junctor.connectormap.reader import READ_ATTEMPTS, ConnectorMap, parse_shard, read_layout, read_map
+from junctor.connectormap.revision import revision_of
+from junctor.connectormap.view import EntryView
 from tests.unit.gateway.maps import MAP, MemorySource, content, head_of, layout_of, publish, steps
 
 ids = st.from_regex(r"[A-Za-z0-9._-]{1,12}", fullmatch=True) | st.from_regex(r"mcp::[a-z]{1,4}::[a-z]{1,6}/[a-z]{1,4}", fullmatch=True)
@@ -141,12 +130,12 @@ async def test_a_reader_among_a_writers_steps_sees_the_old_map_or_the_new_one(
 
 @pytest.mark.parametrize("requires", [["mcp/2"], ["mcp/1", "x"], "mcp/1", 7, None, {}])
 def test_an_unknown_requirement_fails_closed(requires: object) -> None:
-    assert unknown_features({"requires": requires})
+    assert EntryView({"requires": requires}).unknown_features
 
 
 def test_known_requirements_are_met() -> None:
-    assert unknown_features({"requires": ["mcp/1"]}) == []
-    assert unknown_features({}) == []
+    assert EntryView({"requires": ["mcp/1"]}).unknown_features == []
+    assert EntryView({}).unknown_features == []
 
 
 # --- maps that must not be served -----------------------------------------------------------------------------------------------------
