@@ -1,4 +1,4 @@
-"""The layer in front of everything on the public port: no request goes on before its caller is known."""
+"""Identifies the caller of every request on the public port before any handler runs."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,13 +14,13 @@ class AuthenticationMiddleware:
         self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request in, or raise."""
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        # Two would let this gate and what stands behind it each read another one.
-        if len(given) > 1:
+        """Pass one request on with its caller. Raises Unauthorized."""
+        keys = [value for name, value in scope["headers"] if name == b"authorization"]
+        # With two headers, this layer and a handler could each read a different one.
+        if len(keys) > 1:
             raise Unauthorized
-        caller = await self._callers.identify(given[0].decode("latin-1") if given else None)
-        # The key ends here: what no handler sees, none can send on.
+        caller = await self._callers.identify(keys[0].decode("latin-1") if keys else None)
+        # Handlers do not see the key, so none can send it on.
         headers = [(name, value) for name, value in scope["headers"] if name not in (b"authorization", b"proxy-authorization")]
         state = {**scope.get("state", {}), "caller": caller}
         await self._app({**scope, "headers": headers, "state": state}, receive, send)

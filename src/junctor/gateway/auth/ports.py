@@ -1,4 +1,4 @@
-"""What the ways to know callers have in common."""
+"""The port of authentication: callers, and what identifies them."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from junctor.gateway import GatewayError
 
 CallerKind = Literal["User", "ServiceAccount", "Anonymous"]
 
-#: Longer ones are no keys: the longest real thing here is a token with a few claims.
+#: Longer values are not keys: the longest real ones are tokens with a few claims.
 _MAX_TOKEN: Final = 16 * 1024
 _BEARER: Final = re.compile(r"bearer +([\x21-\x7e]+)", re.IGNORECASE)
 
@@ -19,10 +19,7 @@ class CallersError(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request, as `access` names subjects. namespace: of a ServiceAccount; of others empty.
-
-    Whom an API key belongs to is a User.
-    """
+    """Who sent a request, in the terms of `access`. namespace: of a ServiceAccount; "" for others. The owner of an API key is a User."""
 
     kind: CallerKind
     name: str
@@ -30,21 +27,21 @@ class Caller:
     namespace: str = ""
 
 
-#: Who calls when nobody is asked.
+#: The caller of a gateway that does not identify callers.
 ANONYMOUS: Final = Caller("Anonymous", "anonymous")
 
 
 class Callers(Protocol):
-    """Tells who sends a request."""
+    """Identifies who sends a request."""
 
     async def identify(self, authorization: str | None) -> Caller:
-        """Whom the Authorization header names.
+        """Return the caller that the Authorization header names.
 
-        Raises Unauthorized, with one answer for no key, a wrong one and one that is over; ApiError 503 when this cannot be told now.
+        Raises Unauthorized, with one answer for a missing, a wrong and an expired key; ApiError 503 when the key cannot be checked now.
         """
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
 
 
 def bearer_token(authorization: str | None) -> str | None:

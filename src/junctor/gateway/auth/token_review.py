@@ -12,9 +12,10 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, NamedTuple, Self
 
-from junctor.gateway.auth.expiring import Expiring
+from cachetools import TLRUCache
+
 from junctor.gateway.auth.ports import Caller, CallersError, bearer_token
 from junctor.gateway.web.errors import ApiError, Unauthorized
 from junctor.kube.client import CredentialsError, KubernetesApi, KubernetesError, Unavailable, load_configuration, object_path
@@ -22,12 +23,12 @@ from junctor.kube.client import CredentialsError, KubernetesApi, KubernetesError
 _log = logging.getLogger(__name__)
 
 AUDIENCE: Final = "junctor"
-#: Seconds that an answer of the API server counts; a token that was revoked lets in no longer than that.
+#: Seconds that an answer of the API server is valid; a revoked token is accepted no longer than that.
 KNOWN_SECONDS: Final = 60.0
 UNKNOWN_SECONDS: Final = 5.0
-#: Tokens remembered of each sort. Apart, so that wrong ones never push out right ones.
+#: Cached answers of each kind. Kept apart, so that wrong tokens never evict valid ones.
 _REMEMBERED: Final = 4096
-#: Reviews under way at once; beyond that callers are told to come back.
+#: Reviews at once; further callers are told to try again.
 _MAX_REVIEWS: Final = 256
 _CONNECTIONS: Final = 16
 #: Seconds for one review, connection included.
@@ -36,25 +37,24 @@ _PATH: Final = object_path("tokenreviews", group="authentication.k8s.io")
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
 
 
-class Reviewer(Protocol):
-    """The part of `KubernetesApi` that is used."""
+class _Answer(NamedTuple):
+    """What the API server said about a token. caller: None for a token that it does not vouch for. end: when the answer expires."""
 
-    async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Raises KubernetesError."""
-
-    async def close(self) -> None:
-        """Close the connections."""
+    caller: Caller | None
+    end: float
 
 
 class KubernetesCallers:
     """Knows callers by their Kubernetes tokens. monotonic: seconds, for ages; now: seconds since 1970, for a token's own expiry."""
 
-    def __init__(self, api: Reviewer, *, monotonic: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, api: KubernetesApi, *, monotonic: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time
+    ) -> None:
         self._api = api
         self._monotonic = monotonic
         self._now = now
-        self._known: Expiring[Caller] = Expiring(_REMEMBERED, monotonic)
-        self._unknown: Expiring[bool] = Expiring(_REMEMBERED, monotonic)
+        self._known: TLRUCache[bytes, _Answer] = TLRUCache(_REMEMBERED, _end_of, timer=monotonic)
+        self._unknown: TLRUCache[bytes, _Answer] = TLRUCache(_REMEMBERED, _end_of, timer=monotonic)
         self._reviews: dict[bytes, asyncio.Task[Caller | None]] = {}
         self._trouble = ""
 
@@ -68,14 +68,13 @@ class KubernetesCallers:
         return cls(KubernetesApi(configuration, timeout=_DEADLINE))
 
     async def identify(self, authorization: str | None) -> Caller:
-        """Whom the API server says the token is. Raises Unauthorized; ApiError 503 when it cannot be asked now."""
+        """Return the caller that the API server names for the token. Raises Unauthorized; ApiError 503 when it cannot be asked now."""
         token = bearer_token(authorization)
         if token is None:
             raise Unauthorized
         key = hashlib.sha256(token.encode()).digest()
-        caller = self._known.get(key)
-        if caller is None and not self._unknown.get(key):
-            caller = await self._reviewed(key, token)
+        answer = self._known.get(key) or self._unknown.get(key)
+        caller = answer.caller if answer is not None else await self._reviewed(key, token)
         if caller is None:
             raise Unauthorized
         return caller
@@ -88,7 +87,7 @@ class KubernetesCallers:
         await self._api.close()
 
     async def _reviewed(self, key: bytes, token: str) -> Caller | None:
-        """One review for all who wait for the same token; it goes on when one of them leaves."""
+        """Share one review among all requests with the same token; it continues when one of them is cancelled."""
         review = self._reviews.get(key)
         if review is None:
             if len(self._reviews) >= _MAX_REVIEWS:
@@ -115,9 +114,9 @@ class KubernetesCallers:
             self._trouble = ""
             _log.info("the API server reviews tokens again")
         if caller is None:
-            self._unknown.put(key, True, asked + UNKNOWN_SECONDS)
+            self._unknown[key] = _Answer(None, asked + UNKNOWN_SECONDS)
         else:
-            self._known.put(key, caller, asked + min(KNOWN_SECONDS, _expiry(token) - self._now()))
+            self._known[key] = _Answer(caller, asked + min(KNOWN_SECONDS, _expiry(token) - self._now()))
         return caller
 
     def _tell(self, error: KubernetesError) -> None:
@@ -126,6 +125,10 @@ class KubernetesCallers:
             self._trouble = str(error)
             hint = "; give the gateway's service account `create` on tokenreviews.authentication.k8s.io" if error.status == 403 else ""
             _log.error("tokens of callers cannot be reviewed: %s%s", error, hint)
+
+
+def _end_of(_key: bytes, answer: _Answer, _now: float) -> float:
+    return answer.end
 
 
 def _caller(review: Mapping[str, Any]) -> Caller | None:

@@ -5,15 +5,14 @@ import base64
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from junctor.gateway.auth import Caller, CallersError
-from junctor.gateway.auth.expiring import Expiring
+from junctor.gateway.auth import Caller, CallersError, token_review
 from junctor.gateway.auth.token_review import KNOWN_SECONDS, UNKNOWN_SECONDS, KubernetesCallers
 from junctor.gateway.web.errors import ApiError, Unauthorized
-from junctor.kube.client import KubernetesError, Refused, Unavailable
+from junctor.kube.client import KubernetesApi, KubernetesError, Refused, Unavailable
 
 USER = "system:serviceaccount:team-a:app"
 GROUPS = ["system:serviceaccounts", "system:serviceaccounts:team-a", "system:authenticated"]
@@ -74,7 +73,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def callers(server: ApiServer, clock: Clock) -> KubernetesCallers:
-    return KubernetesCallers(server, monotonic=clock, now=clock)
+    return KubernetesCallers(cast(KubernetesApi, server), monotonic=clock, now=clock)
 
 
 async def identify(callers: KubernetesCallers, token: str = "good") -> Caller:
@@ -184,17 +183,19 @@ async def test_wrong_tokens_never_push_out_right_ones(callers: KubernetesCallers
     assert server.asked == []
 
 
-def test_memory_is_bounded_and_drops_what_was_not_used_for_longest(clock: Clock) -> None:
-    memory: Expiring[int] = Expiring(2, clock)
-    memory.put(b"a", 1, clock.now + 1)
-    memory.put(b"b", 2, clock.now + 1)
-    assert memory.get(b"a") == 1
-    memory.put(b"c", 3, clock.now + 1)
-    assert (len(memory), memory.get(b"a"), memory.get(b"b"), memory.get(b"c")) == (2, 1, None, 3)
-    clock.now += 1
-    assert memory.get(b"a") is None
-    memory.put(b"c", 4, clock.now)
-    assert (len(memory), memory.get(b"c")) == (0, None)
+async def test_the_answer_that_was_not_used_for_longest_is_forgotten_when_there_are_too_many(
+    server: ApiServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_review, "_REMEMBERED", 2)
+    callers = KubernetesCallers(cast(KubernetesApi, server), monotonic=clock, now=clock)
+    server.tokens |= {token: yes() for token in ("a", "b", "c")}
+    for token in ("a", "b", "a", "c"):
+        await identify(callers, token)
+    assert len(server.asked) == 3
+    await identify(callers, "a")
+    assert len(server.asked) == 3
+    await identify(callers, "b")
+    assert len(server.asked) == 4
 
 
 # --- reviews under way --------------------------------------------------------------------------------------------------------------------
