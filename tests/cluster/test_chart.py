@@ -12,7 +12,7 @@ from junctor.api.configuration import OperatorConfiguration, parse_configuration
 from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL, REGISTRY_CRD
 from junctor.cli.gateway import gateway as gateway_command
 from junctor.cli.operator import operator as operator_command
-from junctor.gateway.config import RESERVED_HEADERS, GatewayConfiguration
+from junctor.gateway.config import RESERVED_HEADERS, GatewayFile
 from junctor.gateway.config import parse_configuration as parse_gateway_configuration
 from tests.cluster.api import Api, Object, wait_for
 from tests.cluster.controlplane import ControlPlane
@@ -38,7 +38,7 @@ def configuration_of(objects: list[Object]) -> OperatorConfiguration:
     return parse_configuration(text, "operator.yaml")
 
 
-def gateway_configurations(objects: list[Object]) -> dict[str, GatewayConfiguration]:
+def gateway_configurations(objects: list[Object]) -> dict[str, GatewayFile]:
     """By the name of the ConfigMap, which is the gateway's."""
     texts = {body["metadata"]["name"]: body["data"]["gateway.yaml"] for body in objects if "gateway.yaml" in body.get("data", {})}
     return {name: parse_gateway_configuration(text, name) for name, text in texts.items()}

@@ -1,24 +1,34 @@
-"""GatewayConfiguration: what the file of `junctor gateway --config` says."""
+"""The configuration file of a gateway, `junctor gateway --config`, as data."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlunsplit
 
 from pydantic import Field, ValidationError, field_validator
 
-from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.clients import ModelClients
-from junctor.gateway.models.model_server import KeyFile, Timeouts, base_url, no_key
-from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
 from junctor.net import configuration
 from junctor.net.configuration import ConfigurationError, ConfigurationModel
 from junctor.net.faults import problems_of
-from junctor.net.globs import Globs
 from junctor.net.headers import CONNECTION_HEADERS, is_ascii_header_value, is_header_name
+from junctor.net.urls import NotABase, NotHTTP, split_base_url
 
 #: Headers that the gateway sets by itself, in lower case.
 RESERVED_HEADERS: Final = CONNECTION_HEADERS | {"accept-encoding", "cookie"}
 _MAX_VALUE: Final = 4096
+
+
+def base_url(url: str) -> str:
+    """Return the URL that paths such as /chat/completions are added to.
+
+    A URL without a path means its /v1. Raises ValueError with a message for whoever wrote the URL.
+    """
+    try:
+        parts = split_base_url(url)
+    except NotHTTP:
+        raise ValueError("must be an address such as http://vllm:8000 or https://models.example.com/v1") from None
+    except NotABase:
+        raise ValueError("must not hold credentials, a query or a fragment; a key belongs into keyFile") from None
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") or "/v1", "", ""))
 
 
 class UpstreamConfiguration(ConfigurationModel):
@@ -56,33 +66,26 @@ class UpstreamConfiguration(ConfigurationModel):
         return value
 
 
-class GatewayConfiguration(ConfigurationModel):
-    """The gateway's configuration file."""
+class GatewayFile(ConfigurationModel):
+    """The gateway's configuration file, of the kind GatewayConfiguration."""
 
     api_version: Literal["config.junctor.dev/v1alpha1"]
     kind: Literal["GatewayConfiguration"]
     upstreams: Annotated[tuple[UpstreamConfiguration, ...], Field(max_length=64)] = ()
 
 
-def read_configuration(path: Path) -> GatewayConfiguration:
+def read_configuration(path: Path) -> GatewayFile:
     """Read a configuration file; relative key files are resolved against its directory. Raises ConfigurationError."""
-    return _with_key_files(configuration.read_configuration(path, GatewayConfiguration, "GatewayConfiguration"), path.parent)
+    return _with_key_files(configuration.read_configuration(path, GatewayFile, "GatewayConfiguration"), path.parent)
 
 
-def parse_configuration(text: str, source: str, *, directory: Path = Path()) -> GatewayConfiguration:
+def parse_configuration(text: str, source: str, *, directory: Path = Path()) -> GatewayFile:
     """Parse a configuration file's text. directory: where relative key files are. Raises ConfigurationError."""
-    return _with_key_files(configuration.parse_configuration(text, source, GatewayConfiguration, "GatewayConfiguration"), directory)
+    return _with_key_files(configuration.parse_configuration(text, source, GatewayFile, "GatewayConfiguration"), directory)
 
 
-def _with_key_files(parsed: GatewayConfiguration, directory: Path) -> GatewayConfiguration:
+def _with_key_files(parsed: GatewayFile, directory: Path) -> GatewayFile:
     return parsed.model_copy(update={"upstreams": tuple(_resolved(upstream, directory) for upstream in parsed.upstreams)})
-
-
-def upstream_router(
-    upstreams: Sequence[UpstreamConfiguration], clients: ModelClients, *, timeouts: Timeouts | None = None
-) -> UpstreamRouter:
-    """The model servers of a configuration. clients: shared by all, closed by its owner."""
-    return UpstreamRouter([UpstreamRoute(Globs(upstream.models), _upstream(upstream, clients, timeouts)) for upstream in upstreams])
 
 
 def only_upstream(url: str) -> UpstreamConfiguration:
@@ -91,11 +94,6 @@ def only_upstream(url: str) -> UpstreamConfiguration:
         return UpstreamConfiguration(models=("*",), url=url)
     except ValidationError as error:
         raise ConfigurationError("\n".join(f"--upstream: {line.partition(': ')[2]}" for line in problems_of(error, ""))) from error
-
-
-def _upstream(upstream: UpstreamConfiguration, clients: ModelClients, timeouts: Timeouts | None) -> ChatCompletionsUpstream:
-    key = KeyFile(upstream.key_file) if upstream.key_file else no_key
-    return ChatCompletionsUpstream(upstream.url, clients=clients, key=key, headers=upstream.headers, timeouts=timeouts)
 
 
 def _resolved(upstream: UpstreamConfiguration, directory: Path) -> UpstreamConfiguration:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from junctor.gateway.config import only_upstream, parse_configuration, read_configuration, upstream_router
+from junctor.gateway.config import only_upstream, parse_configuration, read_configuration
 from junctor.gateway.models.clients import ModelClients
+from junctor.gateway.models.router import upstream_router
 from junctor.net.configuration import ConfigurationError
 
 HEAD = {"apiVersion": "config.junctor.dev/v1alpha1", "kind": "GatewayConfiguration"}

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlunsplit
 
 import httpx
 
@@ -15,7 +14,6 @@ from junctor.gateway.models.model_errors import refusal
 from junctor.gateway.models.ports import UpstreamError
 from junctor.net.files import FileStamp
 from junctor.net.redaction import secret_words
-from junctor.net.urls import NotABase, NotHTTP, split_base_url
 
 _log = logging.getLogger(__name__)
 
@@ -67,23 +65,9 @@ class Timeouts:
     listing: float = 10.0
 
 
-def base_url(url: str) -> str:
-    """Return the URL that paths such as /chat/completions are added to.
-
-    A URL without a path means its /v1. Raises ValueError with a message for whoever wrote the URL.
-    """
-    try:
-        parts = split_base_url(url)
-    except NotHTTP:
-        raise ValueError("must be an address such as http://vllm:8000 or https://models.example.com/v1") from None
-    except NotABase:
-        raise ValueError("must not hold credentials, a query or a fragment; a key belongs into keyFile") from None
-    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") or "/v1", "", ""))
-
-
 @dataclass(frozen=True, slots=True)
 class ModelServer:
-    """base: a URL that `base_url` returned. key: called for each request. headers: sent with each request."""
+    """base: a URL that `config.base_url` returned. key: called for each request. headers: sent with each request."""
 
     base: str
     clients: ModelClients = field(repr=False)

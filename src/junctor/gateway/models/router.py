@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from junctor.gateway.config import UpstreamConfiguration
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
+from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.model_errors import ModelNotFound
-from junctor.gateway.models.model_server import ModelServer, read_body
+from junctor.gateway.models.model_server import KeyFile, ModelServer, Timeouts, no_key, read_body
 from junctor.gateway.models.ports import UpstreamError
 from junctor.net.globs import Globs
 
@@ -88,3 +90,15 @@ async def _listing(server: ModelServer) -> list[dict[str, Any]]:
     if not isinstance(data, list):
         raise unusable
     return [model for model in data if isinstance(model, dict) and isinstance(model.get("id"), str)]
+
+
+def upstream_router(
+    upstreams: Sequence[UpstreamConfiguration], clients: ModelClients, *, timeouts: Timeouts | None = None
+) -> UpstreamRouter:
+    """The model servers of a configuration. clients: shared by all, closed by its owner."""
+    return UpstreamRouter([UpstreamRoute(Globs(upstream.models), _upstream(upstream, clients, timeouts)) for upstream in upstreams])
+
+
+def _upstream(upstream: UpstreamConfiguration, clients: ModelClients, timeouts: Timeouts | None) -> ChatCompletionsUpstream:
+    key = KeyFile(upstream.key_file) if upstream.key_file else no_key
+    return ChatCompletionsUpstream(upstream.url, clients=clients, key=key, headers=upstream.headers, timeouts=timeouts)

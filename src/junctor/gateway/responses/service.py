@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from starlette.routing import Route
 
-from junctor.gateway.config import UpstreamConfiguration, upstream_router
+from junctor.gateway.config import UpstreamConfiguration
 from junctor.gateway.mcp import McpClientPool
 from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.passthrough import passthrough_routes
+from junctor.gateway.models.router import upstream_router
 from junctor.gateway.responses.routes import responses_routes
 from junctor.gateway.responses.servers import ServerResolver
 from junctor.gateway.serving.directory import Available, ConnectorDirectory

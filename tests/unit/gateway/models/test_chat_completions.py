@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from junctor.gateway.config import base_url
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
 from junctor.gateway.models.clients import ModelClients
-from junctor.gateway.models.model_server import Timeouts, base_url
+from junctor.gateway.models.model_server import Timeouts
 from junctor.gateway.models.ports import (
     ChatMessage,
     FunctionTool,
