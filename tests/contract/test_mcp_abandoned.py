@@ -16,7 +16,7 @@ from junctor.gateway.mcp import McpClient, McpClientPool
 from tests.support.mcp_servers import ScriptedServer, serving, text_result
 from tests.support.waiting import until
 
-QUICK = Limits(call_timeout=0.3)
+QUICK = Limits(call_timeout=1)
 EVENTS = "text/event-stream"
 
 
@@ -59,7 +59,7 @@ async def test_a_call_that_ends_closes_its_connection_and_the_server_is_told(kin
         if ending == "cancelled":
             call.cancel()
         await asyncio.wait([call])
-        async with asyncio.timeout(4):  # before HTTP's own time-out of 5.3 s or 65 s
+        async with asyncio.timeout(4):  # before HTTP's own time-out of 6 s or 65 s
             await hanging.closed.wait()
         await until(lambda: hanging.server.asked("notifications/cancelled") == 1)
         hanging.server.answers.clear()

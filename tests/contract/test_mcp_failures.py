@@ -22,7 +22,7 @@ from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, answering, erro
 from tests.support.ports import free_port
 
 SECRET = "s3cr3t-value"
-QUICK = Limits(connect_timeout=0.3, call_timeout=0.3)
+QUICK = Limits(connect_timeout=1, call_timeout=1)
 
 
 @asynccontextmanager
