@@ -32,7 +32,20 @@ logger = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """The loop of one operator."""
+    """The loop of one operator. Nothing runs before `run`.
+
+    Args:
+        configuration: The gateways.
+        snapshot: What is known of the cluster; handlers fill it.
+        cluster: Full LISTs into the snapshot.
+        maps: The objects of each gateway's map, by the gateway's name.
+        signals: The way to each gateway's pods, by the gateway's name.
+        sink: Where statuses and Events go.
+        registries: Opens registries.
+        clock: Monotonic seconds.
+        timing: How long the loop waits.
+        pacer: When the next change may be published.
+    """
 
     def __init__(
         self,
@@ -48,20 +61,6 @@ class Reconciler:
         timing: Timing | None = None,
         pacer: Pacer | None = None,
     ) -> None:
-        """Put the loop together; nothing runs before `run`.
-
-        Args:
-            configuration: The gateways.
-            snapshot: What is known of the cluster; handlers fill it.
-            cluster: Full LISTs into the snapshot.
-            maps: The objects of each gateway's map, by the gateway's name.
-            signals: The way to each gateway's pods, by the gateway's name.
-            sink: Where statuses and Events go.
-            registries: Opens registries.
-            clock: Monotonic seconds.
-            timing: How long the loop waits.
-            pacer: When the next change may be published.
-        """
         self.snapshot = snapshot
         self._cluster = cluster
         self._clock = clock
