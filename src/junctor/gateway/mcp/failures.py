@@ -34,11 +34,11 @@ def failure_of(exchange: Exchange, error: MCPError | None) -> ToolFailure:
         code, message = exchange.problem
         return ToolFailure("http", message, code)
     status = exchange.status
-    said = f": {short(error.message)}" if error is not None and exchange.json_rpc else ""
+    reason = f": {short(error.message)}" if error is not None and exchange.json_rpc else ""
     if 300 <= status < 400:
         return ToolFailure("http", "the server redirects to another place, where requests are not sent", 502)
     if status >= 400 and (not exchange.json_rpc or status in (401, 403, 429) or status >= 500):
-        return ToolFailure("http", f"the server answered HTTP {status}{said}", status)
+        return ToolFailure("http", f"the server answered HTTP {status}{reason}", status)
     if error is None:
         return CLOSED
     if error.code == types.REQUEST_TIMEOUT and error.message.startswith("Request ") and error.message.endswith("timed out"):
@@ -63,12 +63,12 @@ def connect_failure(exchange: Exchange, error: BaseException | None, *, timed_ou
     if unexplained and timed_out:
         return ToolFailure("http", f"the server did not open a session within {seconds:g} s", 504)
     leaves = _leaves(error)
-    said = next((leaf for leaf in leaves if isinstance(leaf, MCPError)), None)
-    if said is None and unexplained:
+    mcp_error = next((leaf for leaf in leaves if isinstance(leaf, MCPError)), None)
+    if mcp_error is None and unexplained:
         if any(isinstance(leaf, TimeoutError) for leaf in leaves):
             return ToolFailure("http", "the server did not open a session in time", 504)
         return ToolFailure("http", "the server does not speak MCP as this gateway does", 502)
-    return failure_of(exchange, said)
+    return failure_of(exchange, mcp_error)
 
 
 def _leaves(error: BaseException | None) -> list[BaseException]:

@@ -92,7 +92,18 @@ def target_of_entry(view: EntryView, credentials: Mapping[str, bytes], authoriza
 
 
 def target_of_params(url: str, authorization: str | None, headers: Mapping[str, str], limits: Limits | None = None) -> Target:
-    """Return the target of a server that a request declares by URL. Raises RequestRefused, EntryUnusable."""
+    """Return the target of a server that a request declares by URL.
+
+    Args:
+        url: of the server.
+        authorization: the caller's token, None when it brings none.
+        headers: the caller's.
+        limits: the defaults unless given.
+
+    Raises:
+        RequestRefused: a header or the token is not valid.
+        EntryUnusable: the URL is not valid.
+    """
     sent = _caller_headers(headers, "the MCP server", frozenset())
     if authorization is not None:
         sent["authorization"] = _bearer(authorization, "the MCP server")

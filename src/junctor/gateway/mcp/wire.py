@@ -33,7 +33,14 @@ class Era:
 
 
 def client_of(target: Target, era: Era, soft: SoftTransport, notified: MessageHandlerFnT) -> Client:
-    """Return the SDK's client, to be entered once. notified: receives the server's notifications."""
+    """Return the SDK's client, to be entered once.
+
+    Args:
+        target: the server and what is sent to it.
+        era: the protocol to begin with.
+        soft: the transport under the SDK.
+        notified: receives the server's notifications.
+    """
     limits = target.limits
 
     def http_client(*_: Any, **__: Any) -> httpx2.AsyncClient:

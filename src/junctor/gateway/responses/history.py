@@ -76,11 +76,11 @@ def history(value: object) -> History:
     items: list[Item] = []
     listed: dict[str, Sequence[Any]] = {}
     for position, item in enumerate(value):
-        found = _item(item, f"input[{position}]")
-        if isinstance(found, _ListTools):
-            listed[found.server_label] = found.tools
+        read = _item(item, f"input[{position}]")
+        if isinstance(read, _ListTools):
+            listed[read.server_label] = read.tools
         else:
-            items.append(found)
+            items.append(read)
     if not items:
         refuse("input holds nothing that the model could answer", "input")
     _check_pairs(items)
