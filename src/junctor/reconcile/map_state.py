@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from junctor.connectormap.entry import Entry
-from junctor.connectormap.ids import REGISTRY_ID_PREFIX, registry_entry_id
+from junctor.connectormap.ids import entry_id_of_registry, registry_entry_id
 from junctor.connectormap.layout import Layout
 from junctor.connectormap.revision import FEW_CHANGES, digest_lines, replaced_digests, revision_of_digests
 from junctor.planning.inputs import Published, origin_of
@@ -31,7 +31,7 @@ class MapState:
     @classmethod
     def of(cls, layout: Layout, records: Iterable[Mapping[str, Any]] = ()) -> Self:
         """The state that a stored map describes. records: the registries in its head."""
-        by_entry = {f"{REGISTRY_ID_PREFIX}{record.get('id')}": record for record in records}
+        by_entry = {entry_id_of_registry(str(record.get("id"))): record for record in records}
         entries: dict[str, Entry] = {}
         # A registry without servers is part of the state too.
         discovered: dict[str, dict[str, Entry]] = {registry: {} for registry in by_entry}
@@ -62,7 +62,7 @@ class MapState:
 
         is_writing: the map is about to follow the plan; until it does, servers selected by the same rules count as well.
         """
-        rules = {f"{REGISTRY_ID_PREFIX}{record['id']}": _rules(record) for record in plan.records}
+        rules = {entry_id_of_registry(record["id"]): _rules(record) for record in plan.records}
         return {
             registry: self.discovered_since.get(registry, 0)
             for registry, servers in plan.discovered.items()
@@ -93,7 +93,7 @@ class MapState:
                 discovered[registry] = _applied(before, changed)
                 since[registry] = sequence if changed else self.discovered_since.get(registry, 0)
         layout = self.layout.replace(changes) if changes else self.layout
-        records = {f"{REGISTRY_ID_PREFIX}{record['id']}": record for record in plan.records}
+        records = {entry_id_of_registry(record["id"]): record for record in plan.records}
         successor = MapState(
             layout, Published(entries, plan.origins, discovered, records), self._digests(changes, layout), dict(plan.discovered), since
         )
