@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class ApiKeys:
-    """Knows callers by their keys. A file that cannot be read leaves the keys as they were; an empty one lets nobody in."""
+    """Identifies callers by API keys. When the file cannot be read, the previous keys stay valid; an empty file lets nobody in."""
 
     def __init__(self, path: Path, stamp: FileStamp | None, keys: tuple[ApiKey, ...]) -> None:
         self._path = path
@@ -29,14 +29,14 @@ class ApiKeys:
         return cls(path, *await asyncio.to_thread(read_keys, path))
 
     async def identify(self, authorization: str | None) -> Caller:
-        """Whose key it is, by the file of now. Raises Unauthorized."""
+        """Return the owner of the key according to the current file. Raises Unauthorized."""
         if FileStamp.find(self._path) != self._stamp:
             await self._read_again()
         token = bearer_token(authorization)
         if token is None:
             raise Unauthorized
         digest, found = digest_of(token), None
-        # Each one is compared, in constant time: how long it takes tells nothing about the keys.
+        # Every key is compared, each in constant time, so the duration reveals nothing about the keys.
         for key in self._keys:
             if hmac.compare_digest(key.sha256, digest):
                 found = key.caller
@@ -45,7 +45,7 @@ class ApiKeys:
         return found
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is open."""
 
     async def _read_again(self) -> None:
         async with self._reading:

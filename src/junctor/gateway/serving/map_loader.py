@@ -1,6 +1,6 @@
 """Keeps the served map current: loads at start, when the operator signals, and by a slow poll.
 
-ReloadError             a reload did not lead to the wanted sequence; what is served stays
+ReloadError             a reload did not lead to the requested sequence; the current map stays
 +-- NotAccepted         the map cannot be served, or the head is older than the sequence asked for
 +-- NotReadable         the source cannot be read now; try again
 +-- TooManyReloads      signals that found nothing new used up the bucket; `retry_after` in seconds
@@ -32,11 +32,11 @@ _RETRIES: Final = Backoff(first=0.1, last=5.0, jitter=0.0)
 
 
 class ReloadError(Exception):
-    """The wanted sequence is not served."""
+    """The requested sequence is not served."""
 
 
 class NotAccepted(ReloadError):
-    """The map that is published now does not do; the message says why."""
+    """The published map cannot be served, or is too old; the message says why."""
 
 
 class NotReadable(ReloadError):
@@ -44,7 +44,7 @@ class NotReadable(ReloadError):
 
 
 class TooManyReloads(ReloadError):
-    """Too many signals that led to nothing."""
+    """Too many signals found nothing new."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__("too many signals that found nothing new; the map is read again by itself every few seconds")
@@ -62,7 +62,7 @@ class LoadError:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time and chance, as tests replace them."""
+    """Time and randomness, which tests replace."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
@@ -130,8 +130,8 @@ class MapLoader:
         error = self._last_error
         if error is not None:
             raise (NotReadable if error.temporary else NotAccepted)(error.message)
-        held = self._served.sequence if self._served else "none"
-        raise NotAccepted(f"the published head names sequence {held}, which is older than {sequence}")
+        current = self._served.sequence if self._served else "none"
+        raise NotAccepted(f"the published head names sequence {current}, which is older than {sequence}")
 
     def _serves(self, sequence: int) -> ServedMap | None:
         return self._served if self._served is not None and self._served.sequence >= sequence else None
@@ -140,7 +140,7 @@ class MapLoader:
         """Join or make a load that starts after this call."""
         ticket = self._begun
         async with self._lock:
-            # Whoever waited for the lock may find that a later load has come and gone meanwhile.
+            # A load that began after this call may have finished while this one waited for the lock.
             if self._finished > ticket or (signalled is not None and self._serves(signalled)):
                 return
             self._begun += 1
@@ -165,7 +165,7 @@ class MapLoader:
             self._last_error = None
 
     async def _read(self) -> None:
-        """Read and swap. When credentials of the map are gone because it was replaced meanwhile, starts again at the head."""
+        """Read and swap. Starts again at the head when credentials are missing because the map was replaced meanwhile."""
         for attempt in range(READ_ATTEMPTS):
             text = await self._source.fetch_head()
             served = self._served
@@ -215,12 +215,12 @@ class MapLoader:
             # A repaired head continues after every acknowledged sequence, so a lower one was rolled back or is somebody's backup.
             raise MapUnreadable(f"head {name}: sequence {head.sequence} is older than {served.sequence}, which is served")
 
-    async def _credentials(self, needed: frozenset[str], held: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """The held values and those of every credential object that has a needed one which is not held."""
-        missing = needed - held.keys()
+    async def _credentials(self, needed: frozenset[str], known: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """The known values, and those of every credential object that contains a needed one which is not known."""
+        missing = needed - known.keys()
         if not missing:
-            return held
-        values = dict(held)
+            return known
+        values = dict(known)
         try:
             for number in sorted({credential_object(key) for key in missing}):
                 values.update(await self._source.fetch_credentials(number))

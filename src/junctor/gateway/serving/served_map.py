@@ -1,8 +1,8 @@
 """What a gateway pod serves: one verified connector map, prepared once for the catalog and for calls.
 
-Entries stay canonical text: 100,000 of them fit, models would not. What the catalog asks of every entry is taken out once for each new
-entry; a map and its successor share everything that did not change, so a changed connector costs its own shard. A changed registry costs
-the shards of its servers, because they inherit from it.
+Entries stay canonical text: 100,000 of them fit into memory as text, but not as models. What the catalog needs of every entry is extracted
+once for each new entry. A map and its successor share everything that did not change, so a changed connector costs the work of its own
+shard, and a changed registry that of the shards of its servers, because they inherit from it.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ _SORT_STEP: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """An entry with what is asked of all entries at once.
+    """An entry with what every request needs to know of all entries.
 
     haystack: what `search` looks in, case-folded. unavailable: the reason word, "" when it may be used.
     rejected: why this pod in particular does not use it, "" when it does. credentials: the keys that it needs.
-    access: who may know of it and use it; None: everybody. registry: from which a discovered one inherits.
+    access: who may see and use it; None: everybody. registry: from which a discovered one inherits.
     """
 
     entry: Entry = field(repr=False)
@@ -113,9 +113,9 @@ class PreparedShard:
                 continue
             shared = registry_entry_id(entry.id)
             registry = registries.get(shared)
-            held = known.get(entry.id)
-            same = held is not None and held.entry is entry and held.registry is registry
-            connector = connectors[entry.id] = held if held is not None and same else Connector.of(entry, registry)
+            previous = known.get(entry.id)
+            is_same = previous is not None and previous.entry is entry and previous.registry is registry
+            connector = connectors[entry.id] = previous if previous is not None and is_same else Connector.of(entry, registry)
             if shared:
                 inherits[shared] = registry
                 discovered[shared, connector.access] += 1
@@ -152,22 +152,22 @@ class PreparedMap:
     async def of(cls, connector_map: ConnectorMap, previous: "PreparedMap | None" = None) -> Self:
         """Prepare a map, sharing with the one served before it whatever is the same; lets requests run between shards."""
         known = previous.connectors if previous else {}
-        held = previous.shards if previous else {}
+        previous_shards = previous.shards if previous else {}
         registries = _registries(connector_map, previous)
         shards = {}
         for digest, entries in connector_map.shards.items():
-            shard = held.get(digest)
+            shard = previous_shards.get(digest)
             if shard is None or not shard.is_current(registries):
                 shard = PreparedShard.of(entries.values(), known, registries)
                 await asyncio.sleep(0)
             shards[digest] = shard
         connectors = dict(known)
-        for digest, shard in held.items():
+        for digest, shard in previous_shards.items():
             if shards.get(digest) is not shard:
                 for key in shard.connectors:
                     connectors.pop(key, None)
         for digest, shard in shards.items():
-            if held.get(digest) is not shard:
+            if previous_shards.get(digest) is not shard:
                 connectors.update(shard.connectors)
         same_ids = len(connectors) == len(known) and connectors.keys() == known.keys()
         ids = previous.ids if previous and same_ids else await _ordered(connectors, previous)
@@ -181,11 +181,11 @@ class PreparedMap:
 def _registries(connector_map: ConnectorMap, previous: PreparedMap | None) -> dict[str, Registry]:
     """All registries by the ids of their entries, in order; those whose entry did not change are the same objects."""
     known = previous.registries if previous else {}
-    held = previous.shards if previous else {}
+    previous_shards = previous.shards if previous else {}
     found: dict[str, Registry] = {}
     for digest, entries in connector_map.shards.items():
-        if digest in held:
-            found.update(held[digest].registries)
+        if digest in previous_shards:
+            found.update(previous_shards[digest].registries)
             continue
         for entry in entries.values():
             if is_registry_entry(entry.id):
@@ -229,7 +229,7 @@ class ServedMap:
         for shard in prepared.shards.values():
             if missing & shard.credentials:
                 rejected += [(key, _MISSING) for key, c in shard.connectors.items() if not missing.isdisjoint(c.credentials)]
-        # What keeps all servers of a registry from being used is told once.
+        # A reason that concerns all servers of a registry is reported once.
         rejected += [(key, registry.rejected) for key, registry in prepared.registries.items() if registry.rejected]
         rejected += [(key, _NO_REGISTRY) for key in {key for key, _ in prepared.discovered} - prepared.registries.keys()]
         return cls(prepared, credentials, applied_at, missing, bounded(rejected))

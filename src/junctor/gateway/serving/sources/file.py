@@ -83,7 +83,7 @@ class FileSource:
         return self._objects.secrets.get(credential_object_name(self._name, number), {})
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is open."""
 
     def _text(self, name: str, key: str) -> str:
         text = self._objects.config_maps[name].get(key)
