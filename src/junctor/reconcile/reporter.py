@@ -9,7 +9,7 @@ from junctor.api.conditions import ConditionType
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.entry import Entry
 from junctor.net.timestamps import rfc3339
-from junctor.planning.readiness import GatewayProgress
+from junctor.planning.readiness import GatewayProgress, ResourceProgress
 from junctor.planning.statuses import GatewayFindings, findings_of, status_of
 from junctor.planning.verdicts import Verdict
 from junctor.reconcile.snapshot import Snapshot
@@ -85,7 +85,7 @@ class Reporter:
                 entry is not None
                 and (ready.get(progress.gateway) == (entry, discovered) or max(entry.since, discovered) <= progress.sequence_at_start)
             )
-            findings.append(findings_of(verdict, progress, says_ready and is_known_ready, says_ready))
+            findings.append(findings_of(ResourceProgress(verdict, progress, says_ready and is_known_ready, says_ready)))
             if entry is not None and findings[-1].conditions[ConditionType.READY].ok:
                 ready[progress.gateway] = entry, discovered
         update = status_of(resource, findings, current, rfc3339(self._now()))

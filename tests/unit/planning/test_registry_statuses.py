@@ -9,7 +9,7 @@ import pytest
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SkipCount, SyncReport
-from junctor.planning.readiness import GatewayProgress, PodProgress
+from junctor.planning.readiness import GatewayProgress, PodProgress, ResourceProgress
 from junctor.planning.statuses import findings_of, status_of
 from junctor.planning.verdicts import Verdict
 from tests.unit.planning.building import Story, bearer, discovered, gateway, registry, server, synced, verdict
@@ -39,16 +39,16 @@ def pod(name: str, acknowledged: int | None = SERVERS, **fields: Any) -> PodProg
     return PodProgress(name, acknowledged, **fields)
 
 
-def status(of: Verdict, *gateways: GatewayProgress, current: Mapping[str, Any] | None = None, was_ready: bool = False) -> Mapping[str, Any]:
+def status(of: Verdict, *gateways: GatewayProgress, current: Mapping[str, Any] | None = None, is_known: bool = False) -> Mapping[str, Any]:
     """The status that is written."""
-    update = status_of(of.resource, [findings_of(of, seen, was_ready) for seen in gateways], current or {}, NOW)
+    update = status_of(of.resource, [findings_of(ResourceProgress(of, seen, is_known)) for seen in gateways], current or {}, NOW)
     assert update is not None
     return update.status
 
 
-def told(of: Verdict, *gateways: GatewayProgress, was_ready: bool = False) -> dict[str, tuple[str, str]]:
+def told(of: Verdict, *gateways: GatewayProgress, is_known: bool = False) -> dict[str, tuple[str, str]]:
     """Status and reason by condition."""
-    return {item["type"]: (item["status"], item["reason"]) for item in status(of, *gateways, was_ready=was_ready)["conditions"]}
+    return {item["type"]: (item["status"], item["reason"]) for item in status(of, *gateways, is_known=is_known)["conditions"]}
 
 
 def message(written: Mapping[str, Any], kind: str) -> str:
@@ -56,7 +56,7 @@ def message(written: Mapping[str, Any], kind: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("told_ready", "of_pod", "reason"),
+    ("status_says_ready", "of_pod", "reason"),
     [
         (False, pod("a", ENTRY), "AwaitingGateways"),
         (True, pod("a", ENTRY), "Ready"),
@@ -66,9 +66,10 @@ def message(written: Mapping[str, Any], kind: str) -> str:
     ],
     ids=["first servers", "servers of a later sync", "no answer", "refused", "another generation"],
 )
-def test_registry_that_was_ready_stays_so_while_pods_take_new_servers(told_ready: bool, of_pod: PodProgress, reason: str) -> None:
+def test_registry_that_was_ready_stays_so_while_pods_take_new_servers(status_says_ready: bool, of_pod: PodProgress, reason: str) -> None:
     of = judged()
-    found = findings_of(of, progress(of, of_pod, pod("b")), False, told_ready).conditions[ConditionType.READY]
+    seen = ResourceProgress(of, progress(of, of_pod, pod("b")), status_says_ready=status_says_ready)
+    found = findings_of(seen).conditions[ConditionType.READY]
     assert str(found.reason) == reason
 
 
@@ -193,12 +194,12 @@ READY: list[tuple[str, Sequence[PodProgress], bool, tuple[str, str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("pods", "was_ready", "wanted", "words"), [row[1:] for row in READY], ids=[row[0] for row in READY])
+@pytest.mark.parametrize(("pods", "is_known", "wanted", "words"), [row[1:] for row in READY], ids=[row[0] for row in READY])
 def test_ready_waits_for_the_last_change_of_the_servers(
-    pods: Sequence[PodProgress], was_ready: bool, wanted: tuple[str, str], words: str
+    pods: Sequence[PodProgress], is_known: bool, wanted: tuple[str, str], words: str
 ) -> None:
     of = judged()
-    written = status(of, progress(of, *pods), was_ready=was_ready)
+    written = status(of, progress(of, *pods), is_known=is_known)
     found = {item["type"]: (item["status"], item["reason"]) for item in written["conditions"]}
     assert found["Ready"] == wanted
     assert words in message(written, "Ready")
@@ -219,7 +220,10 @@ def test_synced_does_not_depend_on_a_gateway_that_refuses_the_registry() -> None
     elsewhere = verdict(Story(gateway(idPolicies=[{"pattern": "mcp::*", "namespaces": []}])).plan(resource), resource)
     update = status_of(
         resource,
-        [findings_of(elsewhere, progress(elsewhere, gateway="one"), False), findings_of(of, progress(of, pod("b")), False)],
+        [
+            findings_of(ResourceProgress(elsewhere, progress(elsewhere, gateway="one"))),
+            findings_of(ResourceProgress(of, progress(of, pod("b")))),
+        ],
         {},
         NOW,
     )
@@ -262,9 +266,9 @@ def test_status_tells_counts_times_and_at_most_five_examples() -> None:
 def test_equal_status_is_not_written_again_and_each_sync_is_once() -> None:
     of = judged(COUNTED)
     first = status(of, progress(of, pod("a")))
-    assert status_of(of.resource, [findings_of(of, progress(of, pod("a"), pod("b")), False)], first, LATER) is None
+    assert status_of(of.resource, [findings_of(ResourceProgress(of, progress(of, pod("a"), pod("b"))))], first, LATER) is None
     later = judged(replace(COUNTED, last_sync=LATER))
-    update = status_of(later.resource, [findings_of(later, progress(later, pod("a")), False)], first, LATER)
+    update = status_of(later.resource, [findings_of(ResourceProgress(later, progress(later, pod("a"))))], first, LATER)
     assert update is not None
     assert (update.status["lastSyncTime"], update.transitions) == (LATER, ())
 

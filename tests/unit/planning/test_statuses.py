@@ -1,5 +1,6 @@
 """What is said about a connector: conditions out of verdicts, published maps and acknowledgements."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from junctor.api.conditions import ConditionType, Finding, Reason, pending_conditions
 from junctor.api.resources import Resource
-from junctor.planning.readiness import GatewayProgress, PodProgress, programmed, ready
+from junctor.planning.readiness import GatewayProgress, PodProgress, ResourceProgress, programmed, ready
 from junctor.planning.statuses import GatewayFindings, StatusUpdate, findings_of, status_of
 from junctor.planning.verdicts import Verdict
 from tests.unit.planning.building import Story, bearer, connector, gateway, verdict
@@ -38,8 +39,8 @@ def pod(name: str, acknowledged: int | None = SINCE, **fields: Any) -> PodProgre
     return PodProgress(name, acknowledged, **fields)
 
 
-def ready_of(of: Verdict, seen: GatewayProgress, was_ready: bool = False) -> Finding:
-    return ready(of, seen, programmed(of, seen), was_ready)
+def ready_of(of: Verdict, seen: GatewayProgress, is_known: bool = False) -> Finding:
+    return ready(ResourceProgress(of, seen, is_known))
 
 
 # --- Programmed -------------------------------------------------------------------------------------------------------------------------
@@ -60,13 +61,13 @@ def ready_of(of: Verdict, seen: GatewayProgress, was_ready: bool = False) -> Fin
 def test_programmed_tells_whether_the_published_map_holds_this_generation(
     of: Verdict, published: bool, failure: Finding | None, wanted: tuple[str, Reason]
 ) -> None:
-    finding = programmed(of, progress(of, published=published, failure=failure))
+    finding = programmed(ResourceProgress(of, progress(of, published=published, failure=failure)))
     assert (finding.status, finding.reason) == wanted
 
 
 def test_older_content_of_the_connector_in_the_map_is_not_programmed() -> None:
     old, new = accepted(), accepted(description="new", generation=2)
-    assert programmed(new, progress(old)).reason is Reason.PUBLISHING
+    assert programmed(ResourceProgress(new, progress(old))).reason is Reason.PUBLISHING
 
 
 # --- Ready ------------------------------------------------------------------------------------------------------------------------------
@@ -89,12 +90,12 @@ READY_TABLE: list[tuple[str, Sequence[PodProgress], bool, tuple[str, Reason], st
 ]
 
 
-@pytest.mark.parametrize(("pods", "was_ready", "wanted", "words"), [row[1:] for row in READY_TABLE], ids=[row[0] for row in READY_TABLE])
+@pytest.mark.parametrize(("pods", "is_known", "wanted", "words"), [row[1:] for row in READY_TABLE], ids=[row[0] for row in READY_TABLE])
 def test_ready_tells_whether_every_ready_pod_serves_it(
-    pods: Sequence[PodProgress], was_ready: bool, wanted: tuple[str, Reason], words: str
+    pods: Sequence[PodProgress], is_known: bool, wanted: tuple[str, Reason], words: str
 ) -> None:
     of = accepted()
-    finding = ready_of(of, progress(of, *pods), was_ready)
+    finding = ready_of(of, progress(of, *pods), is_known)
     assert (finding.status, finding.reason) == wanted
     assert words in finding.message
 
@@ -164,8 +165,8 @@ def condition(update: StatusUpdate, kind: str) -> Mapping[str, Any]:
     return found
 
 
-def findings(of: Verdict, *pods: PodProgress, was_ready: bool = False, **fields: Any) -> GatewayFindings:
-    return findings_of(of, progress(of, *pods, **fields), was_ready)
+def findings(of: Verdict, *pods: PodProgress, is_known: bool = False, **fields: Any) -> GatewayFindings:
+    return findings_of(ResourceProgress(of, progress(of, *pods, **fields), is_known))
 
 
 def test_status_of_a_served_connector() -> None:
@@ -181,6 +182,25 @@ def test_status_of_a_served_connector() -> None:
         ("Ready", "True"),
     ]
     assert all(item["observedGeneration"] == 3 for item in update.status["conditions"])
+
+
+def test_the_applied_json_is_the_same_to_the_byte() -> None:
+    of = accepted(generation=3)
+    text = json.dumps(status(of.resource, findings(of, pod("a"))).status)
+    common = '"observedGeneration": 3, "lastTransitionTime": "2025-02-01T00:00:00Z"'
+    assert text == (
+        '{"observedGeneration": 3, "conditions": ['
+        f'{{"type": "Accepted", "status": "True", "reason": "Accepted", "message": "the resource is valid", {common}}}, '
+        f'{{"type": "ResolvedRefs", "status": "True", "reason": "ResolvedRefs", "message": "all references are resolved", {common}}}, '
+        f'{{"type": "Programmed", "status": "True", "reason": "Programmed", "message": "published", {common}}}, '
+        f'{{"type": "Ready", "status": "True", "reason": "Ready", "message": "served by 1 of 1 pods", {common}}}], '
+        '"gateways": [{"name": "default", "acknowledged": 1, "pods": 1, "reason": "Ready"}], "connectorID": "x"}'
+    )
+
+
+def test_texts_of_others_are_cut_to_the_bounds_of_the_crd() -> None:
+    of = verdict(Story().plan(resource := connector("x", connectorID="i" * 1000)), resource)
+    assert len(status(of.resource, findings(of)).status["connectorID"]) == 512
 
 
 def test_connector_that_no_gateway_selects_says_so() -> None:
