@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from junctor.demo.inherited_socket import serve
+from junctor.net.formats import OpenAIObject, OpenAIObjectView
 
 _HEAD: Final = {"id": "chatcmpl-demo", "created": 1_750_000_000}
 #: Pause between two words of a stream.
@@ -39,7 +40,7 @@ async def _complete(request: Request) -> Response:
     return JSONResponse({**_HEAD, "object": "chat.completion", "model": body["model"], "choices": [choice], "usage": _USAGE})
 
 
-def reply(body: Mapping[str, Any]) -> dict[str, Any]:
+def reply(body: OpenAIObjectView) -> OpenAIObject:
     """Return the assistant's message that answers a chat completions request."""
     *_, last = body["messages"]
     if last["role"] == "tool":
@@ -53,11 +54,11 @@ def reply(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"role": "assistant", "content": None, "tool_calls": [{"id": "call-1", "type": "function", "function": call}]}
 
 
-def _text(text: str) -> dict[str, Any]:
+def _text(text: str) -> OpenAIObject:
     return {"role": "assistant", "content": text}
 
 
-async def _stream(body: Mapping[str, Any], message: Mapping[str, Any], reason: str) -> AsyncIterator[str]:
+async def _stream(body: OpenAIObjectView, message: OpenAIObjectView, reason: str) -> AsyncIterator[str]:
     """Yield server-sent events: text word by word, a tool call in one piece."""
     for delta in _deltas(message):
         await asyncio.sleep(_PAUSE_SECONDS)
@@ -68,7 +69,7 @@ async def _stream(body: Mapping[str, Any], message: Mapping[str, Any], reason: s
     yield "data: [DONE]\n\n"
 
 
-def _deltas(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _deltas(message: OpenAIObjectView) -> Iterator[OpenAIObject]:
     yield {"role": "assistant", "content": ""}
     for word in re.findall(r"\S+\s*", message["content"] or ""):
         yield {"content": word}
@@ -76,7 +77,7 @@ def _deltas(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"tool_calls": [{"index": index, **call} for index, call in enumerate(calls)]}
 
 
-def _event(body: Mapping[str, Any], choices: list[dict[str, Any]], **more: Any) -> str:
+def _event(body: OpenAIObjectView, choices: list[OpenAIObject], **more: Any) -> str:
     chunk = {**_HEAD, "object": "chat.completion.chunk", "model": body["model"], "choices": choices, **more}
     return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
 

@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -19,6 +19,7 @@ from cachetools import TLRUCache
 from junctor.gateway.auth.ports import Caller, CallersError, bearer_token
 from junctor.gateway.web.errors import ApiError, Unauthorized
 from junctor.kube.client import CredentialsError, KubernetesApi, KubernetesError, Unavailable, load_configuration, object_path
+from junctor.net.formats import KubernetesObjectView
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ def _end_of(_key: bytes, answer: _Answer, _now: float) -> float:
     return answer.end
 
 
-def _caller(review: Mapping[str, Any]) -> Caller | None:
+def _caller(review: KubernetesObjectView) -> Caller | None:
     """Whom a review names; None: nobody. Raises Unavailable when it is none."""
     match review:
         case {"status": {"authenticated": True, "audiences": [*audiences], "user": {"username": str(name)} as user}} if name:

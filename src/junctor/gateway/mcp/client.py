@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import anyio
@@ -16,6 +16,7 @@ from junctor.gateway.mcp.transport import HttpPools
 from junctor.gateway.mcp.wire import Era
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolSpec
 from junctor.gateway.tools.server_errors import ListingFailed
+from junctor.net.formats import MCPObjectView
 
 LISTING_SECONDS: Final = 10.0
 #: Seconds for which a list of tools is used without asking the server again.
@@ -73,7 +74,7 @@ class McpClient:
             self._listing.add_done_callback(_retrieve_exception)
         return await asyncio.shield(self._listing)
 
-    async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolOutcome:
+    async def call_tool(self, name: str, arguments: MCPObjectView) -> ToolOutcome:
         """Call a tool by the server's own name. Every failure is an outcome; cancelling this cancels the call."""
         limits = self._target.limits
         has_slot = False
@@ -180,7 +181,7 @@ class McpClient:
         self._era = None
         return await (await self._open()).list_tools()
 
-    async def _call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+    async def _call(self, name: str, arguments: MCPObjectView) -> Any:
         session = await self._open()
         try:
             return await session.call_tool(name, arguments)

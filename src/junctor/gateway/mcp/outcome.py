@@ -7,6 +7,7 @@ from typing import Any, Final
 import mcp_types as types
 
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome
+from junctor.net.formats import MCPObject
 
 _SHOWN: Final = 2000
 
@@ -43,7 +44,7 @@ def short(text: object) -> str:
     return " ".join(_cut(str(text), _SHOWN).split())
 
 
-def _describe(part: dict[str, Any]) -> str:
+def _describe(part: MCPObject) -> str:
     match part.get("type"):
         case "text":
             return str(part.get("text", ""))
@@ -59,7 +60,7 @@ def _describe(part: dict[str, Any]) -> str:
             return f"[{other}]"
 
 
-def _json(value: dict[str, Any] | Sequence[Any]) -> str:
+def _json(value: MCPObject | Sequence[Any]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

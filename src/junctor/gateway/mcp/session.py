@@ -1,10 +1,10 @@
 """One session with an MCP server. A task of its own enters and leaves it, as the scopes of the SDK require."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import anyio
 import httpx2
@@ -20,6 +20,7 @@ from junctor.gateway.mcp.target import Target
 from junctor.gateway.mcp.transport import LISTING_LIMIT, HttpPools, SoftTransport
 from junctor.gateway.mcp.wire import Era, client_of
 from junctor.gateway.tools.ports import ToolFailure, ToolSpec
+from junctor.net.formats import MCPObjectView
 
 MAX_PAGES: Final = 64
 MAX_TOOLS: Final = 2000
@@ -109,7 +110,7 @@ class Session:
                 cursors.add(cursor)
             raise SessionFailed(ToolFailure("http", f"the server's tool list has more than {MAX_PAGES} pages", 502))
 
-    async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> types.CallToolResult:
+    async def call_tool(self, name: str, arguments: MCPObjectView) -> types.CallToolResult:
         """Call a tool once. Raises SessionFailed."""
         params = types.CallToolRequestParams(name=name, arguments=dict(arguments))
         timeout = self._target.limits.call_timeout

@@ -11,7 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 
@@ -20,6 +20,7 @@ from junctor.gateway.mcp.events import BoundedEvents, describe
 from junctor.gateway.mcp.exchange import Exchange, Problem, current
 from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.mcp.target import Target
+from junctor.net.formats import MCPObject
 
 #: Bytes that a listing may have on the wire, and that one event of a stream may have.
 LISTING_LIMIT: Final = 4 * 1024 * 1024
@@ -192,7 +193,7 @@ class SoftTransport(httpx2.AsyncBaseTransport):
                 return self._give_up(request, exchange, 502, f"the server answered with {kind[:80] or 'no content type'}, not with JSON")
         return _copy(request, response, content=content)
 
-    def _is_session_lost(self, request: httpx2.Request, status: int, error: dict[str, Any] | None) -> bool:
+    def _is_session_lost(self, request: httpx2.Request, status: int, error: MCPObject | None) -> bool:
         if self._sse:
             return status == HTTPStatus.NOT_FOUND and request.method == "POST"
         if "mcp-session-id" not in request.headers or status not in (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST):
@@ -229,7 +230,7 @@ def _is_cancellation(request: httpx2.Request) -> bool:
         return False
 
 
-def _json_rpc_error(content: bytes) -> dict[str, Any] | None:
+def _json_rpc_error(content: bytes) -> MCPObject | None:
     try:
         error = json.loads(content)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
@@ -17,6 +17,7 @@ from junctor.gateway.models.model_errors import stream_error
 from junctor.gateway.models.model_server import Key, ModelServer, Timeouts, no_key
 from junctor.gateway.models.ports import ModelEvent, ModelRequest, RoundAccepted, UpstreamError
 from junctor.gateway.models.sse import MAX_EVENT, MAX_STREAM, EventReader
+from junctor.net.formats import OpenAIObjectView
 
 _DONE: Final = "[DONE]"
 _DRAIN_SECONDS: Final = 0.2
@@ -118,7 +119,7 @@ def _encoded(request: ModelRequest) -> bytes:
         ) from error
 
 
-def _decoded(data: str) -> Mapping[str, Any]:
+def _decoded(data: str) -> OpenAIObjectView:
     try:
         chunk = json.loads(data)
     except (ValueError, RecursionError):

@@ -1,19 +1,20 @@
 """Writes a round as the body of POST /v1/chat/completions."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from junctor.gateway.models.ports import ChatMessage, FunctionTool, ModelCall, ModelRequest
 from junctor.gateway.models.schemas import normalised
+from junctor.net.formats import JSONSchema, OpenAIObject, OpenAIObjectView
 
 #: Fields that options cannot set: they follow from the request's tools.
 _DERIVED: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 
 
-def chat_body(request: ModelRequest) -> dict[str, Any]:
+def chat_body(request: ModelRequest) -> OpenAIObject:
     """Return the body, ready for JSON. The request's own fields replace options of the same name."""
-    body: dict[str, Any] = {
+    body: OpenAIObject = {
         **{name: value for name, value in request.options.items() if name not in _DERIVED},
         "model": request.model,
         "messages": [_message(message) for message in request.messages],
@@ -31,25 +32,25 @@ def chat_body(request: ModelRequest) -> dict[str, Any]:
     return body
 
 
-def _tools(tools: Sequence[FunctionTool]) -> list[dict[str, Any]]:
+def _tools(tools: Sequence[FunctionTool]) -> list[OpenAIObject]:
     schemas = normalised((tool.name, tool.parameters) for tool in tools)
     return [{"type": "function", "function": _function(tool, schema)} for tool, schema in zip(tools, schemas, strict=True)]
 
 
-def _function(tool: FunctionTool, schema: dict[str, Any]) -> dict[str, Any]:
+def _function(tool: FunctionTool, schema: JSONSchema) -> OpenAIObject:
     function = {"name": tool.name, "description": tool.description, "parameters": schema}
     return {**function, "strict": True} if tool.strict else function
 
 
-def _choice(choice: str) -> str | dict[str, Any]:
+def _choice(choice: str) -> str | OpenAIObject:
     return choice if choice in ("auto", "required") else {"type": "function", "function": {"name": choice}}
 
 
-def _message(message: ChatMessage) -> dict[str, Any]:
+def _message(message: ChatMessage) -> OpenAIObject:
     role = "system" if message.role == "developer" else message.role
     if role == "user":
         return {"role": role, "content": _parts(message.content)}
-    sent: dict[str, Any] = {"role": role, "content": _flat(message.content)}
+    sent: OpenAIObject = {"role": role, "content": _flat(message.content)}
     if role == "tool":
         sent["tool_call_id"] = message.call_id
     if role == "assistant":
@@ -61,23 +62,23 @@ def _message(message: ChatMessage) -> dict[str, Any]:
     return sent
 
 
-def _parts(content: str | Sequence[Mapping[str, Any]] | None) -> str | list[dict[str, Any]]:
+def _parts(content: str | Sequence[OpenAIObjectView] | None) -> str | list[OpenAIObject]:
     return content or "" if content is None or isinstance(content, str) else [dict(part) for part in content]
 
 
-def _flat(content: str | Sequence[Mapping[str, Any]] | None) -> str:
+def _flat(content: str | Sequence[OpenAIObjectView] | None) -> str:
     """Return the text alone: the templates of many models accept other parts from the user only."""
     if content is None or isinstance(content, str):
         return content or ""
     return "\n".join(_text(part) for part in content)
 
 
-def _text(part: Mapping[str, Any]) -> str:
+def _text(part: OpenAIObjectView) -> str:
     text = part.get("text", part.get("refusal"))
     return text if isinstance(text, str) else f"[{part.get('type', 'content')}: not shown]"
 
 
-def _call(call: ModelCall) -> dict[str, Any]:
+def _call(call: ModelCall) -> OpenAIObject:
     return {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": _object(call.arguments)}}
 
 

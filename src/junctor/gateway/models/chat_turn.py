@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from junctor.gateway.models.ports import ModelCall, ModelEvent, ReasoningDelta, RoundEnd, RoundUsage, TextDelta, UpstreamError
+from junctor.net.formats import OpenAIObject, OpenAIObjectView
 
 MAX_CALLS: Final = 256
 
@@ -41,7 +42,7 @@ class ChatTurn:
         """Whether any part of an answer arrived."""
         return self._has_begun
 
-    def feed(self, chunk: Mapping[str, Any]) -> Iterator[ModelEvent]:
+    def feed(self, chunk: OpenAIObjectView) -> Iterator[ModelEvent]:
         """Return the events that a chunk adds."""
         model = chunk.get("model")
         self._model = model if isinstance(model, str) and model else self._model
@@ -65,7 +66,7 @@ class ChatTurn:
             reason = "stop"
         return RoundEnd(reason, calls, self._usage, self._model)
 
-    def _choice(self, choice: Mapping[str, Any]) -> Iterator[ModelEvent]:
+    def _choice(self, choice: OpenAIObjectView) -> Iterator[ModelEvent]:
         self._has_begun = True
         delta = choice.get("delta")
         if isinstance(delta, Mapping):
@@ -82,7 +83,7 @@ class ChatTurn:
         if isinstance(reason, str) and reason:
             self._finish_reason = reason
 
-    def _call(self, part: Mapping[str, Any]) -> None:
+    def _call(self, part: OpenAIObjectView) -> None:
         function = part.get("function")
         function = function if isinstance(function, Mapping) else {}
         call_id, name, index = _text(part.get("id")), _text(function.get("name")), part.get("index")
@@ -119,7 +120,7 @@ def _complete(call: _Call) -> ModelCall:
     return ModelCall(call.call_id, call.name, "".join(call.arguments).strip())
 
 
-def token_logprobs(value: Any) -> tuple[Mapping[str, Any], ...]:
+def token_logprobs(value: Any) -> tuple[OpenAIObjectView, ...]:
     """Read the tokens of a choice's `logprobs` as OpenAI's clients want them: {token, logprob, bytes, top_logprobs}.
 
     Both of OpenAI's APIs share this form. Fields that a model server omits are added; unreadable tokens are left out.
@@ -128,7 +129,7 @@ def token_logprobs(value: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple({**token, "top_logprobs": [top for _, top in _tokens(item.get("top_logprobs"))]} for item, token in _tokens(tokens))
 
 
-def _tokens(items: Any) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+def _tokens(items: Any) -> Iterator[tuple[OpenAIObjectView, OpenAIObject]]:
     """Yield each readable token: as the server sent it, and as {token, logprob, bytes}."""
     for item in items if isinstance(items, list) else ():
         if not isinstance(item, Mapping):
@@ -153,11 +154,11 @@ def _text(value: Any) -> str:
     return value
 
 
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+def _objects(value: Any) -> Iterator[OpenAIObjectView]:
     return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else iter(())
 
 
-def _usage(usage: Mapping[str, Any]) -> RoundUsage:
+def _usage(usage: OpenAIObjectView) -> RoundUsage:
     return RoundUsage(
         input_tokens=_count(usage, "prompt_tokens"),
         output_tokens=_count(usage, "completion_tokens"),

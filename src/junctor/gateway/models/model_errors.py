@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from junctor.gateway.models.ports import UpstreamError
 from junctor.gateway.web.errors import ApiError
+from junctor.net.formats import OpenAIObjectView
 from junctor.net.redaction import redact
 from junctor.net.retry_after import retry_after_seconds
 
@@ -75,7 +76,7 @@ def seconds_to_wait(retry_after: str | None, now: datetime) -> int | None:
     return None if seconds is None else min(max(math.ceil(seconds), 1), _LONGEST_WAIT)
 
 
-def stream_error(document: Mapping[str, Any], *, secrets: tuple[str, ...] = ()) -> UpstreamError | None:
+def stream_error(document: OpenAIObjectView, *, secrets: tuple[str, ...] = ()) -> UpstreamError | None:
     """Return the error inside an event of a stream, whose HTTP status was 200; None when the event is no error."""
     error = _error_object(document)
     if error is None:
@@ -86,7 +87,7 @@ def stream_error(document: Mapping[str, Any], *, secrets: tuple[str, ...] = ()) 
     return _error(code if isinstance(code, int) and 400 <= code <= 599 else 500, error, secrets)
 
 
-def _error(status: int, error: Mapping[str, Any], secrets: tuple[str, ...]) -> UpstreamError:
+def _error(status: int, error: OpenAIObjectView, secrets: tuple[str, ...]) -> UpstreamError:
     text = error.get("message")
     message = text[:_MAX_MESSAGE] if isinstance(text, str) else ""
     message = redact(message, secrets)
@@ -118,7 +119,7 @@ def _code(status: int, code: Any, message: str) -> str | None:
     return _CODES.get(status)
 
 
-def _error_object(document: Any) -> Mapping[str, Any] | None:
+def _error_object(document: Any) -> OpenAIObjectView | None:
     """Read `{"error": {...}}`, `{"error": "text"}`, or the bare object with `object: error` of older servers."""
     if not isinstance(document, Mapping):
         return None

@@ -6,9 +6,11 @@ UpstreamError           the model server could not be used, or refused the reque
     retry_after         seconds until another attempt makes sense, when the model server named them
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
+
+from junctor.net.formats import JSONSchemaView, OpenAIObjectView
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class FunctionTool:
 
     name: str
     description: str
-    parameters: Mapping[str, Any] = field(repr=False)
+    parameters: JSONSchemaView = field(repr=False)
     strict: bool | None = None
 
 
@@ -42,7 +44,7 @@ class ChatMessage:
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | Sequence[Mapping[str, Any]] | None = None
+    content: str | Sequence[OpenAIObjectView] | None = None
     calls: Sequence[ModelCall] = ()
     call_id: str | None = None
     reasoning: str | None = None
@@ -62,7 +64,7 @@ class ModelRequest:
     tool_choice: str = "auto"
     parallel_tool_calls: bool = True
     max_output_tokens: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: OpenAIObjectView = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class TextDelta:
     """A piece of the answer. logprobs: of its tokens, {token, logprob, bytes, top_logprobs}, when the request asks for them."""
 
     text: str
-    logprobs: Sequence[Mapping[str, Any]] = ()
+    logprobs: Sequence[OpenAIObjectView] = ()
 
 
 @dataclass(frozen=True, slots=True)

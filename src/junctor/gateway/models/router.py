@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from junctor.gateway.config import UpstreamConfiguration
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
@@ -13,6 +13,7 @@ from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.model_errors import ModelNotFound
 from junctor.gateway.models.model_server import KeyFile, ModelServer, Timeouts, no_key, read_body
 from junctor.gateway.models.ports import UpstreamError
+from junctor.net.formats import OpenAIObject
 from junctor.net.globs import Globs
 
 _log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class UpstreamRouter:
             raise ModelNotFound(model)
         return route.upstream
 
-    async def models(self) -> list[dict[str, Any]]:
+    async def models(self) -> list[OpenAIObject]:
         """Return the models of all model servers in the order of the routes; each model only from the server that it is routed to.
 
         A server that does not answer is left out. Raises UpstreamError when none answers.
@@ -53,7 +54,7 @@ class UpstreamRouter:
         if not self._routes:
             return []
         listings = await asyncio.gather(*(_listing(route.upstream.server) for route in self._routes), return_exceptions=True)
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, OpenAIObject] = {}
         failures: list[UpstreamError] = []
         for route, listing in zip(self._routes, listings, strict=True):
             if isinstance(listing, UpstreamError):
@@ -67,7 +68,7 @@ class UpstreamRouter:
             raise failures[0]
         return list(found.values())
 
-    def _add_models(self, found: dict[str, dict[str, Any]], listing: Sequence[dict[str, Any]], route: UpstreamRoute) -> None:
+    def _add_models(self, found: dict[str, OpenAIObject], listing: Sequence[OpenAIObject], route: UpstreamRoute) -> None:
         for model in listing:
             if self._route(model["id"]) is route:
                 found.setdefault(model["id"], model)
@@ -76,7 +77,7 @@ class UpstreamRouter:
         return next((route for route in self._routes if route.serves(model)), None)
 
 
-async def _listing(server: ModelServer) -> list[dict[str, Any]]:
+async def _listing(server: ModelServer) -> list[OpenAIObject]:
     unusable = UpstreamError("the model server's list of models cannot be read", code="server_error")
     try:
         async with asyncio.timeout(server.timeouts.listing), server.send("GET", "/models") as response:

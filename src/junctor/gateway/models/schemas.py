@@ -7,19 +7,21 @@ differ, and ignores definitions in other places.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from junctor.net.formats import JSONSchema, JSONSchemaView
+
 #: Keywords whose value maps names to schemas; a name may well be `$ref` or `enum`.
 _NAMED: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 #: Keywords whose value is data.
 _DATA: Final = frozenset({"const", "enum", "default", "example", "examples", "required", "dependentRequired"})
 
 
-def normalised(schemas: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+def normalised(schemas: Iterable[tuple[str, JSONSchemaView]]) -> list[JSONSchema]:
     """Return the parameters of the tools of one request, passed as (tool name, schema). The arguments are not changed."""
-    used: dict[str, Any] = {}
+    used: JSONSchema = {}
     return [_normalise(name, schema, used) for name, schema in schemas]
 
 
-def _normalise(tool: str, schema: Mapping[str, Any], used: dict[str, Any]) -> dict[str, Any]:
+def _normalise(tool: str, schema: JSONSchemaView, used: JSONSchema) -> JSONSchema:
     plain = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
     if "$defs" in plain or "definitions" in plain:
         plain = _with_own_definitions(tool, plain, used)
@@ -27,9 +29,9 @@ def _normalise(tool: str, schema: Mapping[str, Any], used: dict[str, Any]) -> di
     return {**plain, "type": "object", "properties": properties if isinstance(properties, Mapping) else {}}
 
 
-def _with_own_definitions(tool: str, schema: dict[str, Any], used: dict[str, Any]) -> dict[str, Any]:
+def _with_own_definitions(tool: str, schema: JSONSchema, used: JSONSchema) -> JSONSchema:
     """Move all definitions to $defs. When one differs from another tool's of the same name, rename all of them after this tool."""
-    definitions: dict[str, Any] = {}
+    definitions: JSONSchema = {}
     for part in [schema.pop(key, None) for key in ("definitions", "$defs")]:
         definitions |= part if isinstance(part, Mapping) else {}
     moved = {name: _rewrite(value, lambda old: old) for name, value in definitions.items()}
@@ -38,11 +40,11 @@ def _with_own_definitions(tool: str, schema: dict[str, Any], used: dict[str, Any
         names = {name: _free(f"{name}__{tool}", used) for name in moved}
     written = {names[name]: _rewrite(value, lambda old: names.get(old, old)) for name, value in moved.items()}
     used.update(written)
-    rewritten: dict[str, Any] = _rewrite(schema, lambda old: names.get(old, old))
+    rewritten: JSONSchema = _rewrite(schema, lambda old: names.get(old, old))
     return {**rewritten, "$defs": written} if written else rewritten
 
 
-def _free(name: str, used: Mapping[str, Any]) -> str:
+def _free(name: str, used: JSONSchemaView) -> str:
     number = 2
     free = name
     while free in used:
@@ -56,7 +58,7 @@ def _rewrite(schema: Any, rename: Callable[[str], str]) -> Any:
         return [_rewrite(item, rename) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    copy: dict[str, Any] = {}
+    copy: JSONSchema = {}
     for key, value in schema.items():
         if key in _DATA:
             copy[key] = value

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from junctor.gateway.responses import events
 from junctor.gateway.responses.events import Event, Item
 from junctor.gateway.tools.ports import ToolOutcome
 from junctor.gateway.web.errors import ApiError
+from junctor.net.formats import OpenAIObject, OpenAIObjectView
 
 NewId = Callable[[str], str]
 
@@ -36,7 +37,7 @@ class _OpenItem:
     index: int
     item: Item
     pieces: list[str]
-    logprobs: list[Mapping[str, Any]]
+    logprobs: list[OpenAIObjectView]
     phase: str | None = None
 
 
@@ -46,7 +47,7 @@ class ResponseAccumulator:
     echo: the fields of the response that repeat the request. now: returns seconds since 1970.
     """
 
-    def __init__(self, echo: Mapping[str, Any], *, new_id: NewId = new_id, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, echo: OpenAIObjectView, *, new_id: NewId = new_id, now: Callable[[], float] = time.time) -> None:
         self._echo = echo
         self._new_id = new_id
         self._now = now
@@ -57,11 +58,11 @@ class ResponseAccumulator:
         self._cached_tokens = 0
         self._reasoning_tokens = 0
         self.output_tokens = 0
-        self._ended: dict[str, Any] = {}
+        self._ended: OpenAIObject = {}
         self._created_at = int(now())
         self.id = new_id("resp")
 
-    def response(self) -> dict[str, Any]:
+    def response(self) -> OpenAIObject:
         """Return the response in its current state, with every field that strict readers expect."""
         return {
             "id": self.id,
@@ -87,7 +88,7 @@ class ResponseAccumulator:
         response = self.response()
         return self._number({"type": "response.created", "response": response}, {"type": "response.in_progress", "response": response})
 
-    def list_tools(self, label: str, tools: Sequence[Mapping[str, Any]]) -> list[Event]:
+    def list_tools(self, label: str, tools: Sequence[OpenAIObjectView]) -> list[Event]:
         """Add the list of a server's tools."""
         empty = events.list_tools_item(self._new_id("mcpl"), label, [])
         item = empty | {"tools": list(tools)}
@@ -99,7 +100,7 @@ class ResponseAccumulator:
             events.done(item, index),
         )
 
-    def text(self, delta: str, phase: str | None = None, logprobs: Sequence[Mapping[str, Any]] = ()) -> list[Event]:
+    def text(self, delta: str, phase: str | None = None, logprobs: Sequence[OpenAIObjectView] = ()) -> list[Event]:
         """Add a piece of the answer. phase: of the message that it begins or continues. logprobs: of its tokens."""
         return self._delta("message", delta, phase, logprobs)
 
@@ -186,7 +187,7 @@ class ResponseAccumulator:
                 self._output[index] = item | {"status": "incomplete"}
         return closed + self._number(events.error_event(error)) + self._end("failed", error=events.response_error(error))
 
-    def _delta(self, kind: str, delta: str, phase: str | None, logprobs: Sequence[Mapping[str, Any]] = ()) -> list[Event]:
+    def _delta(self, kind: str, delta: str, phase: str | None, logprobs: Sequence[OpenAIObjectView] = ()) -> list[Event]:
         produced: list[Event] = []
         opened = self._open
         if opened is None or opened.kind != kind or opened.phase != phase:
@@ -227,7 +228,7 @@ class ResponseAccumulator:
             self._sequence += 1
         return list(unnumbered)
 
-    def _usage(self) -> dict[str, Any]:
+    def _usage(self) -> OpenAIObject:
         return {
             "input_tokens": self._input_tokens,
             "input_tokens_details": {"cached_tokens": self._cached_tokens, "cache_write_tokens": 0},

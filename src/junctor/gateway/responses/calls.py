@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from junctor.gateway.models.ports import FunctionTool, ModelCall
 from junctor.gateway.responses.choice import OfferedTools
 from junctor.gateway.tools.ports import ToolOutcome
 from junctor.gateway.tools.registry import ServerTool, ToolRegistry
+from junctor.net.formats import MCPObject, MCPObjectView
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class PlannedCall:
 
     model: ModelCall
     tool: ServerTool
-    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    arguments: MCPObjectView = field(default_factory=dict, repr=False)
     needs_approval: bool = False
     failure: ToolOutcome | None = None
 
@@ -67,7 +67,7 @@ def plan_calls(calls: Sequence[ModelCall], tools: ToolRegistry, offered: Offered
     return Plan(planned, functions, answers, [call.call_id for call in calls])
 
 
-def parse_arguments(arguments: str) -> dict[str, Any] | ToolOutcome:
+def parse_arguments(arguments: str) -> MCPObject | ToolOutcome:
     """Parse the arguments of a call, or return the failure of the call.
 
     Nothing is guessed: a tool must not run with arguments that the model did not mean.

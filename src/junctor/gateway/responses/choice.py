@@ -10,6 +10,7 @@ from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.responses.declarations import Declaration, FunctionDeclaration, McpDeclaration
 from junctor.gateway.responses.refusals import Strict, checked, refuse
 from junctor.gateway.tools.registry import ServerTool, ToolRegistry
+from junctor.net.formats import OpenAIObject
 
 _MODES: Final = ("none", "auto", "required")
 
@@ -42,7 +43,7 @@ class ToolChoice:
     response, None for all.
     """
 
-    echo: str | dict[str, Any]
+    echo: str | OpenAIObject
     mode: Literal["none", "auto", "required"]
     forced: Target | None = None
     allowed: Sequence[Target] | None = None

@@ -1,10 +1,11 @@
 """Converts the content of items, a string or a list of parts, into text or into parts of chat completions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from junctor.gateway.responses.refusals import Tolerant, checked, refuse
+from junctor.net.formats import OpenAIObject, OpenAIObjectView
 
 
 class _Text(Tolerant):
@@ -30,7 +31,7 @@ class _Audio(Tolerant):
     input_audio: _AudioData
 
 
-def user_content(content: Any, place: str) -> str | Sequence[Mapping[str, Any]]:
+def user_content(content: Any, place: str) -> str | Sequence[OpenAIObjectView]:
     """Convert the content of a user, system or developer message. A single text becomes a string: not every chat template takes parts."""
     if isinstance(content, str):
         return content
@@ -73,7 +74,7 @@ def tool_error_text(error: Any) -> str:
     return f"Error: {error}"
 
 
-def _parts(content: Any, place: str) -> list[tuple[dict[str, Any], str]]:
+def _parts(content: Any, place: str) -> list[tuple[OpenAIObject, str]]:
     if not isinstance(content, list):
         return refuse(f"{place} must be a string or a list of parts", place, "invalid_type")
     parts = []
@@ -84,7 +85,7 @@ def _parts(content: Any, place: str) -> list[tuple[dict[str, Any], str]]:
     return parts
 
 
-def _user_part(part: dict[str, Any], place: str) -> dict[str, Any]:
+def _user_part(part: OpenAIObject, place: str) -> OpenAIObject:
     match part.get("type"):
         case "input_text" | "output_text" | "text":
             return {"type": "text", "text": checked(_Text, part, place).text}

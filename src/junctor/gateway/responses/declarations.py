@@ -8,6 +8,7 @@ from pydantic import Field
 from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.responses.refusals import Strict, checked, refuse
 from junctor.gateway.tools.policy import RequestedApproval, ToolFilter
+from junctor.net.formats import JSONSchema, OpenAIObject
 from junctor.net.headers import is_ascii_header_value, is_header_name
 from junctor.net.urls import redacted_url
 
@@ -46,7 +47,7 @@ class FunctionDeclaration(Strict):
     type: Literal["function"]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: JSONSchema | None = None
     strict: bool | None = None
     defer_loading: bool | None = None
     allowed_callers: Callers | None = None
@@ -56,7 +57,7 @@ class FunctionDeclaration(Strict):
         parameters = self.parameters or {"type": "object", "properties": {}}
         return FunctionTool(self.name, self.description or "", parameters, self.strict)
 
-    def echo(self) -> dict[str, Any]:
+    def echo(self) -> OpenAIObject:
         """Return the declaration as the response repeats it, with null for absent fields."""
         return self.model_dump(include={"type", "name", "description", "parameters", "strict"})
 
@@ -87,7 +88,7 @@ class McpDeclaration(Strict):
         """The calls that the caller wants to approve: all of them unless it says otherwise."""
         return _approval(self.require_approval, "require_approval")
 
-    def echo(self) -> dict[str, Any]:
+    def echo(self) -> OpenAIObject:
         """Return the declaration as the response repeats it, without authorization, headers and secrets in the URL.
 
         An id that OpenAI's types do not know is in a field of its own, `connector`: strict clients refuse it as connector_id, and others

@@ -1,22 +1,23 @@
 """Makes the items of a response and the events of its stream as OpenAI's clients read them. The accumulator numbers them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from junctor.gateway.tools.ports import ToolOutcome, ToolSpec
 from junctor.gateway.web.errors import ApiError
+from junctor.net.formats import OpenAIObject, OpenAIObjectView
 
-Event = dict[str, Any]
-Item = dict[str, Any]
-Logprobs = Sequence[Mapping[str, Any]]
+Event = OpenAIObject
+Item = OpenAIObject
+Logprobs = Sequence[OpenAIObjectView]
 
 DONE: Final = b"data: [DONE]\n\n"
 #: A comment: every client skips it, while strict clients fail on unknown events.
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 
 
-def encode(event: Mapping[str, Any]) -> bytes:
+def encode(event: OpenAIObjectView) -> bytes:
     """Encode one frame of server-sent events."""
     data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     return f"event: {event['type']}\ndata: {data}\n\n".encode(errors="replace")
@@ -51,12 +52,12 @@ def response_error(error: ApiError) -> dict[str, str]:
     return {"code": code, "message": error.message}
 
 
-def text_part(text: str, logprobs: Logprobs = ()) -> dict[str, Any]:
+def text_part(text: str, logprobs: Logprobs = ()) -> OpenAIObject:
     """Return the content of a message."""
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
 
 
-def reasoning_part(text: str) -> dict[str, Any]:
+def reasoning_part(text: str) -> OpenAIObject:
     """Return the content of a reasoning item."""
     return {"type": "reasoning_text", "text": text}
 
@@ -84,12 +85,12 @@ def function_call_item(item_id: str, call_id: str, name: str, arguments: str, st
     return {"id": item_id, "type": "function_call", "status": status, "call_id": call_id, "name": name, "arguments": arguments}
 
 
-def list_tools_item(item_id: str, label: str, tools: Sequence[Mapping[str, Any]]) -> Item:
+def list_tools_item(item_id: str, label: str, tools: Sequence[OpenAIObjectView]) -> Item:
     """Return the list of a server's tools that the model sees."""
     return {"id": item_id, "type": "mcp_list_tools", "server_label": label, "tools": list(tools), "error": None}
 
 
-def listed_tool(tool: ToolSpec) -> dict[str, Any]:
+def listed_tool(tool: ToolSpec) -> OpenAIObject:
     """Return a tool of such a list, with the server's own name and schema."""
     return {
         "name": tool.name,

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from junctor.gateway.models.model_errors import ModelFailed
 from junctor.gateway.models.ports import (
@@ -29,6 +29,7 @@ from junctor.gateway.responses.request import CreateRequest
 from junctor.gateway.tools.ports import ToolOutcome
 from junctor.gateway.tools.registry import ToolRegistry
 from junctor.gateway.web.errors import ApiError, log_failure
+from junctor.net.formats import OpenAIObject
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class ToolLoop:
         self._call_ids: set[str] = set()
         self._late_begin: asyncio.TimerHandle | None = None
 
-    async def execute_with_mcp(self) -> dict[str, Any]:
+    async def execute_with_mcp(self) -> OpenAIObject:
         """Run the loop and return the response. Cancelling it cancels generation and calls.
 
         A stream that has begun ends with a last event, whatever happens.

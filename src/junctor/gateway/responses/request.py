@@ -11,6 +11,7 @@ from junctor.gateway.responses.declarations import Declaration, FunctionDeclarat
 from junctor.gateway.responses.history import History, history
 from junctor.gateway.responses.refusals import Strict, checked, refuse
 from junctor.gateway.responses.text import TextField, default_text
+from junctor.net.formats import OpenAIObject
 
 _LATER: Final = "this gateway stores no responses yet"
 _UNSUPPORTED: Final[Mapping[str, str]] = {
@@ -122,10 +123,10 @@ class CreateRequest:
         """Whether the final text has to be JSON."""
         return self.body.text is not None and self.body.text.wants_json
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> OpenAIObject:
         """Return the options that are passed on to the model server, under the names of chat completions."""
         body = self.body
-        options: dict[str, Any] = {
+        options: OpenAIObject = {
             name: value
             for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty")
             if (value := getattr(body, name)) is not None
@@ -136,10 +137,10 @@ class CreateRequest:
             options |= {"logprobs": True, "top_logprobs": body.top_logprobs or 0}
         return options | (body.text.options() if body.text else {})
 
-    def echo(self) -> dict[str, Any]:
+    def echo(self) -> OpenAIObject:
         """Return the fields of the response that repeat the request, with defaults written out and without credentials."""
         body = self.body
-        echo: dict[str, Any] = {
+        echo: OpenAIObject = {
             "model": body.model,
             "instructions": body.instructions,
             "tools": [tool.echo() for tool in self.tools],

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from junctor.gateway.responses.refusals import not_to_be_retried
 from junctor.gateway.web.disconnect import cancel_and_wait, wait_for_disconnect
 from junctor.gateway.web.errors import GatewayStopping
 from junctor.gateway.web.json_response import JSONResponse
+from junctor.net.formats import OpenAIObject
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 
@@ -60,7 +61,7 @@ class ResponseSender(Response):
             await cancel_and_wait(work, disconnect)
 
     async def _send_body(
-        self, work: asyncio.Task[dict[str, Any]], disconnect: asyncio.Task[None], scope: Scope, receive: Receive, send: Send
+        self, work: asyncio.Task[OpenAIObject], disconnect: asyncio.Task[None], scope: Scope, receive: Receive, send: Send
     ) -> None:
         while not work.done():
             if disconnect.done():
@@ -71,7 +72,7 @@ class ResponseSender(Response):
         self._has_started = True
         await response(scope, receive, send)
 
-    async def _send_events(self, work: asyncio.Task[dict[str, Any]], disconnect: asyncio.Task[None], send: Send) -> None:
+    async def _send_events(self, work: asyncio.Task[OpenAIObject], disconnect: asyncio.Task[None], send: Send) -> None:
         while True:
             # Look at the task first: events that it emitted before its end are then still sent below.
             has_ended = work.done()

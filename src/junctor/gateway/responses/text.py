@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from junctor.gateway.responses.refusals import Strict
+from junctor.net.formats import JSONSchema, OpenAIObject
 
 
 class FormatField(Strict):
@@ -12,7 +13,7 @@ class FormatField(Strict):
 
     type: Literal["text", "json_object", "json_schema"]
     name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = None
-    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    schema_: Annotated[JSONSchema | None, Field(alias="schema")] = None
     description: str | None = None
     strict: bool | None = None
 
@@ -33,9 +34,9 @@ class TextField(Strict):
         """Whether the answer has to be JSON."""
         return self.format is not None and self.format.type != "text"
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> OpenAIObject:
         """Return the options for the model server, under the names of chat completions."""
-        options: dict[str, Any] = {}
+        options: OpenAIObject = {}
         if self.verbosity:
             options["verbosity"] = self.verbosity
         if self.format and self.format.type == "json_object":
@@ -45,7 +46,7 @@ class TextField(Strict):
             options["response_format"] = {"type": "json_schema", "json_schema": schema}
         return options
 
-    def echo(self) -> dict[str, Any]:
+    def echo(self) -> OpenAIObject:
         """Return the field as the response repeats it."""
         shown = default_text()
         if self.format:
@@ -57,6 +58,6 @@ class TextField(Strict):
         return shown
 
 
-def default_text() -> dict[str, Any]:
+def default_text() -> OpenAIObject:
     """Return the `text` of a response whose request has none."""
     return {"format": {"type": "text"}, "verbosity": "medium"}

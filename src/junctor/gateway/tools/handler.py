@@ -1,11 +1,10 @@
 """What executes the calls of one model-visible name."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from junctor.gateway.tools.ports import ToolOutcome, ToolServer
+from junctor.net.formats import MCPObjectView
 
 
 class McpHandlerKind(Enum):
@@ -23,7 +22,7 @@ class McpHandler:
     tool: str
     client: ToolServer = field(repr=False)
 
-    async def execute(self, arguments: Mapping[str, Any]) -> ToolOutcome:
+    async def execute(self, arguments: MCPObjectView) -> ToolOutcome:
         """Execute a call. Resources are not offered to models yet, so reading one fails."""
         if self.kind is not McpHandlerKind.TOOL_CALL:
             return ToolOutcome.not_executed(f"{self.tool!r} cannot be called")

@@ -1,8 +1,10 @@
 """What the tool loop needs of an MCP server. `gateway.mcp` implements it with plain data, without the types of the MCP SDK."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
+
+from junctor.net.formats import JSONSchemaView, MCPObjectView, OpenAIObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +13,7 @@ class ToolSpec:
 
     name: str
     description: str
-    input_schema: Mapping[str, Any] = field(repr=False)
+    input_schema: JSONSchemaView = field(repr=False)
     read_only: bool | None = None
 
 
@@ -26,9 +28,9 @@ class ToolFailure:
     kind: Literal["protocol", "http", "execution"]
     message: str = ""
     code: int = 0
-    content: Sequence[Mapping[str, Any]] = ()
+    content: Sequence[MCPObjectView] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> OpenAIObject:
         """Return the `error` of an mcp_call item (mcp_tool_call_error in OpenAI's types)."""
         match self.kind:
             case "protocol":
@@ -60,6 +62,6 @@ class ToolServer(Protocol):
         """Return all tools, from a cache while it is fresh. Raises ListingFailed (`tools.server_errors`)."""
         ...
 
-    async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolOutcome:
+    async def call_tool(self, name: str, arguments: MCPObjectView) -> ToolOutcome:
         """Call a tool by the server's own name. Every failure of the server is an outcome; cancelling this cancels the call."""
         ...

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.tools.handler import McpHandler, McpHandlerKind
 from junctor.gateway.tools.names import assign_names, visible_name
 from junctor.gateway.tools.policy import ToolPolicy
 from junctor.gateway.tools.ports import ToolOutcome, ToolServer, ToolSpec
+from junctor.net.formats import MCPObjectView
 
 _DESCRIPTION_LENGTH: Final = 500
 
@@ -84,7 +85,7 @@ class ToolRegistry:
         """Return the name under which the model sees a tool, or would see it: earlier calls may name tools that no longer exist."""
         return self._visible.get((label, tool)) or visible_name(label, tool)
 
-    async def call(self, tool: ServerTool, arguments: Mapping[str, Any]) -> ToolOutcome:
+    async def call(self, tool: ServerTool, arguments: MCPObjectView) -> ToolOutcome:
         """Execute a call. A tool that this registry does not hold, because a policy forbids it, fails without reaching the server."""
         if self._tools.get(tool.visible) is not tool:
             return ToolOutcome.not_executed(f"tool {tool.spec.name!r} of {tool.label!r} may not be used here")

@@ -7,13 +7,14 @@ import base64
 import binascii
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from junctor.connectormap.credentials import credential_object_name
 from junctor.connectormap.errors import MapUnreadable
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.gateway.serving.sources.source import BadSource, SourceUnavailable
 from junctor.kube.client import CredentialsError, KubernetesApi, KubernetesError, NotFound, load_configuration, object_path
+from junctor.net.formats import KubernetesObject, KubernetesObjectView
 
 #: Seconds for one GET, connection included: a stuck API server delays a reload, the next poll tries again.
 DEADLINE: Final = 5.0
@@ -70,7 +71,7 @@ class ConfigMapSource:
             raise MapUnreadable(f"ConfigMap {self._namespace}/{name}: has no {key}")
         return text
 
-    async def _get(self, plural: str, name: str) -> dict[str, Any] | None:
+    async def _get(self, plural: str, name: str) -> KubernetesObject | None:
         try:
             return await self._api.get(object_path(plural, self._namespace, name))
         except NotFound:
@@ -80,7 +81,7 @@ class ConfigMapSource:
             raise SourceUnavailable(f"{plural} {self._namespace}/{name} cannot be read: {error}{hint}") from error
 
 
-def decoded(data: Mapping[str, Any], name: str) -> dict[str, bytes]:
+def decoded(data: KubernetesObjectView, name: str) -> dict[str, bytes]:
     """The data of a Secret, base64 undone. Raises MapUnreadable, which names the Secret and the key, never a value."""
     values: dict[str, bytes] = {}
     for key, value in data.items():

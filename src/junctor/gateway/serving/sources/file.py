@@ -15,6 +15,7 @@ from junctor.connectormap.errors import MapUnreadable
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.gateway.serving.sources.source import BadSource, SourceUnavailable
 from junctor.net.files import FileStamp
+from junctor.net.formats import KubernetesObjectView
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 #: The safe loader, in C where there is one.
@@ -115,7 +116,7 @@ def _read(path: Path, stamps: _Stamps | None, objects: _Objects) -> tuple[_Stamp
     return found, _Objects(config_maps, secrets)
 
 
-def _objects_in(file: Path, text: str) -> Iterable[Mapping[str, Any]]:
+def _objects_in(file: Path, text: str) -> Iterable[KubernetesObjectView]:
     try:
         for document in yaml.load_all(text, Loader=_Loader):
             items = document.get("items") or [] if isinstance(document, dict) and document.get("kind") == "List" else [document]
@@ -127,7 +128,7 @@ def _objects_in(file: Path, text: str) -> Iterable[Mapping[str, Any]]:
         raise MapUnreadable(f"{file}: is not YAML{line} ({getattr(error, 'problem', None) or 'cannot be parsed'})") from None
 
 
-def _secret_values(file: Path, name: str, item: Mapping[str, Any]) -> Mapping[str, bytes]:
+def _secret_values(file: Path, name: str, item: KubernetesObjectView) -> Mapping[str, bytes]:
     values: dict[str, bytes] = {}
     for key, value in (item.get("data") or {}).items():
         try:
