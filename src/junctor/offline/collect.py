@@ -19,7 +19,7 @@ _YOUNG: Final = "9999-01-01T00:00:00.{:06d}Z"
 
 @dataclass(slots=True)
 class Collected:
-    """Everything that was read. files: how many held manifests. notes: what was passed over, and why."""
+    """Everything that was read. files: how many contain manifests. notes: which files were passed over, and why."""
 
     objects: dict[ObjectKey, Manifest] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
