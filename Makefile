@@ -55,11 +55,13 @@ cluster: $(VENV)/.runtime ## Run a Kubernetes control plane until Ctrl-C, and sa
 control-plane: $(VENV)/.runtime
 	@$(BIN)/python -m tests.cluster.tools
 
-# PostgreSQL comes from the system's packages; as root on Debian they are installed, else the message says which.
+# What else the tests run beside the control plane: Helm, the MCP registry, npm packages. PostgreSQL comes from the system's packages; as
+# root on Debian they are installed, else the message says which.
 .PHONY: registry
 registry: $(VENV)/.dev
 	@$(BIN)/python -m tests.support.postgres
 	@$(BIN)/python -m tests.cluster.tools helm registry
+	@$(BIN)/python -m tests.support.node
 
 .PHONY: crds
 crds: $(VENV)/.runtime ## Generate crds/ and the reference pages from src/junctor/api

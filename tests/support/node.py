@@ -1,4 +1,7 @@
-"""Programs of npm that the tests run: MCP's reference server and OpenAI's client for JavaScript, pinned in tests/support/npm."""
+"""Programs of npm that the tests run: MCP's reference server and OpenAI's client for JavaScript, pinned in tests/support/npm.
+
+`python -m tests.support.node` makes sure that they are there, and prints where.
+"""
 
 import fcntl
 import hashlib
@@ -47,3 +50,17 @@ def _install(npm: str, directory: Path) -> None:
         shutil.copy(_NPM / name, building)
     subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=building, check=True, stdout=sys.stderr, timeout=600)
     building.rename(directory)
+
+
+def main() -> int:
+    """Install the packages if they are missing, and say where they are."""
+    try:
+        print(f"npm packages: {node_modules()}", flush=True)
+    except (RuntimeError, subprocess.SubprocessError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
