@@ -14,7 +14,8 @@ from typing import Any, Final
 import httpx
 
 from junctor.api.names import API_VERSION, CONNECTOR_KIND, CONNECTOR_PLURAL, GATEWAY_LABEL, GROUP, VERSION
-from junctor.kube.client import KubernetesApi, Object, object_path
+from junctor.kube.client import KubernetesApi, object_path
+from junctor.net.formats import KubernetesObject
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.processes import Process, gateway, operator
 from tests.cluster.release import Release, install_release
@@ -41,7 +42,7 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def connector(name: str, description: str = "a connector of the benchmark") -> Object:
+def connector(name: str, description: str = "a connector of the benchmark") -> KubernetesObject:
     """A connector of about 450 bytes in the map."""
     return {
         "apiVersion": API_VERSION,
@@ -108,7 +109,7 @@ class System:
             await asyncio.sleep(0.5)
 
 
-def is_ready(body: Object) -> bool:
+def is_ready(body: KubernetesObject) -> bool:
     """Whether the Ready condition is True at the object's generation."""
     return any(
         item["type"] == "Ready" and item["status"] == "True" and item.get("observedGeneration") == body["metadata"]["generation"]
@@ -116,7 +117,7 @@ def is_ready(body: Object) -> bool:
     )
 
 
-async def watch(system: System, path: str, **query: str) -> AsyncIterator[Object]:
+async def watch(system: System, path: str, **query: str) -> AsyncIterator[KubernetesObject]:
     """The events of a collection from now on, as `{"type", "object"}`."""
     configuration = system.api.configuration
     token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")

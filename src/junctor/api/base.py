@@ -8,6 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from junctor.net.formats import KubernetesObject
+
 
 def _reject_text(value: Any) -> Any:
     if isinstance(value, str | bool):
@@ -79,6 +81,6 @@ class ApiModel(BaseModel):
             elif isinstance(value, tuple | list):
                 yield from ((f"{alias}[{index}]", item) for index, item in enumerate(value) if isinstance(item, ApiModel))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> KubernetesObject:
         """The object as JSON in Kubernetes spelling, without fields that were not set."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import Field
 
 from junctor.api.base import ApiModel
 from junctor.connectormap.discovered import UNRESOLVED_REFS as _UNRESOLVED_REFS
+from junctor.net.formats import KubernetesObject, KubernetesObjectView
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -137,7 +138,7 @@ class StoredCondition(NamedTuple):
 class Conditions:
     """Looks up the conditions of a stored status by type: `Conditions(status)[ConditionType.READY].is_true`."""
 
-    def __init__(self, status: Mapping[str, Any]) -> None:
+    def __init__(self, status: KubernetesObjectView) -> None:
         self._stored = {item.get("type"): item for item in status.get("conditions") or () if isinstance(item, Mapping)}
 
     def __getitem__(self, kind: str) -> StoredCondition:
@@ -167,7 +168,7 @@ class Finding:
         return self.status == "True"
 
 
-def pending_conditions(kinds: Iterable[ConditionType] = CONNECTOR_CONDITIONS) -> list[dict[str, Any]]:
+def pending_conditions(kinds: Iterable[ConditionType] = CONNECTOR_CONDITIONS) -> list[KubernetesObject]:
     """The conditions that the API server shows before the operator has processed a resource: the CRD's default of `status`."""
     return [
         Condition(

@@ -5,8 +5,7 @@ The models are the source of the CRD (`make crds`): a field's description is wha
 means, and `planning.entries` applies it.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +14,7 @@ from junctor.api.base import ApiModel, Rule, cel_string
 from junctor.api.endpoint import HEADER_RULES, TLS, Auth, Headers, SecretKeyRef, secret_refs, url_rules
 from junctor.api.policy import CALLER_AUTHORIZATION, Approval, CallerAuthorization, Limits, Tools
 from junctor.connectormap.ids import CONNECTOR_ID_PATTERN, MAX_CONNECTOR_ID, REGISTRY_ID_PREFIX, is_connector_id, is_reserved_id
+from junctor.net.formats import KubernetesObjectView
 
 _ID_PATTERN = f"^{CONNECTOR_ID_PATTERN}$"
 
@@ -115,7 +115,7 @@ RESOURCE_RULES: tuple[Rule, ...] = (
 )
 
 
-def effective_id(spec: Mapping[str, Any], name: str, template: str = "{name}", namespace: str = "") -> str:
+def effective_id(spec: KubernetesObjectView, name: str, template: str = "{name}", namespace: str = "") -> str:
     """The id under which a connector is known: spec.connectorID, or the gateway's template."""
     explicit = spec.get("connectorID")
     return explicit if isinstance(explicit, str) else template.replace("{name}", name).replace("{namespace}", namespace)

@@ -1,6 +1,6 @@
 """Generates the CustomResourceDefinitions from the models: one source for `kubectl explain`, the API server and Python."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from inspect import cleandoc
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from junctor.api import names
 from junctor.api.base import ApiModel, Rule
 from junctor.api.conditions import pending_conditions
 from junctor.api.kinds import ResourceKind
+from junctor.net.formats import JSONSchema, JSONSchemaView, KubernetesObject
 
 #: The order of keywords in the generated schema: stable, so that the files change only when a model does.
 _KEYWORDS: Final = (
@@ -19,7 +20,7 @@ _KEYWORDS: Final = (
 )  # fmt: skip
 
 
-def crd_of(kind: ResourceKind) -> dict[str, Any]:
+def crd_of(kind: ResourceKind) -> KubernetesObject:
     """The CRD as the API server accepts it, with a stable order of keys."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -51,7 +52,7 @@ def crd_of(kind: ResourceKind) -> dict[str, Any]:
     }
 
 
-def schema_of(kind: ResourceKind) -> dict[str, Any]:
+def schema_of(kind: ResourceKind) -> JSONSchema:
     """The structural schema of a whole object."""
     status = _model_schema(kind.status)
     # On the status itself and not on `conditions`: otherwise it would not show before something writes the status.
@@ -73,7 +74,7 @@ def schema_of(kind: ResourceKind) -> dict[str, Any]:
     )
 
 
-def _columns(kind: ResourceKind) -> list[dict[str, Any]]:
+def _columns(kind: ResourceKind) -> list[KubernetesObject]:
     age = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
     # Like the built-in kinds: columns that only -o wide shows come last.
     return sorted([*kind.columns, age], key=lambda column: column.get("priority", 0))
@@ -98,12 +99,12 @@ class _StructuralSchema(GenerateJsonSchema):
         return json_schema
 
 
-def _model_schema(model: type[ApiModel]) -> dict[str, Any]:
+def _model_schema(model: type[ApiModel]) -> JSONSchema:
     schema = model.model_json_schema(by_alias=True, schema_generator=_StructuralSchema)
     return _ordered(_inlined(schema, schema.pop("$defs", {})))
 
 
-def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
+def _inlined(node: Any, definitions: JSONSchemaView) -> Any:
     """Replace every $ref in `node` by its definition; keywords beside a $ref win."""
     if isinstance(node, list):
         return [_inlined(item, definitions) for item in node]
@@ -114,8 +115,8 @@ def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
     return {key: _inlined(value, definitions) for key, value in node.items()}
 
 
-def _ordered(schema: Mapping[str, Any]) -> dict[str, Any]:
-    result: dict[str, Any] = {key: schema[key] for key in _KEYWORDS if key in schema}
+def _ordered(schema: JSONSchemaView) -> JSONSchema:
+    result: JSONSchema = {key: schema[key] for key in _KEYWORDS if key in schema}
     if unknown := schema.keys() - result.keys() - {"title"}:
         raise AssertionError(f"the CRD cannot express {sorted(unknown)}")
     if "items" in result:

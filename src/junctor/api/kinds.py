@@ -1,8 +1,8 @@
 """The two kinds of resources and how they differ. The CRDs, the manifest reader and the reference pages derive from this."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from junctor.api import names
 from junctor.api.base import ApiModel, Rule
@@ -10,9 +10,7 @@ from junctor.api.conditions import CONNECTOR_CONDITIONS, REGISTRY_CONDITIONS, Co
 from junctor.api.connector import ID_IMMUTABLE_MESSAGE, RESOURCE_RULES, MCPConnectorSpec, effective_id
 from junctor.api.registry import REGISTRY_ID_IMMUTABLE_MESSAGE, REGISTRY_RULES, MCPRegistrySpec, effective_registry_id
 from junctor.api.status import MCPConnectorStatus, MCPRegistryStatus
-
-#: A column of `kubectl get`, as in a CRD.
-Column = dict[str, Any]
+from junctor.net.formats import KubernetesObject, KubernetesObjectView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,9 +29,9 @@ class ResourceKind:
     status: type[ApiModel]
     rules: tuple[Rule, ...]
     conditions: tuple[ConditionType, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[KubernetesObject, ...]
     id_field: str
-    id_of: Callable[[Mapping[str, Any], str], str]
+    id_of: Callable[[KubernetesObjectView, str], str]
     id_immutable: str
 
     @property
@@ -46,11 +44,11 @@ def _condition(kind: ConditionType, field: str) -> str:
     return f'.status.conditions[?(@.type=="{kind}")].{field}'
 
 
-def _verdicts(kinds: Iterable[ConditionType]) -> tuple[Column, ...]:
+def _verdicts(kinds: Iterable[ConditionType]) -> tuple[KubernetesObject, ...]:
     return tuple({"name": str(kind), "type": "string", "jsonPath": _condition(kind, "status")} for kind in kinds)
 
 
-def _wide(name: str, kind: ConditionType, field: str) -> Column:
+def _wide(name: str, kind: ConditionType, field: str) -> KubernetesObject:
     """A column that only `kubectl get -o wide` shows."""
     path = _condition(kind, field)
     return {"name": name, "type": "string", "jsonPath": path, "priority": 1, "description": f"{field.title()} of the {kind} condition."}

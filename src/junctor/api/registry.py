@@ -4,8 +4,7 @@ The models are the source of the CRD, as in `api.connector`: fields have no sche
 field means.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -15,6 +14,7 @@ from junctor.api.credentials import Credentials, NameGlobs
 from junctor.api.endpoint import HEADER_RULES, TLS, Auth, Headers, PlacedSecretRef, secret_refs, url_rules
 from junctor.api.policy import CALLER_AUTHORIZATION, Approval, CallerAuthorization, Limits, Tools
 from junctor.connectormap.ids import MAX_REGISTRY_ID, REGISTRY_ID_PATTERN, is_registry_id
+from junctor.net.formats import KubernetesObjectView
 
 _REGISTRY_ID_PATTERN = f"^{REGISTRY_ID_PATTERN}$"
 
@@ -207,7 +207,7 @@ REGISTRY_RULES: tuple[Rule, ...] = (
 )
 
 
-def effective_registry_id(spec: Mapping[str, Any], name: str) -> str:
+def effective_registry_id(spec: KubernetesObjectView, name: str) -> str:
     """The id under which a registry is known: spec.registryID, or metadata.name."""
     explicit = spec.get("registryID")
     return explicit if isinstance(explicit, str) else name

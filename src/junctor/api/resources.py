@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from junctor.api.names import (
 )
 from junctor.api.registry import MCPRegistrySpec
 from junctor.net.faults import problems_of
+from junctor.net.formats import KubernetesObjectView
 
 #: Names of fields that may be ignored by a version that does not know them: they only describe. Every other unknown field is policy.
 #: A new descriptive field takes one of these names, or begins with "display".
@@ -47,7 +48,7 @@ class StoredResource(Generic[Spec]):
     generation: int
     created: str
     labels: Mapping[str, str] = field(repr=False)
-    raw_spec: Mapping[str, Any] = field(repr=False)
+    raw_spec: KubernetesObjectView = field(repr=False)
     spec: Spec | None = field(repr=False)
     problems: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
@@ -55,11 +56,11 @@ class StoredResource(Generic[Spec]):
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, body: Mapping[str, Any]) -> Self:
+    def of(cls, body: KubernetesObjectView) -> Self:
         """Read a stored object. Never raises for the spec's content."""
         metadata = body["metadata"]
         raw = body.get("spec")
-        raw_spec: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+        raw_spec: KubernetesObjectView = raw if isinstance(raw, Mapping) else {}
         problems: tuple[str, ...] = ()
         spec: Spec | None = None
         unknown: list[str] = []
@@ -84,7 +85,7 @@ class StoredResource(Generic[Spec]):
         )
 
     @classmethod
-    def heeded(cls, metadata: Mapping[str, Any]) -> Mapping[str, str]:
+    def heeded(cls, metadata: KubernetesObjectView) -> Mapping[str, str]:
         """The annotations that this kind listens to."""
         return {key: value for key, value in (metadata.get("annotations") or {}).items() if key in cls.heeded_annotations}
 

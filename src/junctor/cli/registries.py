@@ -16,6 +16,7 @@ from junctor.cli.registry_source import Options, Source, source_options
 from junctor.cli.registry_text import server_text
 from junctor.cli.terminal import printable
 from junctor.connectormap.entry import Entry
+from junctor.net.formats import KubernetesObject
 from junctor.registry.client import RegistryClient
 from junctor.registry.errors import RegistryError
 from junctor.registry.preview.details import PreviewedRegistry, UnknownServer, describe_server, read_records
@@ -213,7 +214,7 @@ def _address(words: Sequence[str], options: Options) -> tuple[str | None, str]:
     raise click.UsageError("write a URL and one word after it; the URL may be left out with --manifest only")
 
 
-def _filters(include: tuple[str, ...], exclude: tuple[str, ...]) -> dict[str, Any]:
+def _filters(include: tuple[str, ...], exclude: tuple[str, ...]) -> KubernetesObject:
     return ({"include": list(include)} if include else {}) | ({"exclude": list(exclude)} if exclude else {})
 
 

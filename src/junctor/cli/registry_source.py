@@ -3,7 +3,7 @@
 import functools
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,6 +14,7 @@ from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import API_VERSION, REGISTRY_KIND
 from junctor.api.registry import MCPRegistrySpec, effective_registry_id
 from junctor.api.resources import RegistryResource
+from junctor.net.formats import KubernetesObjectView
 from junctor.net.headers import is_ascii_header_value
 from junctor.offline.collect import collect
 from junctor.offline.plan import default_configuration, snapshot_of
@@ -49,7 +50,7 @@ class Source:
     _secret: Callable[[SecretKeyRef], str] = field(repr=False)
 
     @classmethod
-    def of(cls, url: str | None, options: Options, filters: Mapping[str, Any] | None = None) -> Self:
+    def of(cls, url: str | None, options: Options, filters: KubernetesObjectView | None = None) -> Self:
         """Build the source that the options describe. filters: fields of spec.filter that replace those of the manifest.
 
         Raises UsageError, and ClickException for a file that cannot be used.
@@ -157,7 +158,7 @@ def _read_secret(path: Path) -> str:
     return text
 
 
-def _bare() -> Mapping[str, Any]:
+def _bare() -> KubernetesObjectView:
     metadata = {"name": _UNNAMED, "namespace": "default", "uid": _UNNAMED}
     return {"apiVersion": API_VERSION, "kind": REGISTRY_KIND, "metadata": metadata, "spec": {}}
 
@@ -166,7 +167,7 @@ def _no_secret(ref: SecretKeyRef) -> str:
     raise AssertionError("without a manifest nothing names a Secret")
 
 
-def _manifest(path: Path) -> tuple[Mapping[str, Any], Callable[[SecretKeyRef], str]]:
+def _manifest(path: Path) -> tuple[KubernetesObjectView, Callable[[SecretKeyRef], str]]:
     """The only MCPRegistry of a file, and the Secrets beside it."""
     collected = collect([str(path)], sys.stdin.buffer)
     for problem in collected.problems:
@@ -187,7 +188,7 @@ def _manifest(path: Path) -> tuple[Mapping[str, Any], Callable[[SecretKeyRef], s
     return body, secret
 
 
-def _changed(body: Mapping[str, Any], url: str | None, options: Options, filters: Mapping[str, Any]) -> Mapping[str, Any]:
+def _changed(body: KubernetesObjectView, url: str | None, options: Options, filters: KubernetesObjectView) -> KubernetesObjectView:
     spec = dict(body["spec"])
     if url is not None:
         spec["url"] = url

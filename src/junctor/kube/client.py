@@ -14,20 +14,19 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from junctor.net.formats import KubernetesObject
 from junctor.net.retry_after import retry_after_seconds
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
-
-Object = dict[str, Any]
 
 
 class KubernetesError(Exception):
@@ -98,11 +97,11 @@ class KubernetesApi:
         """Close the connections."""
         await self._client.rest_client.close()
 
-    async def get(self, path: str) -> Object:
+    async def get(self, path: str) -> KubernetesObject:
         """Read one object. Raises NotFound."""
         return await self._request("GET", path)
 
-    async def list(self, path: str, *, label_selector: str = "", page_size: int = 500) -> AsyncIterator[tuple[list[Object], str]]:
+    async def list(self, path: str, *, label_selector: str = "", page_size: int = 500) -> AsyncIterator[tuple[list[KubernetesObject], str]]:
         """Read a collection in pages of (items, resourceVersion of the list)."""
         token = ""
         while True:
@@ -114,19 +113,19 @@ class KubernetesApi:
             if not token:
                 return
 
-    async def create(self, path: str, body: Object) -> Object:
+    async def create(self, path: str, body: KubernetesObject) -> KubernetesObject:
         """Create an object in the collection `path`. Raises Conflict when it exists."""
         return await self._request("POST", path, body=body)
 
-    async def replace(self, path: str, body: Object) -> Object:
+    async def replace(self, path: str, body: KubernetesObject) -> KubernetesObject:
         """Replace an object; metadata.resourceVersion in the body is a precondition. Raises Conflict."""
         return await self._request("PUT", path, body=body)
 
-    async def merge_patch(self, path: str, body: Object) -> Object:
+    async def merge_patch(self, path: str, body: KubernetesObject) -> KubernetesObject:
         """Apply a JSON merge patch (RFC 7396)."""
         return await self._request("PATCH", path, body=body, content_type=MERGE_PATCH)
 
-    async def apply(self, path: str, body: Object, *, field_manager: str) -> Object:
+    async def apply(self, path: str, body: KubernetesObject, *, field_manager: str) -> KubernetesObject:
         """Server-side apply with force."""
         return await self._request("PATCH", path, body=body, content_type=APPLY, query={"fieldManager": field_manager, "force": "true"})
 
@@ -136,8 +135,14 @@ class KubernetesApi:
         await self._request("DELETE", path, body={"preconditions": preconditions} if preconditions else None)
 
     async def _request(
-        self, method: str, path: str, *, body: Object | None = None, query: Mapping[str, str] | None = None, content_type: str = JSON
-    ) -> Object:
+        self,
+        method: str,
+        path: str,
+        *,
+        body: KubernetesObject | None = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> KubernetesObject:
         headers = {"Content-Type": content_type, "Accept": JSON, "User-Agent": "junctor"}
         await self._client.update_params_for_auth(headers, None, ["BearerToken"], path, method, body)
         url = self.configuration.host + path + (f"?{urlencode(query)}" if query else "")
@@ -151,7 +156,7 @@ class KubernetesApi:
         raise _error(response.status, data, response.getheader("Retry-After"))
 
 
-def _object(data: bytes) -> Object:
+def _object(data: bytes) -> KubernetesObject:
     """The answer; something between here and the API server may have answered instead of it."""
     try:
         value = json.loads(data)

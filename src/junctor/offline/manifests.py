@@ -4,7 +4,7 @@ import base64
 import binascii
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -15,6 +15,7 @@ from junctor.api import names
 from junctor.api.crd import schema_of
 from junctor.api.kinds import BY_NAME, ResourceKind
 from junctor.net.faults import Fault, faults_of, path_text
+from junctor.net.formats import JSONSchema, JSONSchemaView, KubernetesObject, KubernetesObjectView
 from junctor.offline.problems import Problem
 from junctor.offline.yaml_documents import Document, Path, YamlFault, documents
 
@@ -53,7 +54,7 @@ class Manifest:
 
     file: str
     line: int
-    body: dict[str, Any] = field(repr=False)
+    body: KubernetesObject = field(repr=False)
 
     @property
     def key(self) -> ObjectKey:
@@ -114,7 +115,7 @@ def _problem(fault: Fault, body: Any, path: Path, document: Document, file: str)
     return Problem(file, named + text, position.line, position.column)
 
 
-def _is_known(body: Mapping[str, Any]) -> bool:
+def _is_known(body: KubernetesObjectView) -> bool:
     return body["apiVersion"] == (names.API_VERSION if body["kind"] in BY_NAME else "v1") and body["kind"] in _TOP_FIELDS
 
 
@@ -140,7 +141,7 @@ def _faults(body: Any) -> Iterator[Fault]:
         yield Fault(("kind",), f"this version of Junctor knows {' and '.join(BY_NAME)} ({names.API_VERSION}), not this kind")
 
 
-def _metadata_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
+def _metadata_faults(body: KubernetesObjectView) -> Iterator[Fault]:
     metadata = body.get("metadata")
     if not isinstance(metadata, dict):
         yield Fault(("metadata",), "is required, with a name")
@@ -169,7 +170,7 @@ def _label_fault(value: Any, key: str) -> Iterator[Fault]:
         yield Fault(("metadata", key), "must be lower-case letters, digits and '-', at most 63 of them; for example team-a")
 
 
-def _resource_faults(kind: ResourceKind, body: Mapping[str, Any]) -> Iterator[Fault]:
+def _resource_faults(kind: ResourceKind, body: KubernetesObjectView) -> Iterator[Fault]:
     spec = body.get("spec")
     if not isinstance(spec, dict):
         yield Fault(("spec",), "is required, as an object with fields")
@@ -186,12 +187,12 @@ def _resource_faults(kind: ResourceKind, body: Mapping[str, Any]) -> Iterator[Fa
 
 
 @cache
-def _spec_schema(kind: ResourceKind) -> dict[str, Any]:
-    schema: dict[str, Any] = schema_of(kind)["properties"]["spec"]
+def _spec_schema(kind: ResourceKind) -> JSONSchema:
+    schema: JSONSchema = schema_of(kind)["properties"]["spec"]
     return schema
 
 
-def _unknown_in(schema: Mapping[str, Any], value: Any, path: Path) -> Iterator[Fault]:
+def _unknown_in(schema: JSONSchemaView, value: Any, path: Path) -> Iterator[Fault]:
     """Yield a fault for each field, at any depth, that the schema does not have."""
     if "properties" in schema and isinstance(value, dict):
         yield from _unknown(value, schema["properties"], path)
@@ -202,7 +203,7 @@ def _unknown_in(schema: Mapping[str, Any], value: Any, path: Path) -> Iterator[F
             yield from _unknown_in(schema["items"], item, (*path, index))
 
 
-def _unknown(value: Mapping[str, Any], known: Iterable[str], path: Path) -> Iterator[Fault]:
+def _unknown(value: KubernetesObjectView, known: Iterable[str], path: Path) -> Iterator[Fault]:
     known = list(known)
     for name in value:
         if name not in known:
@@ -211,7 +212,7 @@ def _unknown(value: Mapping[str, Any], known: Iterable[str], path: Path) -> Iter
             yield Fault((*path, name), f"unknown field; {hint}{path_text(path) or 'the object'} has {', '.join(known)}")
 
 
-def _secret_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
+def _secret_faults(body: KubernetesObjectView) -> Iterator[Fault]:
     for part in ("data", "stringData"):
         entries = body.get(part)
         if entries is not None and not isinstance(entries, dict):
@@ -235,7 +236,7 @@ def _is_base64(value: str) -> bool:
     return True
 
 
-def _as_stored(body: Mapping[str, Any]) -> dict[str, Any]:
+def _as_stored(body: KubernetesObjectView) -> KubernetesObject:
     stored = dict(body)
     if body["kind"] != "Namespace":
         stored["metadata"] = {**body["metadata"], "namespace": body["metadata"].get("namespace") or "default"}

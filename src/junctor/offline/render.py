@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from junctor.api.configuration import GatewaySpec, OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL, REGISTRY_KIND
@@ -13,6 +13,7 @@ from junctor.connectormap.credentials import credential_object, credential_objec
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head
 from junctor.connectormap.ids import registry_id_of_entry
 from junctor.connectormap.layout import Layout
+from junctor.net.formats import KubernetesObject
 from junctor.offline.collect import Collected
 from junctor.offline.plan import OfflinePlans, plan_gateways, resources_of, snapshot_of
 from junctor.offline.problems import Problem
@@ -30,7 +31,7 @@ _INSTALLATION: Final = "render"
 class Rendering:
     """objects: of all maps, in the order in which they are printed. problems: of the input. notes: what the maps leave out."""
 
-    objects: list[dict[str, Any]]
+    objects: list[KubernetesObject]
     problems: list[Problem]
     notes: list[str]
 
@@ -49,7 +50,7 @@ def render_maps(
     snapshot = snapshot_of(collected, configuration)
     secrets = snapshot.inputs().secrets if with_credentials else _placeholders(collected)
     plans = plan_gateways(configuration, collected, secrets, syncs)
-    objects: list[dict[str, Any]] = []
+    objects: list[KubernetesObject] = []
     credentials = snapshot.credentials() if with_credentials else {}
     for gateway in configuration.gateways:
         plan = plans.plans[gateway.name]
@@ -58,7 +59,7 @@ def render_maps(
     return Rendering(objects, all_problems(plans, strict_references=with_credentials), notes)
 
 
-def map_objects(gateway: GatewaySpec, plan: GatewayPlan, values: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+def map_objects(gateway: GatewaySpec, plan: GatewayPlan, values: Mapping[str, bytes]) -> Iterator[KubernetesObject]:
     """Yield the objects of a map: the head, the shards in the order of their buckets, and credential Secrets with `values`."""
     state, _ = MapState(Layout(gateway.map, {})).successor(plan, 1)
     layout = state.layout
@@ -76,7 +77,7 @@ def map_objects(gateway: GatewaySpec, plan: GatewayPlan, values: Mapping[str, by
         yield secret | {"data": by_object[number]}
 
 
-def _object(gateway: GatewaySpec, kind: str, name: str) -> dict[str, Any]:
+def _object(gateway: GatewaySpec, kind: str, name: str) -> KubernetesObject:
     metadata = {"name": name, "namespace": gateway.namespace, "labels": {MAP_LABEL: gateway.map}}
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
 

@@ -11,7 +11,8 @@ from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, GROUP, M
 from junctor.connectormap.credentials import CREDENTIAL_OBJECTS, credential_object_name, credential_version
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.kube import client
-from junctor.kube.client import KubernetesApi, KubernetesError, Object, object_path
+from junctor.kube.client import KubernetesApi, KubernetesError, object_path
+from junctor.net.formats import KubernetesObject
 from junctor.reconcile.ports import Conflict, StoredCredentials, StoredObject, Unavailable
 
 INSTALLATION_ANNOTATION: Final = f"{GROUP}/installation"
@@ -173,8 +174,8 @@ class ConfigMapObjects:
         except client.NotFound:
             return None
 
-    def _object(self, kind: str, name: str, *, owned: bool = True) -> Object:
-        metadata: dict[str, Any] = {
+    def _object(self, kind: str, name: str, *, owned: bool = True) -> KubernetesObject:
+        metadata: KubernetesObject = {
             "name": name,
             "namespace": self._namespace,
             "labels": {MAP_LABEL: self._map, "app.kubernetes.io/managed-by": "junctor", "app.kubernetes.io/part-of": "junctor"},
@@ -184,14 +185,14 @@ class ConfigMapObjects:
             metadata["ownerReferences"] = [owner]
         return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
 
-    def _stored(self, body: Object) -> StoredObject:
+    def _stored(self, body: KubernetesObject) -> StoredObject:
         metadata = body["metadata"]
         owners = {owner.get("uid") for owner in metadata.get("ownerReferences") or ()}
         return StoredObject(
             metadata["name"], metadata["uid"], metadata["resourceVersion"], self._anchor_uid in owners, body.get("data") or {}
         )
 
-    def _stored_credentials(self, body: Object) -> StoredCredentials | None:
+    def _stored_credentials(self, body: KubernetesObject) -> StoredCredentials | None:
         metadata = body["metadata"]
         number = metadata["name"].removeprefix(f"{self._map}-credentials-")
         if not number.isdigit() or int(number) >= CREDENTIAL_OBJECTS:

@@ -1,12 +1,13 @@
 """Watch events as the loop takes them: into the snapshot, and as reasons to look again."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL
-from junctor.reconcile.collection import Body, Collection
+from junctor.net.formats import KubernetesObjectView
+from junctor.reconcile.collection import Collection
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.stored_map import ObjectEvent
 
@@ -37,7 +38,7 @@ class Observer:
         self._clock = clock
         self._listed_at: dict[str, float] = {}
 
-    def resource(self, resource_kind: str, kind: str | None, body: Body) -> None:
+    def resource(self, resource_kind: str, kind: str | None, body: KubernetesObjectView) -> None:
         """An MCPConnector or MCPRegistry."""
         self._note_listing(resource_kind, kind)
         if not self._in_scope(body):
@@ -50,7 +51,7 @@ class Observer:
         else:
             self._reconciler.wake_statuses(body["metadata"]["uid"])
 
-    def secret(self, kind: str | None, body: Body) -> None:
+    def secret(self, kind: str | None, body: KubernetesObjectView) -> None:
         """A labelled Secret: one of users, or one of a map."""
         labels = body["metadata"].get("labels") or {}
         if labels.get(CREDENTIALS_LABEL) == CREDENTIALS_PUBLISHED:
@@ -58,15 +59,15 @@ class Observer:
         elif self._in_scope(body):
             self._observe("secrets", self._reconciler.snapshot.secrets, kind, body)
 
-    def pod(self, kind: str | None, body: Body) -> None:
+    def pod(self, kind: str | None, body: KubernetesObjectView) -> None:
         """A pod with the gateway label."""
         self._observe("pods", self._reconciler.snapshot.pods, kind, body)
 
-    def namespace(self, kind: str | None, body: Body) -> None:
+    def namespace(self, kind: str | None, body: KubernetesObjectView) -> None:
         """A namespace."""
         self._observe("namespaces", self._reconciler.snapshot.namespaces, kind, body)
 
-    def map_object(self, kind: str | None, body: Body) -> None:
+    def map_object(self, kind: str | None, body: KubernetesObjectView) -> None:
         """A ConfigMap or credential Secret of a map."""
         self._note_listing("map objects", kind)
         metadata = body["metadata"]
@@ -83,12 +84,12 @@ class Observer:
         if kind is not None:
             self._reconciler.request_refresh(again_after=_AFTER_DEFINITION)
 
-    def _observe(self, what: str, collection: Collection[Any], kind: str | None, body: Mapping[str, Any]) -> None:
+    def _observe(self, what: str, collection: Collection[Any], kind: str | None, body: KubernetesObjectView) -> None:
         self._note_listing(what, kind)
         if collection.observe(body, deleted=kind == DELETED):
             self._reconciler.wake()
 
-    def _in_scope(self, body: Body) -> bool:
+    def _in_scope(self, body: KubernetesObjectView) -> bool:
         return not self._namespaces or body["metadata"].get("namespace") in self._namespaces
 
     def _note_listing(self, what: str, kind: str | None) -> None:

@@ -4,17 +4,18 @@ Events may come late, twice, or never (a broken watch loses deletions); a LIST m
 the API server orders the versions of one resource (they are integers, Kubernetes 1.35 and later document it).
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
-Body = Mapping[str, Any]
+from junctor.net.formats import KubernetesObjectView
+
 T = TypeVar("T")
 
 
 class Collection(Generic[T]):
     """Objects of one kind by uid, read into `T`. read: gets the body and what was known before; None for what does not matter."""
 
-    def __init__(self, read: Callable[[Body, T | None], T | None]) -> None:
+    def __init__(self, read: Callable[[KubernetesObjectView, T | None], T | None]) -> None:
         self._read = read
         self._versions: dict[str, int] = {}
         self._deleted: dict[str, int] = {}
@@ -23,14 +24,14 @@ class Collection(Generic[T]):
         self.items: dict[str, T] = {}
         self.synced = False
 
-    def observe(self, body: Body, *, deleted: bool = False) -> bool:
+    def observe(self, body: KubernetesObjectView, *, deleted: bool = False) -> bool:
         """Apply an event; True when it changed something that matters."""
         uid, version = _identity(body)
         if uid not in self._versions and version <= self._listed:
             return False  # a LIST that is at least as new does not hold it
         return self._observe(body, deleted)
 
-    def _observe(self, body: Body, deleted: bool = False) -> bool:
+    def _observe(self, body: KubernetesObjectView, deleted: bool = False) -> bool:
         uid, version = _identity(body)
         if version < self._versions.get(uid, -1) or (version <= self._deleted.get(uid, -1) and not deleted):
             return False
@@ -68,7 +69,7 @@ class Collection(Generic[T]):
         self.synced = True
         return True
 
-    def _store(self, uid: str, body: Body) -> bool:
+    def _store(self, uid: str, body: KubernetesObjectView) -> bool:
         before = self.items.get(uid)
         after = self._read(body, before)
         if after is None:
@@ -84,7 +85,7 @@ class Listing(Generic[T]):
         self._collection = collection
         self._present: set[str] = set()
 
-    def add(self, bodies: Iterable[Body]) -> None:
+    def add(self, bodies: Iterable[KubernetesObjectView]) -> None:
         """Add a page."""
         for body in bodies:
             self._present.add(body["metadata"]["uid"])
@@ -98,6 +99,6 @@ class Listing(Generic[T]):
         return self._collection._finish(self._present, int(version or 0))
 
 
-def _identity(body: Body) -> tuple[str, int]:
+def _identity(body: KubernetesObjectView) -> tuple[str, int]:
     metadata = body["metadata"]
     return metadata["uid"], int(metadata.get("resourceVersion") or 0)

@@ -5,14 +5,14 @@ import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from junctor.api.conditions import Conditions, ConditionType
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL
 from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.connectormap.credentials import credential_version, reference_hash
+from junctor.net.formats import KubernetesObjectView
 from junctor.planning.inputs import CredentialVersion
-from junctor.reconcile.collection import Body
 from junctor.reconcile.ports import Pod
 
 AnyResource = TypeVar("AnyResource", ConnectorResource, RegistryResource)
@@ -26,11 +26,11 @@ class Tracked(Generic[AnyResource]):
     """
 
     resource: AnyResource
-    status: Mapping[str, Any] = field(compare=False)
+    status: KubernetesObjectView = field(compare=False)
     unresolved_since: datetime | None = field(compare=False)
 
     @classmethod
-    def of(cls, resource: AnyResource, status: Mapping[str, Any]) -> Self:
+    def of(cls, resource: AnyResource, status: KubernetesObjectView) -> Self:
         """Read from the status what a plan needs."""
         condition = Conditions(status)[ConditionType.RESOLVED_REFS]
         return cls(resource, status, _moment(condition.last_transition_time) if condition.status == "False" else None)
@@ -64,10 +64,10 @@ class GatewayPod:
     pod: Pod
 
 
-def resource_reader(kind: type[AnyResource]) -> Callable[[Body, Tracked[AnyResource] | None], Tracked[AnyResource] | None]:
+def resource_reader(kind: type[AnyResource]) -> Callable[[KubernetesObjectView, Tracked[AnyResource] | None], Tracked[AnyResource] | None]:
     """The reader of one kind of ours. An object whose specification is the same keeps its resource; one being deleted is not read."""
 
-    def read(body: Body, before: Tracked[AnyResource] | None) -> Tracked[AnyResource] | None:
+    def read(body: KubernetesObjectView, before: Tracked[AnyResource] | None) -> Tracked[AnyResource] | None:
         metadata = body["metadata"]
         if metadata.get("deletionTimestamp"):
             return None
@@ -91,10 +91,10 @@ def _moment(timestamp: str) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def secret_reader(installation_key: bytes) -> Callable[[Body, CredentialSecret | None], CredentialSecret | None]:
+def secret_reader(installation_key: bytes) -> Callable[[KubernetesObjectView, CredentialSecret | None], CredentialSecret | None]:
     """The reader of labelled Secrets; others, and those being deleted, are not read. installation_key: of credential versions."""
 
-    def read(body: Body, before: CredentialSecret | None) -> CredentialSecret | None:
+    def read(body: KubernetesObjectView, before: CredentialSecret | None) -> CredentialSecret | None:
         metadata = body["metadata"]
         if (metadata.get("labels") or {}).get(CREDENTIALS_LABEL) != CREDENTIALS_READABLE or metadata.get("deletionTimestamp"):
             return None
@@ -126,12 +126,12 @@ def _header_problem(value: bytes) -> str:
     return ""
 
 
-def read_namespace(body: Body, before: NamespaceLabels | None) -> NamespaceLabels | None:
+def read_namespace(body: KubernetesObjectView, before: NamespaceLabels | None) -> NamespaceLabels | None:
     """Read a namespace."""
     return NamespaceLabels(body["metadata"]["name"], body["metadata"].get("labels") or {})
 
 
-def read_pod(body: Body, before: GatewayPod | None) -> GatewayPod | None:
+def read_pod(body: KubernetesObjectView, before: GatewayPod | None) -> GatewayPod | None:
     """Read a ready pod with the label of a gateway; others, and those being deleted, are not read."""
     metadata, status = body["metadata"], body.get("status") or {}
     ready = [c for c in status.get("conditions") or () if c.get("type") == "Ready" and c.get("status") == "True"]

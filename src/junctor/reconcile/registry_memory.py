@@ -11,6 +11,7 @@ from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SkipCount, SyncCounts, SyncReport
 from junctor.connectormap.discovered import Discovered
 from junctor.connectormap.entry import Entry
+from junctor.net.formats import KubernetesObjectView
 from junctor.reconcile.gateway_state import GatewayState
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.sync_schedule import FULL_INTERVAL_SECONDS
@@ -24,7 +25,7 @@ class RegistryToSync:
     """A registry to read. status, record, published: what its resource and the map say of it from before this process."""
 
     resource: RegistryResource
-    status: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    status: KubernetesObjectView = field(repr=False, default_factory=dict)
     record: Mapping[str, Any] = field(repr=False, default_factory=dict)
     published: Mapping[str, Entry] = field(repr=False, default_factory=dict)
 
@@ -72,7 +73,7 @@ def is_current(discovered: Discovered | None, rules: MappingRules, last_full_syn
     return discovered is not None and discovered.digest == str(rules.digest) and bool(discovered.watermark or last_full_sync)
 
 
-def next_full_sync(status: Mapping[str, Any], settings: Sync) -> float:
+def next_full_sync(status: KubernetesObjectView, settings: Sync) -> float:
     """Tell when the next full sync is due after the one that a status reports, in seconds since the epoch; 0 when it is due now."""
     if not _was_synced(status):
         return 0.0  # a sync that was partial or held removals back is repeated as a full one
@@ -83,7 +84,7 @@ def next_full_sync(status: Mapping[str, Any], settings: Sync) -> float:
     return last + (settings.full_interval_seconds or FULL_INTERVAL_SECONDS)
 
 
-def _last_finding(status: Mapping[str, Any], generation: int) -> Finding:
+def _last_finding(status: KubernetesObjectView, generation: int) -> Finding:
     """The condition Synced that the last sync of this generation left; it holds until the next sync ends."""
     for condition in status.get("conditions") or ():
         truth, reason = condition.get("status"), condition.get("reason")
@@ -93,7 +94,7 @@ def _last_finding(status: Mapping[str, Any], generation: int) -> Finding:
     return BEING_READ
 
 
-def _was_synced(status: Mapping[str, Any]) -> bool:
+def _was_synced(status: KubernetesObjectView) -> bool:
     """Whether the last sync read the registry to its end and held nothing back."""
     conditions = status.get("conditions") or ()
     return any(item.get("type") == ConditionType.SYNCED and item.get("status") == "True" for item in conditions)

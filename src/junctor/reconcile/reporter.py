@@ -8,6 +8,7 @@ from typing import Any, Final
 from junctor.api.conditions import ConditionType
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.entry import Entry
+from junctor.net.formats import KubernetesObjectView
 from junctor.net.timestamps import rfc3339
 from junctor.planning.readiness import GatewayProgress, ResourceProgress
 from junctor.planning.statuses import GatewayFindings, findings_of, status_of
@@ -28,11 +29,11 @@ class _Reported:
     """
 
     basis: tuple[Any, ...]
-    status_read: Mapping[str, Any]
-    in_flight: tuple[Mapping[str, Any], ...]
+    status_read: KubernetesObjectView
+    in_flight: tuple[KubernetesObjectView, ...]
     ready: Mapping[str, tuple[Entry, int]]
 
-    def still_in_flight(self, status: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    def still_in_flight(self, status: KubernetesObjectView) -> tuple[KubernetesObjectView, ...]:
         """The statuses written after `status`, which may be the echo of an older own write. None of them when somebody else wrote it."""
         if status is self.status_read:
             return self.in_flight
@@ -65,7 +66,7 @@ class Reporter:
     def _report_one(
         self,
         resource: Resource,
-        status: Mapping[str, Any],
+        status: KubernetesObjectView,
         gateways: Sequence[GatewayProgress],
         basis: tuple[Any, ...],
         previous: _Reported | None,
@@ -120,7 +121,7 @@ def _basis(progress: GatewayProgress, served: int, verdict: Verdict | None) -> t
     return verdict, entry, discovered, tuple(progress.pods), progress.failure, progress.sequence if verdict.disabled else 0
 
 
-def _status_says_ready(status: Mapping[str, Any], generation: int) -> bool:
+def _status_says_ready(status: KubernetesObjectView, generation: int) -> bool:
     return any(
         condition.get("type") == "Ready" and condition.get("status") == "True" and condition.get("observedGeneration") == generation
         for condition in status.get("conditions") or ()

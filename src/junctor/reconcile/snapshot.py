@@ -10,8 +10,9 @@ from junctor.api.endpoint import SecretKeyRef
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
 from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.api.sync_report import SyncReport
+from junctor.net.formats import KubernetesObjectView
 from junctor.planning.inputs import Inputs
-from junctor.reconcile.collection import Body, Collection
+from junctor.reconcile.collection import Collection
 from junctor.reconcile.objects import (
     CredentialSecret,
     GatewayPod,
@@ -73,7 +74,7 @@ class Snapshot:
         """A connector or registry."""
         return self.connectors.items.get(uid) or self.registries.items.get(uid)
 
-    def observe_resource(self, kind: str, body: Body, *, deleted: bool) -> bool:
+    def observe_resource(self, kind: str, body: KubernetesObjectView, *, deleted: bool) -> bool:
         """Apply an event about an MCPConnector or MCPRegistry; a deletion is remembered until `forget_deletions`.
 
         A LIST may have shown the loss already: that it was a deletion matters all the same.
@@ -128,7 +129,7 @@ class Snapshot:
         """The ready pods of a gateway, by name."""
         return sorted((item.pod for item in self.pods.items.values() if item.gateway == gateway), key=lambda pod: pod.name)
 
-    def _read_pod(self, body: Body, before: GatewayPod | None) -> GatewayPod | None:
+    def _read_pod(self, body: KubernetesObjectView, before: GatewayPod | None) -> GatewayPod | None:
         """A pod counts in its gateway's namespace only: the label alone is within anybody's reach."""
         pod = read_pod(body, before)
         return pod if pod is not None and (pod.gateway, pod.namespace) in self._namespaces_of_gateways else None

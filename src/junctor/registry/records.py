@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self, cast
 
+from junctor.net.formats import RegistryObjectView
+
 Status = Literal["active", "deprecated", "deleted"]
 
 OFFICIAL_META: Final = "io.modelcontextprotocol.registry/official"
@@ -107,7 +109,7 @@ class ServerRecord:
             raise InvalidRecord(name, str(fault)) from None
 
     @classmethod
-    def _of(cls, name: str, server: Mapping[str, Any], meta: Mapping[str, Any]) -> Self:
+    def _of(cls, name: str, server: RegistryObjectView, meta: RegistryObjectView) -> Self:
         version = server.get("version") or _object(server, "version_detail").get("version")
         status = meta.get("status") or server.get("status") or "active"
         if status not in ("active", "deprecated", "deleted"):
@@ -136,11 +138,11 @@ class _Fault(Exception):
     """A defect of a record whose name is known."""
 
 
-def _meta(raw: Mapping[str, Any], server: Mapping[str, Any]) -> Mapping[str, Any]:
+def _meta(raw: RegistryObjectView, server: RegistryObjectView) -> RegistryObjectView:
     for place in (raw, server):
         meta = place.get("_meta")
         if isinstance(meta, dict) and isinstance(meta.get(OFFICIAL_META), dict):
-            found: Mapping[str, Any] = meta[OFFICIAL_META]
+            found: RegistryObjectView = meta[OFFICIAL_META]
             return found
     return {}
 
@@ -162,7 +164,7 @@ def _header(raw: Any) -> HeaderInput:
     return HeaderInput(_text(raw["name"], "the name of a header", 128) or "", _input(raw), _variables(raw))
 
 
-def _variables(raw: Mapping[str, Any]) -> Mapping[str, Input]:
+def _variables(raw: RegistryObjectView) -> Mapping[str, Input]:
     variables = _object(raw, "variables")
     if not variables:
         return {}
@@ -173,7 +175,7 @@ def _variables(raw: Mapping[str, Any]) -> Mapping[str, Input]:
     return {_text(name, "the name of a variable", 128) or "": _input(item) for name, item in variables.items()}
 
 
-def _input(raw: Mapping[str, Any]) -> Input:
+def _input(raw: RegistryObjectView) -> Input:
     return Input(
         required=_get(raw, _IS_REQUIRED) in _TRUE,
         secret=_get(raw, _IS_SECRET) in _TRUE,
@@ -183,12 +185,12 @@ def _input(raw: Mapping[str, Any]) -> Input:
     )
 
 
-def _get(raw: Mapping[str, Any], spellings: tuple[str, str]) -> Any:
+def _get(raw: RegistryObjectView, spellings: tuple[str, str]) -> Any:
     value = raw.get(spellings[0])
     return raw.get(spellings[1]) if value is None else value
 
 
-def _object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _object(raw: RegistryObjectView, name: str) -> RegistryObjectView:
     value = raw.get(name)
     if value is None:
         return {}
@@ -197,7 +199,7 @@ def _object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _list(raw: Mapping[str, Any], name: str, most: int) -> list[Any]:
+def _list(raw: RegistryObjectView, name: str, most: int) -> list[Any]:
     value = raw.get(name)
     if value is None:
         return []

@@ -12,6 +12,7 @@ from junctor.connectormap.credentials import credential_version
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.connectormap.messages import Acknowledgement
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, ReloadError
+from junctor.net.formats import KubernetesObjectView
 from junctor.net.timestamps import rfc3339
 from junctor.offline.manifests import ObjectKey
 from junctor.planning.statuses import StatusUpdate
@@ -19,7 +20,7 @@ from junctor.reconcile.collection import Collection
 from junctor.reconcile.ports import Conflict, MapRejected, ObjectReference, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
-from junctor.standalone.objects import Body, ObjectStore
+from junctor.standalone.objects import ObjectStore
 
 KEPT_EVENTS: Final = 1000
 
@@ -220,7 +221,7 @@ class StoreObserver:
     def __init__(self, reconciler: Reconciler) -> None:
         self._reconciler = reconciler
 
-    def __call__(self, kind: str, body: Body, deleted: bool) -> None:
+    def __call__(self, kind: str, body: KubernetesObjectView, deleted: bool) -> None:
         """Observe a change."""
         snapshot = self._reconciler.snapshot
         if kind in snapshot.kinds:

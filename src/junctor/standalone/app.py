@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from starlette.types import ASGIApp
 
@@ -17,6 +17,7 @@ from junctor.gateway.app import GatewaySettings, serve
 from junctor.gateway.serving.map_loader import MapLoader, ReloadError
 from junctor.gateway.web.server import Listening
 from junctor.net.configuration import API_VERSION
+from junctor.net.formats import KubernetesObjectView
 from junctor.net.timestamps import rfc3339
 from junctor.offline.manifests import ObjectKey
 from junctor.process import stop_on_signals
@@ -169,7 +170,7 @@ def _gateway_settings(settings: StandaloneSettings) -> GatewaySettings:
     )
 
 
-def _pod() -> Mapping[str, Any]:
+def _pod() -> KubernetesObjectView:
     """Return the pod object that stands for the gateway of this process."""
     return {
         "apiVersion": "v1",

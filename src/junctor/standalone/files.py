@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from junctor.net.files import FileStamp
+from junctor.net.formats import KubernetesObjectView
 from junctor.net.timestamps import rfc3339
 from junctor.offline.files import manifest_files
 from junctor.offline.manifests import NO_MANIFEST, Manifest, ObjectKey, parse_manifests
 from junctor.offline.problems import Problem
-from junctor.standalone.objects import Body
 
 LARGEST_FILE: Final = 5 * 1024 * 1024
 #: Reserved for the gateway's own configuration, in the directory itself.
@@ -26,7 +26,7 @@ class FoundObject(NamedTuple):
     """An object of a file. created: the file's modification time when it was read, RFC 3339."""
 
     key: ObjectKey
-    body: Body
+    body: KubernetesObjectView
     file: str
     line: int
     created: str

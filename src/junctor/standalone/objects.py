@@ -5,15 +5,15 @@ ObjectRefused     the object is invalid, and the stored one stays. The message n
 
 import base64
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from junctor.api.kinds import BY_NAME
+from junctor.net.formats import KubernetesObject, KubernetesObjectView
 from junctor.offline.manifests import ObjectKey
 
-Body = Mapping[str, Any]
 #: Arguments of a listener: the kind, the whole object, and whether it was deleted.
-Listener = Callable[[str, Body, bool], None]
+Listener = Callable[[str, KubernetesObjectView, bool], None]
 
 _UIDS: Final = uuid.UUID("5a4f6a0e-8f0e-4c55-9d6f-0e5a6b2d9c11")
 
@@ -26,7 +26,7 @@ class ObjectStore:
     """The objects. Bodies are immutable: every change stores a new one."""
 
     def __init__(self) -> None:
-        self._objects: dict[ObjectKey, Body] = {}
+        self._objects: dict[ObjectKey, KubernetesObjectView] = {}
         self._incarnations: dict[ObjectKey, int] = {}
         self._listeners: list[Listener] = []
         self.version = 0
@@ -35,15 +35,15 @@ class ObjectStore:
         """Call `listener` after every change."""
         self._listeners.append(listener)
 
-    def get(self, key: ObjectKey) -> Body | None:
+    def get(self, key: ObjectKey) -> KubernetesObjectView | None:
         """Return an object, or None."""
         return self._objects.get(key)
 
-    def list(self, kind: str) -> list[Body]:
+    def list(self, kind: str) -> list[KubernetesObjectView]:
         """Return the objects of a kind, sorted by namespace and name."""
         return [self._objects[key] for key in sorted(self._objects) if key.kind == kind]
 
-    def apply(self, key: ObjectKey, manifest: Body, created: str) -> bool:
+    def apply(self, key: ObjectKey, manifest: KubernetesObjectView, created: str) -> bool:
         """Create or change an object as a manifest says. Returns whether anything changed.
 
         Args:
@@ -78,13 +78,13 @@ class ObjectStore:
             self.version += 1
             self._notify(key, {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}, True)
 
-    def set_status(self, key: ObjectKey, uid: str, status: Body) -> None:
+    def set_status(self, key: ObjectKey, uid: str, status: KubernetesObjectView) -> None:
         """Replace the status, unless the object was deleted or created again under another uid."""
         before = self._objects.get(key)
         if before is not None and before["metadata"]["uid"] == uid and before.get("status") != status:
             self._store(key, before, before["metadata"], status)
 
-    def _store(self, key: ObjectKey, desired: Body, metadata: Mapping[str, Any], status: Body) -> None:
+    def _store(self, key: ObjectKey, desired: KubernetesObjectView, metadata: KubernetesObjectView, status: KubernetesObjectView) -> None:
         self.version += 1
         labelling = {name: desired["metadata"][name] for name in ("labels", "annotations") if desired["metadata"].get(name)}
         identity = {"name": key.name} | ({"namespace": key.namespace} if key.namespace else {})
@@ -95,12 +95,12 @@ class ObjectStore:
         self._objects[key] = body
         self._notify(key, body, False)
 
-    def _notify(self, key: ObjectKey, body: Body, deleted: bool) -> None:
+    def _notify(self, key: ObjectKey, body: KubernetesObjectView, deleted: bool) -> None:
         for listener in self._listeners:
             listener(key.kind, body, deleted)
 
 
-def _content(key: ObjectKey, manifest: Body) -> dict[str, Any]:
+def _content(key: ObjectKey, manifest: KubernetesObjectView) -> KubernetesObject:
     """Return a manifest as it is stored: stringData moved to data, without the status (except a pod's, which the loop needs)."""
     ignored = {"stringData"} if key.kind == "Pod" else {"stringData", "status"}
     body = {name: value for name, value in manifest.items() if name not in ignored}
@@ -111,7 +111,7 @@ def _content(key: ObjectKey, manifest: Body) -> dict[str, Any]:
     return body
 
 
-def _comparable(body: Body) -> tuple[Body, Any, Any]:
+def _comparable(body: KubernetesObjectView) -> tuple[KubernetesObjectView, Any, Any]:
     """Return what a manifest determines of an object."""
     content = {name: value for name, value in body.items() if name not in ("metadata", "status")}
     if body["kind"] == "Pod":
@@ -120,7 +120,7 @@ def _comparable(body: Body) -> tuple[Body, Any, Any]:
     return content, metadata.get("labels") or {}, metadata.get("annotations") or {}
 
 
-def _check_identity(key: ObjectKey, before: Body, desired: Body) -> None:
+def _check_identity(key: ObjectKey, before: KubernetesObjectView, desired: KubernetesObjectView) -> None:
     kind = BY_NAME.get(key.kind)
     if kind and kind.id_of(before.get("spec") or {}, key.name) != kind.id_of(desired.get("spec") or {}, key.name):
         raise ObjectRefused(f"spec.{kind.id_field}: {kind.id_immutable}")

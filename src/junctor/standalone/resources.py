@@ -11,10 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from junctor.api.names import CONNECTOR_KIND, CREDENTIALS_LABEL, CREDENTIALS_READABLE, REGISTRY_KIND
 from junctor.gateway.web.json_response import JSONResponse
+from junctor.net.formats import KubernetesObjectView
 from junctor.offline.problems import Problem
 from junctor.standalone.adapters import MemoryStatusSink
 from junctor.standalone.directory import ManifestDirectory
-from junctor.standalone.objects import Body, ObjectStore
+from junctor.standalone.objects import ObjectStore
 
 RESOURCES_PATH: Final = "/-/resources"
 OBJECTS_PATH: Final = "/-/objects"
@@ -62,7 +63,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return {"file": problem.file, "message": problem.message, "line": problem.line, "column": problem.column}
 
 
-def _resource(body: Body) -> dict[str, Any]:
+def _resource(body: KubernetesObjectView) -> dict[str, Any]:
     metadata = {name: value for name, value in body["metadata"].items() if name != "annotations"}
     return {
         "apiVersion": body.get("apiVersion"),
@@ -73,7 +74,7 @@ def _resource(body: Body) -> dict[str, Any]:
     }
 
 
-def _spec_summary(body: Body) -> Mapping[str, Any]:
+def _spec_summary(body: KubernetesObjectView) -> Mapping[str, Any]:
     if body["kind"] == "Secret":
         readable = (body["metadata"].get("labels") or {}).get(CREDENTIALS_LABEL) == CREDENTIALS_READABLE
         return {"keys": sorted(body.get("data") or {}), "readable": readable}

@@ -1,10 +1,11 @@
 """Suggests the entry of spec.credentials that a server needs, from the values that its record requires."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from junctor.net.formats import KubernetesObject, KubernetesObjectView
 from junctor.registry.records import HeaderInput, Input, Remote
 from junctor.registry.templates import Parts, filled_url, names_in
 
@@ -52,7 +53,7 @@ def _is_open(value: Input) -> bool:
     return value.value is None and value.default is None
 
 
-def suggested_credentials(name: str, remote: Remote) -> Mapping[str, Any] | None:
+def suggested_credentials(name: str, remote: Remote) -> KubernetesObjectView | None:
     """Return an entry of spec.credentials for the server `name`, None when it needs none.
 
     Raises Unusable when no entry can make the remote usable.
@@ -61,7 +62,7 @@ def suggested_credentials(name: str, remote: Remote) -> Mapping[str, Any] | None
     if not needs:
         return None
     secret = re.sub(r"[^a-z0-9]+", "-", name.partition("/")[2].lower()).strip("-") or "server"
-    entry: dict[str, Any] = {"servers": [name], "hosts": [_host(remote, needs)]}
+    entry: KubernetesObject = {"servers": [name], "hosts": [_host(remote, needs)]}
     headers, variables = [], {}
     for need in needs:
         source = _source(need, secret)
@@ -79,7 +80,7 @@ def looks_secret(name: str) -> bool:
     return _LOOKS_SECRET.search(name) is not None
 
 
-def _source(need: Need, secret: str) -> dict[str, Any]:
+def _source(need: Need, secret: str) -> KubernetesObject:
     if need.input.secret or looks_secret(need.name) or looks_secret(need.header):
         key = re.sub(r"[^a-z0-9._-]+", "-", need.name.lower())
         return {"valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
