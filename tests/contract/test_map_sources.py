@@ -14,9 +14,9 @@ from junctor.connectormap.credentials import credential_object
 from junctor.connectormap.errors import MapUnreadable
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, NotReadable
+from junctor.gateway.serving.sources import BadSource, MapSource, SourceUnavailable
 from junctor.gateway.serving.sources.file import FileSource
 from junctor.gateway.serving.sources.opening import open_source
-from junctor.gateway.serving.sources.source import BadSource, MapSource, SourceUnavailable
 from tests.cluster.api import Api
 from tests.cluster.controlplane import ControlPlane
 from tests.support.ports import free_port

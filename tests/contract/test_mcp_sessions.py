@@ -19,7 +19,7 @@ from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.mcp.connections import KEEPALIVE_SECONDS
 from junctor.gateway.mcp.target import target_of_params
 from junctor.gateway.mcp.transport import HttpPools
-from junctor.gateway.serving.served_map import Connector
+from junctor.gateway.serving.connector import Connector
 from junctor.gateway.tools.ports import ToolFailure
 from junctor.gateway.tools.server_errors import EntryUnusable, ListingFailed
 from tests.support.mcp_servers import (

@@ -114,7 +114,7 @@ def _serve(settings: "GatewaySettings") -> None:
 
     from junctor.gateway import GatewayError
     from junctor.gateway.app import serve
-    from junctor.gateway.serving.sources.source import SourceError
+    from junctor.gateway.serving.sources import SourceError
     from junctor.gateway.web.server import Listening
 
     def started(listening: Listening) -> None:

@@ -17,8 +17,8 @@ from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.serving.management import management_app
 from junctor.gateway.serving.map_loader import MapLoader
 from junctor.gateway.serving.served_map import ServedMap
+from junctor.gateway.serving.sources import MapSource
 from junctor.gateway.serving.sources.opening import open_source
-from junctor.gateway.serving.sources.source import MapSource
 from junctor.gateway.tools.ports import ToolServer
 from junctor.gateway.web.disconnect import cancel_and_wait
 from junctor.gateway.web.server import Listening, Ports, serve_ports
@@ -114,7 +114,7 @@ def _wired(
     if not settings.upstreams:
         return loader, public_app(directory, clients.bind, callers=callers)
     # Imported late: a gateway that only lists connectors does not need the Responses API.
-    from junctor.gateway.responses.service import ResponsesService
+    from junctor.gateway.responses.routes import ResponsesService
 
     service = ResponsesService(directory, settings.upstreams, clients.pool)
     resources.push_async_callback(service.close)

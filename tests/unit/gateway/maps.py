@@ -12,9 +12,9 @@ from junctor.connectormap.ids import is_registry_entry
 from junctor.connectormap.layout import Layout
 from junctor.connectormap.reader import ConnectorMap
 from junctor.connectormap.revision import revision_of
-from junctor.gateway.serving.registry_defaults import Registry
-from junctor.gateway.serving.served_map import Connector, PreparedMap, PreparedShard, ServedMap
-from junctor.gateway.serving.sources.source import SourceUnavailable
+from junctor.gateway.serving.connector import Connector, Registry
+from junctor.gateway.serving.served_map import PreparedMap, PreparedShard, ServedMap
+from junctor.gateway.serving.sources import SourceUnavailable
 
 MAP = "junctor-connectors"
 INSTALLATION = "5f0c7a52-0000-4000-8000-000000000001"

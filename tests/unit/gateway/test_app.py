@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from junctor.cli.gateway import gateway
 from junctor.gateway.app import CallersRequired, GatewaySettings, serve
 from junctor.gateway.catalog.routes import BODY_LIMIT
-from junctor.gateway.serving.sources.source import BadSource
+from junctor.gateway.serving.sources import BadSource
 from junctor.gateway.web.server import ListenError, Listening
 from tests.support.mcp_servers import ScriptedServer, serving
 from tests.unit.gateway.maps import MAP, MemorySource, content, head_of, layout_of, publish

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from junctor.gateway.config import only_upstream, parse_configuration, read_configuration
-from junctor.gateway.models.clients import ModelClients
+from junctor.gateway.models.model_server import ModelClients
 from junctor.gateway.models.router import upstream_router
 from junctor.net.configuration import ConfigurationError
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from junctor.gateway.serving.served_map import Connector
+from junctor.gateway.serving.connector import Connector
 from tests.unit.planning.building import Story, bearer, connector, reason, secret
 
 ALICE = {"kind": "User", "name": "alice"}

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from junctor.connectormap.policy import Subject
 from junctor.gateway import GatewayError
 
 CallerKind = Literal["User", "ServiceAccount", "Anonymous"]
@@ -50,3 +51,9 @@ def bearer_token(authorization: str | None) -> str | None:
         return None
     found = _BEARER.fullmatch(authorization.strip(" \t"))
     return found[1] if found else None
+
+
+def subjects_of(caller: Caller) -> frozenset[Subject]:
+    """Return the caller itself and its groups: it may use a connector whose `access` names one of them."""
+    groups = (Subject("Group", "", group) for group in caller.groups)
+    return frozenset([Subject(caller.kind, caller.namespace, caller.name), *groups])

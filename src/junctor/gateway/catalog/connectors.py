@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from junctor.connectormap.ids import discovered_id_range, is_reserved_id
 from junctor.connectormap.view import EntryView
-from junctor.gateway.serving.caller_view import CallerView
-from junctor.gateway.serving.served_map import Connector
+from junctor.gateway.serving.connector import Connector
+from junctor.gateway.serving.directory import CallerView
 from junctor.net.urls import redacted_url
 
 DEFAULT_LIMIT: Final = 20

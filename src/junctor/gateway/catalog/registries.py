@@ -4,8 +4,8 @@ from bisect import bisect_right
 from typing import Any
 
 from junctor.gateway.catalog.connectors import Query, as_list, shown_origin
-from junctor.gateway.serving.caller_view import CallerView
-from junctor.gateway.serving.registry_defaults import Registry
+from junctor.gateway.serving.connector import Registry
+from junctor.gateway.serving.directory import CallerView
 from junctor.net.urls import redacted_url
 
 

@@ -15,7 +15,8 @@ from junctor.gateway.mcp.client import LISTING_USABLE, McpClient
 from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.mcp.target import Target, target_of_entry, target_of_params
 from junctor.gateway.mcp.transport import HttpPools
-from junctor.gateway.serving.served_map import Connector, ServedMap
+from junctor.gateway.serving.connector import Connector
+from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.tools.policy import policy_of_entry
 from junctor.gateway.tools.server_errors import EntryUnusable
 from junctor.net.tls import ssl_context

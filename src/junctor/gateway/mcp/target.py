@@ -13,7 +13,7 @@ from junctor.connectormap.errors import InvalidEntry
 from junctor.connectormap.policy import Limits
 from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header
 from junctor.connectormap.view import EntryView
-from junctor.gateway.serving.credential_hosts import is_host_allowed
+from junctor.gateway.serving.connector import is_host_allowed
 from junctor.gateway.tools.policy import policy_of_entry
 from junctor.gateway.tools.server_errors import EntryUnusable, RequestRefused
 from junctor.net.headers import CONNECTION_HEADERS, MCP_HEADERS, SENDER_HEADERS, is_header_name, is_header_value

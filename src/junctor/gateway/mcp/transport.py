@@ -16,8 +16,7 @@ from typing import Final
 import httpx2
 
 from junctor.gateway.mcp.connections import Connections
-from junctor.gateway.mcp.events import BoundedEvents, describe
-from junctor.gateway.mcp.exchange import Exchange, Problem, current
+from junctor.gateway.mcp.exchange import BoundedEvents, Exchange, Problem, current, describe
 from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.mcp.target import Target
 from junctor.net.formats import MCPObject

@@ -12,9 +12,8 @@ import httpx
 from junctor.gateway.config import base_url
 from junctor.gateway.models.chat_request import chat_body
 from junctor.gateway.models.chat_turn import ChatTurn
-from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.model_errors import stream_error
-from junctor.gateway.models.model_server import Key, ModelServer, Timeouts, no_key
+from junctor.gateway.models.model_server import Key, ModelClients, ModelServer, Timeouts, no_key
 from junctor.gateway.models.ports import ModelEvent, ModelRequest, RoundAccepted, UpstreamError
 from junctor.gateway.models.sse import MAX_EVENT, MAX_STREAM, EventReader
 from junctor.net.formats import OpenAIObjectView

@@ -9,9 +9,8 @@ from typing import Final
 
 from junctor.gateway.config import UpstreamConfiguration
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.model_errors import ModelNotFound
-from junctor.gateway.models.model_server import KeyFile, ModelServer, Timeouts, no_key, read_body
+from junctor.gateway.models.model_server import KeyFile, ModelClients, ModelServer, Timeouts, no_key, read_body
 from junctor.gateway.models.ports import UpstreamError
 from junctor.net.formats import OpenAIObject
 from junctor.net.globs import Globs

@@ -1,23 +1,55 @@
-"""POST /v1/responses, and the refusal of requests for stored responses, since there is no store."""
+"""The Responses API: POST /v1/responses, and the refusal of requests for stored responses, since there is no store.
+
+Imported only by a gateway that has a model server.
+"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from junctor.gateway.config import UpstreamConfiguration
+from junctor.gateway.mcp import McpClientPool
+from junctor.gateway.models.model_server import ModelClients
+from junctor.gateway.models.passthrough import passthrough_routes
 from junctor.gateway.models.ports import Upstream
+from junctor.gateway.models.router import upstream_router
 from junctor.gateway.responses.accumulator import ResponseAccumulator
 from junctor.gateway.responses.loop import LoopLimits, Turn
 from junctor.gateway.responses.request import create_request
 from junctor.gateway.responses.sender import KEEP_ALIVE_SECONDS, ResponseSender
 from junctor.gateway.responses.servers import ServerResolver
+from junctor.gateway.serving.directory import Available, ConnectorDirectory
+from junctor.gateway.tools.ports import ToolServer
 from junctor.gateway.web.errors import BadRequest, NotFound
 
 #: Returns the upstream of a model. Raises ModelNotFound.
 FindModel = Callable[[str], Upstream]
+
+
+class ResponsesService:
+    """The Responses API. Owns the connections to model servers; the pool of MCP clients belongs to the caller."""
+
+    def __init__(self, directory: ConnectorDirectory, upstreams: Sequence[UpstreamConfiguration], pool: McpClientPool) -> None:
+        self._directory = directory
+        self._clients = ModelClients()
+        self._router = upstream_router(upstreams, self._clients)
+        self._pool = pool
+
+    def routes(self) -> list[Route]:
+        """Return the routes of POST /v1/responses, GET /v1/models and POST /v1/chat/completions."""
+        resolver = ServerResolver(self._directory, self._bind)
+        return [*responses_routes(self._router.find, resolver), *passthrough_routes(self._router)]
+
+    async def close(self) -> None:
+        """Close the connections to model servers."""
+        await self._clients.aclose()
+
+    def _bind(self, found: Available, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
+        return self._pool.from_config(found.connector, found.credentials, authorization=authorization, headers=headers)
 
 
 def responses_routes(

@@ -1,21 +1,30 @@
-"""Looks connectors up by id for a caller. Whoever needs a connector asks here, so every caller gets the same answer in the same words."""
+"""The connectors of the served map as one caller may use them: looked up by id, and listed.
 
+Everything on the public port looks at the map through this, so that each rule about access is applied in one place.
+"""
+
+import asyncio
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Final
+from itertools import islice
+from typing import Final, Self
 
-from junctor.connectormap.ids import is_possible_id, registry_id_of_entry
+from junctor.connectormap.ids import entry_id_of_registry, is_possible_id, registry_id_of_entry
+from junctor.connectormap.policy import Subject
 from junctor.gateway.auth import Caller
-from junctor.gateway.serving.caller_view import CallerView
-from junctor.gateway.serving.served_map import Connector, ServedMap
+from junctor.gateway.auth.ports import subjects_of
+from junctor.gateway.serving.connector import Connector, Registry
+from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.web.errors import MapNotLoaded
 
 #: Connectors that are compared with an unknown id: so many around its place in the order, and as many that share its longest word.
 _NEAR_CANDIDATES: Final = 100
 _MOST_NEAR: Final = 3
+#: Connectors that `scan` looks through before it lets other requests run: 1 to 2 ms.
+_SCAN_STEP: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class ConnectorDirectory:
     def __init__(self, served: Callable[[], ServedMap | None]) -> None:
         self._served = served
 
-    def view(self, caller: Caller) -> CallerView:
+    def view(self, caller: Caller) -> "CallerView":
         """The current map as a caller sees it, for one request. Raises MapNotLoaded."""
         served = self._served()
         if served is None:
@@ -72,12 +81,68 @@ class ConnectorDirectory:
         view = self.view(caller)
         connector = view.get(connector_id)
         if connector is None:
-            return Unknown(connector_id, await near_ids(view, connector_id))
+            return Unknown(connector_id, await _near_ids(view, connector_id))
         reason = view.served.unavailable(connector)
         return Unavailable(connector, reason) if reason else Available(connector, view.served.credentials)
 
 
-async def near_ids(view: CallerView, connector_id: str) -> tuple[str, ...]:
+class _Decisions(dict[frozenset[Subject] | None, bool]):
+    """Whether a caller may, by the `access` of connectors: decided once for each, since a scan meets the same ones thousands of times."""
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__({None: True})
+        self._subjects = subjects_of(caller)
+
+    def __missing__(self, access: frozenset[Subject]) -> bool:
+        decided = self[access] = not access.isdisjoint(self._subjects)
+        return decided
+
+
+@dataclass(frozen=True, slots=True)
+class CallerView:
+    """What a caller may not use does not exist for it. may_use: by the `access` of a connector."""
+
+    served: ServedMap = field(repr=False)
+    may_use: _Decisions = field(repr=False)
+
+    @classmethod
+    def of(cls, served: ServedMap, caller: Caller) -> Self:
+        """The view of a caller, for one request."""
+        return cls(served, _Decisions(caller))
+
+    def get(self, connector_id: str) -> Connector | None:
+        """The connector of an id, when it exists for the caller."""
+        connector = self.served.get(connector_id)
+        return connector if connector is not None and self.may_use[connector.access] else None
+
+    def registry(self, registry_id: str) -> Registry | None:
+        """The registry of an id, when it exists for the caller."""
+        registry = self.served.registries.get(entry_id_of_registry(registry_id))
+        return registry if registry is not None and self.may_use[registry.access] else None
+
+    def connectors_of(self, registry: Registry) -> int:
+        """How many of a registry's servers exist for the caller."""
+        discovered = self.served.prepared.discovered.items()
+        return sum(count for (entry_id, access), count in discovered if entry_id == registry.entry.id and self.may_use[access])
+
+    async def scan(self, text: str, places: range, count: int) -> list[Connector]:
+        """Up to `count` connectors that contain a case-folded text. Lets other requests run in between.
+
+        places: the positions in `served.ids` to look at, in this order.
+        """
+        connectors, ids, may_use = self.served.prepared.connectors, self.served.ids, self.may_use
+        found: list[Connector] = []
+        for begin in range(0, len(places), _SCAN_STEP):
+            step = map(connectors.__getitem__, map(ids.__getitem__, places[begin : begin + _SCAN_STEP]))
+            matching = (connector for connector in step if may_use[connector.access] and text in connector.haystack)
+            found += islice(matching, count - len(found))
+            if len(found) >= count:
+                break
+            await asyncio.sleep(0)
+        return found
+
+
+async def _near_ids(view: CallerView, connector_id: str) -> tuple[str, ...]:
     """Ids that look like an unknown one. Compares a bounded number of candidates, whatever the size of the map."""
     if not is_possible_id(connector_id):
         return ()

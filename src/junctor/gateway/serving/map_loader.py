@@ -20,7 +20,7 @@ from junctor.connectormap.errors import ConnectorMapError, MapUnreadable
 from junctor.connectormap.head import Head
 from junctor.connectormap.reader import READ_ATTEMPTS, read_map
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
-from junctor.gateway.serving.sources.source import MapSource, SourceUnavailable
+from junctor.gateway.serving.sources import MapSource, SourceUnavailable
 from junctor.net.backoff import Backoff
 
 _log = logging.getLogger(__name__)

@@ -15,76 +15,14 @@ from typing import Final, Self
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.ids import is_registry_entry, registry_entry_id
 from junctor.connectormap.messages import Acknowledgement
-from junctor.connectormap.policy import NOBODY, Subject
+from junctor.connectormap.policy import Subject
 from junctor.connectormap.reader import ConnectorMap
-from junctor.connectormap.view import EntryView
-from junctor.gateway.serving.credential_hosts import is_host_allowed
-from junctor.gateway.serving.registry_defaults import Registry, unknown_features_text
+from junctor.gateway.serving.connector import Connector, Registry
 from junctor.gateway.serving.rejections import Rejection, bounded
 from junctor.net.timestamps import rfc3339
 
 #: Ids that are sorted at one go, a few milliseconds.
 _SORT_STEP: Final = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class Connector:
-    """An entry with what every request needs to know of all entries.
-
-    haystack: what `search` looks in, case-folded. unavailable: the reason word, "" when it may be used.
-    rejected: why this pod in particular does not use it, "" when it does. credentials: the keys that it needs.
-    access: who may see and use it; None: everybody. registry: from which a discovered one inherits.
-    """
-
-    entry: Entry = field(repr=False)
-    haystack: str = field(repr=False)
-    unavailable: str = ""
-    rejected: str = ""
-    credentials: tuple[str, ...] = ()
-    access: frozenset[Subject] | None = None
-    registry: Registry | None = None
-
-    @classmethod
-    def of(cls, entry: Entry, registry: Registry | None = None) -> Self:
-        """Prepare an entry. One that is not understood is unavailable: it fails closed, by itself. So does one without its registry."""
-        view = _effective(entry, registry)
-        haystack = f"{entry.id}\n{view.title}\n{view.description}".casefold()
-        if registry is None and registry_entry_id(entry.id):
-            return cls(entry, haystack, "RegistryMissing", access=NOBODY)
-        access = view.access
-        if registry is not None and registry.unavailable:
-            return cls(entry, haystack, registry.unavailable, access=access, registry=registry)
-        if unknown := view.unknown_features:
-            return cls(entry, haystack, "UnknownFeature", unknown_features_text(unknown), access=access, registry=registry)
-        unavailable = view.reason
-        inherits_credentials = registry is not None and registry.entry.credentials
-        credentials = view.credentials if inherits_credentials else entry.credentials
-        try:
-            target = view.target
-            if not unavailable and not is_host_allowed(entry.id, target, has_credentials=bool(credentials)):
-                unavailable = "HostNotAllowed"
-        except ValueError:
-            return cls(entry, haystack, "InvalidEntry", _INVALID, access=access, registry=registry)
-        return cls(entry, haystack, unavailable, "", credentials, access, registry)
-
-    @property
-    def id(self) -> str:
-        """The connector id."""
-        return self.entry.id
-
-    @property
-    def view(self) -> EntryView:
-        """What the map says about the connector, with what it inherits; parsed at each use, because entries are kept as text."""
-        return _effective(self.entry, self.registry)
-
-    @property
-    def digest(self) -> str:
-        """Another one when anything of the content changed."""
-        return self.entry.digest if self.registry is None else f"{self.entry.digest} {self.registry.entry.digest}"
-
-
-def _effective(entry: Entry, registry: Registry | None) -> EntryView:
-    return entry.view if registry is None else entry.view.inherit_from(registry.view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +212,5 @@ class ServedMap:
         return Acknowledgement(self.sequence, self.revision, rejected, applied_at)
 
 
-_INVALID = "its headers, auth, hosts or URL are not of the form that this gateway reads"
 _MISSING = "its credential is not in the credential Secrets of the map; the operator publishes it anew"
 _NO_REGISTRY = "the entry from which the servers of this registry inherit is not in the map; the operator publishes it anew"

@@ -2,16 +2,38 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final, Self
 
 from junctor.gateway.models.ports import FunctionTool
-from junctor.gateway.tools.handler import McpHandler, McpHandlerKind
 from junctor.gateway.tools.names import assign_names, visible_name
 from junctor.gateway.tools.policy import ToolPolicy
 from junctor.gateway.tools.ports import ToolOutcome, ToolServer, ToolSpec
 from junctor.net.formats import MCPObjectView
 
 _DESCRIPTION_LENGTH: Final = 500
+
+
+class McpHandlerKind(Enum):
+    """What a handler does with a call."""
+
+    TOOL_CALL = "tool_call"
+    READ_RESOURCE = "read_resource"
+
+
+@dataclass(frozen=True, slots=True)
+class McpHandler:
+    """A tool of an MCP server. tool: the server's own name for it."""
+
+    kind: McpHandlerKind
+    tool: str
+    client: ToolServer = field(repr=False)
+
+    async def execute(self, arguments: MCPObjectView) -> ToolOutcome:
+        """Execute a call. Resources are not offered to models yet, so reading one fails."""
+        if self.kind is not McpHandlerKind.TOOL_CALL:
+            return ToolOutcome.not_executed(f"{self.tool!r} cannot be called")
+        return await self.client.call_tool(self.tool, arguments)
 
 
 @dataclass(frozen=True, slots=True)

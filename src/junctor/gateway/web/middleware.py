@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -13,9 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from junctor.gateway.web.errors import ApiError, BodyTooLarge, GatewayStopping, log_failure
 from junctor.gateway.web.json_response import JSONResponse
-from junctor.gateway.web.request_ids import HEADER, request_id_of
 
 _log = logging.getLogger(__name__)
+
+#: The id of a request, in its answer too: OpenAI's clients show it as `_request_id`, and log lines about failures repeat it.
+_REQUEST_ID: Final = b"x-request-id"
+#: Ids of callers that are safe in logs and headers.
+_SAFE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 #: How long, and how many bytes, the rest of a body is read and dropped after an early answer. Closing a socket with unread data resets the
 #: connection, and the client may never see the answer (RFC 9112 section 9.6).
@@ -42,8 +48,8 @@ class ErrorMiddleware:
             raise RuntimeError(f"a {scope['type']} connection is not served here")
         # With an "app" in the scope, Starlette's router raises its 404 and 405; without one it answers them in plain text.
         scope["app"] = self
-        request_id = request_id_of(scope["headers"])
-        scope["headers"] = [*((name, value) for name, value in scope["headers"] if name != HEADER), (HEADER, request_id.encode())]
+        request_id = _request_id_of(scope["headers"])
+        scope["headers"] = [*((name, value) for name, value in scope["headers"] if name != _REQUEST_ID), (_REQUEST_ID, request_id.encode())]
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         headers = dict(scope["headers"])
         expects = headers.get(b"expect", b"").lower() == b"100-continue"
@@ -101,7 +107,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         self.started = True
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), (HEADER, self._request_id)]
+            message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, self._request_id)]
         await self._send(message)
 
     async def answer_early(self, scope: Scope, response: Response) -> None:
@@ -141,3 +147,9 @@ def _from_starlette(error: HTTPException, scope: Scope) -> ApiError:
     else:
         message, code = error.detail, None
     return ApiError(message, code=code, headers=error.headers, status=error.status_code)
+
+
+def _request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the caller's own id if it sent exactly one that is safe, else a new one that nobody can guess."""
+    sent = [value.decode("latin-1") for name, value in headers if name == _REQUEST_ID]
+    return sent[0] if len(sent) == 1 and _SAFE_ID.fullmatch(sent[0]) else f"req_{uuid.uuid4().hex}"

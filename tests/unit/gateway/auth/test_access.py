@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from junctor.connectormap.entry import Entry
 from junctor.gateway.app import McpClients
 from junctor.gateway.auth import ANONYMOUS, Caller
-from junctor.gateway.auth.access import subjects_of
+from junctor.gateway.auth.ports import subjects_of
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.config import only_upstream
-from junctor.gateway.responses.service import ResponsesService
+from junctor.gateway.responses.routes import ResponsesService
+from junctor.gateway.serving.connector import Connector
 from junctor.gateway.serving.directory import ConnectorDirectory
-from junctor.gateway.serving.served_map import Connector, ServedMap
+from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.web.errors import Unauthorized
 from tests.unit.gateway.catalog.test_routes import served_map
 from tests.unit.gateway.maps import content, discovered, registry

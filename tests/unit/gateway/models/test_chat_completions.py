@@ -11,8 +11,7 @@ import pytest
 
 from junctor.gateway.config import base_url
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.clients import ModelClients
-from junctor.gateway.models.model_server import Timeouts
+from junctor.gateway.models.model_server import ModelClients, Timeouts
 from junctor.gateway.models.ports import (
     ChatMessage,
     FunctionTool,

@@ -12,7 +12,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message
 
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.clients import ModelClients
+from junctor.gateway.models.model_server import ModelClients
 from junctor.gateway.models.passthrough import passthrough_routes
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
 from junctor.gateway.web.errors import openai_body

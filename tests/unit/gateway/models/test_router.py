@@ -6,9 +6,8 @@ import httpx
 import pytest
 
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
-from junctor.gateway.models.clients import ModelClients
 from junctor.gateway.models.model_errors import ModelNotFound
-from junctor.gateway.models.model_server import Timeouts
+from junctor.gateway.models.model_server import ModelClients, Timeouts
 from junctor.gateway.models.ports import ChatMessage, ModelRequest, RoundEnd, TextDelta, UpstreamError
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
 from junctor.net.globs import Globs

@@ -10,7 +10,7 @@ from junctor.connectormap.reader import read_map
 from junctor.gateway.app import McpClients
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.config import only_upstream
-from junctor.gateway.responses.service import ResponsesService
+from junctor.gateway.responses.routes import ResponsesService
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish

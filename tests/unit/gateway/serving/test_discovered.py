@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.layout import Layout, Shard, bucket_of
 from junctor.connectormap.reader import ConnectorMap, read_map
+from junctor.gateway.serving.connector import Connector, Registry
 from junctor.gateway.serving.map_loader import Clock, MapLoader
-from junctor.gateway.serving.registry_defaults import Registry
 from junctor.gateway.serving.rejections import MOST_OF_A_REGISTRY
-from junctor.gateway.serving.served_map import Connector, PreparedMap, ServedMap
+from junctor.gateway.serving.served_map import PreparedMap, ServedMap
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, discovered, head_of, publish, registry
 
 KEY = "3f7a000000000000.1b2c000000000000"

@@ -10,7 +10,7 @@ from junctor.connectormap.view import EntryView
 from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.tools.names import assign_names
 from junctor.gateway.tools.policy import ConnectorPolicy, RequestedApproval, ToolFilter, ToolPolicy
-from junctor.gateway.tools.registry import ListedServer, ServerTool, ToolRegistry
+from junctor.gateway.tools.registry import ListedServer, McpHandler, McpHandlerKind, ServerTool, ToolRegistry
 from tests.unit.gateway.tools.servers import FakeServer, tool
 
 names = st.text(min_size=1, max_size=80)
@@ -94,3 +94,15 @@ def test_what_the_model_is_offered() -> None:
     assert full.function.parameters == {"type": "object", "properties": {"x": {"type": "string"}}}
     assert plain.function.description == "Does plain.\n\nServer git: Our forge."
     assert (plain.needs_approval, full.needs_approval) == (True, False)
+
+
+async def test_a_handler_calls_the_tool_by_the_servers_name() -> None:
+    outcome = await McpHandler(McpHandlerKind.TOOL_CALL, "echo", FakeServer()).execute({"a": 1})
+    assert outcome.output == "echo{'a': 1}"
+
+
+async def test_for_a_resource_nothing_is_executed() -> None:
+    server = FakeServer()
+    outcome = await McpHandler(McpHandlerKind.READ_RESOURCE, "echo", server).execute({})
+    assert outcome.failure is not None
+    assert not server.calls

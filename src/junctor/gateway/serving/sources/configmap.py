@@ -12,7 +12,7 @@ from typing import Final, Self
 from junctor.connectormap.credentials import credential_object_name
 from junctor.connectormap.errors import MapUnreadable
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
-from junctor.gateway.serving.sources.source import BadSource, SourceUnavailable
+from junctor.gateway.serving.sources import BadSource, SourceUnavailable
 from junctor.kube.client import CredentialsError, KubernetesApi, KubernetesError, NotFound, load_configuration, object_path
 from junctor.net.formats import KubernetesObject, KubernetesObjectView
 

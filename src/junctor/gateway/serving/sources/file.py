@@ -13,7 +13,7 @@ import yaml
 from junctor.connectormap.credentials import credential_object_name
 from junctor.connectormap.errors import MapUnreadable
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
-from junctor.gateway.serving.sources.source import BadSource, SourceUnavailable
+from junctor.gateway.serving.sources import BadSource, SourceUnavailable
 from junctor.net.files import FileStamp
 from junctor.net.formats import KubernetesObjectView
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from junctor.gateway.serving.sources.source import BadSource, MapSource
+from junctor.gateway.serving.sources import BadSource, MapSource
 
 FORMS: Final = "configmap:NAMESPACE/NAME or file:PATH[#NAME]"
 
