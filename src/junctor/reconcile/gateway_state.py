@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
 from junctor.api.configuration import GatewaySpec
 from junctor.planning.inputs import Inputs
@@ -12,9 +11,6 @@ from junctor.process import MANY, in_thread
 from junctor.reconcile.ports import ObjectReference
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.signaller import Signaller
-
-#: Seconds after a publication in which pods that have not answered are not reported: normally all answer sooner.
-SETTLE_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -54,9 +50,9 @@ class GatewayState:
         head = self.publisher.stored_head
         return ObjectReference("v1", "ConfigMap", self.configuration.namespace, head.name, head.uid) if head else None
 
-    def settles_in(self, now: float) -> float:
-        """Seconds that the pods still have to acknowledge before a report says that they did not."""
-        return 0.0 if self.all_acknowledged else self.published_at + SETTLE_SECONDS - now
+    def settles_in(self, now: float, settle: float) -> float:
+        """Seconds that the pods still have to acknowledge, of `settle` after the publication, before a report says that they did not."""
+        return 0.0 if self.all_acknowledged else self.published_at + settle - now
 
     async def make_plan(self, inputs: Inputs, now: float) -> GatewayPlan:
         """Plan on what is published. In a thread where that is long work: the loop has other things to do."""

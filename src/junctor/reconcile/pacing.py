@@ -49,14 +49,16 @@ class Timing:
     """Seconds that the loop waits.
 
     refresh: between full LISTs when nothing else asks for one. burst: after a request for a full LIST, because requests come in bursts.
-    report: before a report, because acknowledgements of one revision come within milliseconds of each other. survey: for all pods to say
-    what they serve, at a start without a head. clean_up: after which old shards and credentials are removed although some pod did not
+    report: before a report, because acknowledgements of one revision come within milliseconds of each other. settle: after a publication,
+    in which pods that have not answered are not reported, because normally all answer sooner. survey: for all pods to say what they
+    serve, at a start without a head. clean_up: after which old shards and credentials are removed although some pod did not
     acknowledge; it starts again at the head. retries: after a LIST or a pass that failed.
     """
 
     refresh: float = 300.0
     burst: float = 0.5
     report: float = 0.005
+    settle: float = 0.5
     survey: float = 2.0
     clean_up: float = 60.0
     retries: Backoff = RETRIES

@@ -288,7 +288,7 @@ class Reconciler:
         if any(gateway.plan is None for gateway in self._gateways):
             return
         now = self._clock()
-        settling = max(gateway.settles_in(now) for gateway in self._gateways)
+        settling = max(gateway.settles_in(now, self._timing.settle) for gateway in self._gateways)
         if self._dirty.all_statuses and settling > 0:
             self._dirty.mark_in(Dirty.STATUSES, settling)
             return  # some pods have a moment to answer: one report and one status write instead of one for each

@@ -206,12 +206,16 @@ def head_of(objects: Objects) -> Head:
 
 @dataclass
 class Pods:
-    """Gateway pods (port `Signal`): each answers what `answer` gives, awaited; without one it acknowledges what it is told."""
+    """Gateway pods (port `Signal`): each gives its answer of `answers`; without one it acknowledges the sequence that it is signalled.
+
+    running: calls that are not answered yet. busy: those of them that do not wait for an answer of the test's.
+    """
 
     answers: dict[str, Callable[[int], Awaitable[Acknowledgement]]] = field(default_factory=dict)
     asked: list[tuple[str, int]] = field(default_factory=list)
     peers: list[Sequence[str]] = field(default_factory=list)
     running: int = 0
+    busy: int = 0
     most: int = 0
 
     async def reload(self, pod: Pod, sequence: int, peers: Sequence[str], *, deadline: float) -> Acknowledgement:
@@ -220,7 +224,11 @@ class Pods:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            await asyncio.sleep(0)
+            self.busy += 1
+            try:
+                await asyncio.sleep(0)
+            finally:
+                self.busy -= 1
             answer = self.answers.get(pod.name)
             async with asyncio.timeout(deadline):
                 return await answer(sequence) if answer is not None else Acknowledgement(sequence, "sha256:")

@@ -84,5 +84,7 @@ async def test_timer_can_be_armed_again_once_it_fired(dirty: DirtySet) -> None:
 async def test_closed_set_fires_no_timer(dirty: DirtySet) -> None:
     dirty.mark_in(Dirty.MAPS, 0.001)
     dirty.close()
-    await asyncio.sleep(0.01)
+    later = DirtySet()
+    later.mark_in(Dirty.MAPS, 0.002)
+    await later.wait(Dirty.MAPS)
     assert Dirty.MAPS not in dirty

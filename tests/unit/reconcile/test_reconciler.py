@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from junctor.connectormap.messages import Acknowledgement
 from junctor.reconcile.ports import StoredObject, Superseded, Unavailable
 from tests.unit.planning.building import bearer
 from tests.unit.reconcile.fakes import head_of, until
-from tests.unit.reconcile.world import World
+from tests.unit.reconcile.world import TIMING, World
 
 
 async def test_connector_becomes_ready_once_every_pod_serves_it() -> None:
@@ -343,7 +344,7 @@ async def test_object_of_the_map_that_somebody_removes_comes_back() -> None:
 
 
 async def test_old_objects_are_removed_once_every_pod_acknowledged() -> None:
-    world = World()
+    world = World(timing=replace(TIMING, settle=0.05))
     world.pod("gw-0")
     gate = asyncio.Event()
 
@@ -381,7 +382,7 @@ async def test_superseded_operator_ends_and_writes_no_more() -> None:
 
 
 async def test_cancelled_loop_leaves_no_task_behind() -> None:
-    world = World()
+    world = World(timing=replace(TIMING, survey=0.05))
     world.pods.answers["gw-0"] = _never
     world.pod("gw-0")
     world.apply("a")
@@ -408,7 +409,7 @@ def test_nothing_is_known_about_passes_before_the_first() -> None:
 
 
 async def test_own_older_status_that_comes_back_late_makes_no_second_write() -> None:
-    world = World()
+    world = World(timing=replace(TIMING, settle=0.05))
     world.pod("gw-0")
     gate = asyncio.Event()
 

@@ -6,16 +6,21 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from junctor.connectormap.errors import MapUnreadable
+from junctor.net.backoff import Backoff
+from junctor.reconcile.dirty import Dirty
 from junctor.reconcile.pacing import Pacer, Timing
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
 from junctor.registry.connection import HTTPRegistries
 from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, registry_body, secret_body
-from tests.unit.reconcile.fakes import Objects, Pods, Sink, head_of
+from tests.unit.reconcile.fakes import Objects, Pods, Sink, head_of, until
+
+#: Requests for a LIST and retries follow quickly. Pods have longer to answer than a loaded machine keeps them waiting.
+TIMING: Final = Timing(burst=0.01, settle=10.0, retries=Backoff(first=0.05, last=10.0, jitter=0.0))
 
 
 @dataclass
@@ -32,9 +37,12 @@ class World:
     listable: bool = True
     version: int = 100
     refreshes: int = 0
+    #: LISTs that are being done.
+    refreshing: int = 0
     definition_reads: int = 0
     #: Seconds by which the loop's clock is ahead of the real one.
     skipped: float = 0.0
+    timing: Timing = TIMING
 
     def __post_init__(self) -> None:
         configured = configuration(*self.gateways)
@@ -54,7 +62,7 @@ class World:
             self.sink,
             HTTPRegistries(),
             clock=lambda: time.monotonic() + self.skipped,
-            timing=Timing(burst=0.01),
+            timing=self.timing,
             pacer=self.pacer,
         )
         for name, objects in maps.items():
@@ -123,6 +131,13 @@ class World:
 
     async def refresh(self) -> bool:
         self.refreshes += 1
+        self.refreshing += 1
+        try:
+            return await self._list_all()
+        finally:
+            self.refreshing -= 1
+
+    async def _list_all(self) -> bool:
         present = {kind for kind in self._stored if self.defined and kind not in self.missing}
         self.snapshot.defined.update(present)
         self.snapshot.defined.intersection_update(present)
@@ -163,8 +178,18 @@ class World:
         return self.sink.last(name).get("Ready") == ("True", "Ready")
 
     async def settled(self) -> None:
-        """Wait until nothing is done any more."""
-        async with asyncio.timeout(20):
-            before: Any = None
-            while before != (before := (list(self.objects.calls), len(self.sink.statuses), len(self.pods.asked))):  # noqa: ASYNC110
-                await asyncio.sleep(0.15)
+        """Wait until nothing is left to do: no change waits, no pass runs, no report is held back and every queue is empty.
+
+        What a test itself keeps waiting does not count: a pod's answer, a registry's, the retry of a LIST, the end of a hold.
+        """
+        await until(self._is_idle)
+
+    def _is_idle(self) -> bool:
+        """Whether the loop would do nothing more without a new event or a timer that is far off."""
+        loop, queue = self.loop, self.loop._queue
+        is_refreshed = self.refreshes > 0 and not self.refreshing
+        is_clean = not loop._dirty._kinds and Dirty.STATUSES not in loop._dirty._timers
+        is_written = not queue._pending and not queue._writing and not queue._retries and queue._events.empty()
+        followers = [follower for gateway in loop._gateways for follower in gateway.signaller._pods.values()]
+        is_signalled = not self.pods.busy and not any(follower.is_due.is_set() for follower in followers)
+        return is_refreshed and is_clean and loop._passes.began_at is None and is_written and is_signalled
