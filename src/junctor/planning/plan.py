@@ -63,7 +63,7 @@ class _CachedVerdict(NamedTuple):
     resource: Resource
     places: tuple[SecretPlace, ...]
     versions: Versions
-    verdict: Verdict
+    resolved: Resolved
 
 
 class PlanCache:
@@ -86,14 +86,14 @@ class PlanCache:
         known = self._verdicts.get(resource.uid)
         if known is None or known.resource is not resource or (known.places and versions_at(known.places, inputs) != known.versions):
             return None
-        return Resolved(known.verdict)
+        return known.resolved
 
     def remember(self, resource: Resource, inputs: Inputs, resolved: Resolved) -> None:
         """Keep a verdict that depends on nothing but the resource and the versions of its references."""
         depends_on_more = isinstance(resource, RegistryResource) or is_disabled(resource) or resolved.missing_since is not None
         if not depends_on_more:
             places = secret_places(resource)
-            self._verdicts[resource.uid] = _CachedVerdict(resource, places, versions_at(places, inputs), resolved.verdict)
+            self._verdicts[resource.uid] = _CachedVerdict(resource, places, versions_at(places, inputs), resolved)
 
     def forget(self, selected: Container[str], registries: Container[str], published: Published) -> None:
         """Keep nothing about resources (uids) that are not selected, nor about servers of registries that are not planned."""
@@ -123,9 +123,10 @@ def plan_gateway(
     """
     cache = cache or PlanCache()
     selected = select(gateway, inputs)
-    claims = claim(selected, {uid: cache.judge(resource, gateway) for uid, resource in selected.items()}, published)
+    judgements = {uid: cache.judge(resource, gateway) for uid, resource in selected.items()}
+    claims = claim(selected, judgements, published)
     resolved = {
-        uid: _resolve(resource, cache.judge(resource, gateway).id, inputs, published, memory, now, cache)
+        uid: cache.resolved(resource, inputs) or _resolve(resource, judgements[uid].id, inputs, published, memory, now, cache)
         for uid, resource in claims.winners.items()
     }
     verdicts = {uid: item.verdict for uid, item in resolved.items()}
@@ -160,11 +161,9 @@ def planning_effort(inputs: Inputs, published: Published) -> int:
 def _resolve(
     resource: Resource, entry_id: str, inputs: Inputs, published: Published, memory: PlanMemory, now: float, cache: PlanCache
 ) -> Resolved:
-    resolved = cache.resolved(resource, inputs)
-    if resolved is None:
-        missing_since = memory.missing_since.get(resource.uid)
-        resolved = resolve(resource, entry_id, inputs, published, missing_since=missing_since, now=now, resolver=cache.resolver)
-        cache.remember(resource, inputs, resolved)
+    missing_since = memory.missing_since.get(resource.uid)
+    resolved = resolve(resource, entry_id, inputs, published, missing_since=missing_since, now=now, resolver=cache.resolver)
+    cache.remember(resource, inputs, resolved)
     return resolved
 
 
