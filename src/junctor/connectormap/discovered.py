@@ -6,10 +6,11 @@ that a rotated Secret changes the map at once, without asking the registry again
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from junctor.connectormap.credentials import reference_of
 from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import RegistryRecord
 
 #: Why an entry whose credentials are missing is not available; the reason of the resources' conditions is the same word.
 UNRESOLVED_REFS: Final = "UnresolvedRefs"
@@ -31,7 +32,7 @@ class Discovered:
     credentialed: frozenset[str] = field(repr=False)
 
     @classmethod
-    def recalled(cls, record: Mapping[str, Any], published: Mapping[str, Entry]) -> Self:
+    def recalled(cls, record: RegistryRecord, published: Mapping[str, Entry]) -> Self:
         """What a published map says: the memory of a process that starts. record: the registry's in the head.
 
         A server that was published without its credentials, because they were missing, can only be learnt again, and so can those of a
@@ -39,10 +40,10 @@ class Discovered:
         """
         entries = {connector_id: entry.rename_credentials(reference_of) for connector_id, entry in published.items()}
         credentialed = frozenset(connector_id for connector_id, entry in published.items() if entry.credentials)
-        is_damaged = len(published) < int(record.get("connectors") or 0)
+        is_damaged = len(published) < record.connectors
         is_incomplete = is_damaged or any(entry.reason == UNRESOLVED_REFS for entry in published.values())
-        watermark = "" if is_incomplete else str(record.get("watermark") or "")
-        return cls(str(record["id"]), str(record.get("filterDigest") or ""), watermark, entries, credentialed)
+        watermark = "" if is_incomplete else record.watermark or ""
+        return cls(record.id, record.filter_digest or "", watermark, entries, credentialed)
 
 
 def resolve_credentials(entry: Entry, credentials: Mapping[str, str]) -> Entry:

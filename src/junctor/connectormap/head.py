@@ -1,9 +1,8 @@
 """The head of a map: which shards there are, and what the writer remembers of each registry."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from junctor.connectormap.canonical import canonical
 from junctor.connectormap.errors import MapUnreadable, UnknownSchema, describe_error
@@ -24,6 +23,43 @@ class ShardRef:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryRecord:
+    """What the head stores of a registry, so that a restarted writer continues its syncs; readers of the map do not use it.
+
+    uid: of the resource. connectors: how many of its servers are in the map. watermark, filter_digest: as in `Discovered`, None before
+    the first sync.
+    """
+
+    id: str
+    uid: str = ""
+    connectors: int = 0
+    watermark: str | None = None
+    filter_digest: str | None = None
+
+    def to_json(self) -> dict[str, str | int]:
+        """The record as in the head; fields without a value are left out."""
+        fields: dict[str, str | int] = {"id": self.id, "uid": self.uid, "connectors": self.connectors}
+        synced = {"watermark": self.watermark, "filterDigest": self.filter_digest}
+        return fields | {name: value for name, value in synced.items() if value is not None}
+
+    @classmethod
+    def parse(cls, value: object) -> Self | None:
+        """Read a record; None if it has no id. A field that is wrong counts as missing: it only costs a full sync, not the map."""
+        match value:
+            case {"id": str(registry_id), **fields}:
+                uid, connectors = fields.get("uid"), fields.get("connectors")
+                watermark, digest = fields.get("watermark"), fields.get("filterDigest")
+                return cls(
+                    registry_id,
+                    uid if isinstance(uid, str) else "",
+                    connectors if isinstance(connectors, int) else 0,
+                    watermark if isinstance(watermark, str) else None,
+                    digest if isinstance(digest, str) else None,
+                )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The head of a map. epoch fences writers, sequence orders revisions."""
 
@@ -33,15 +69,16 @@ class Head:
     revision: str
     connectors: int
     shards: tuple[ShardRef, ...]
-    registries: tuple[Mapping[str, Any], ...] = ()
+    registries: tuple[RegistryRecord, ...] = ()
     features: tuple[str, ...] = tuple(sorted(FEATURES))
 
     def to_text(self) -> str:
         """The text of data["head.json"]."""
         shards = [{"name": shard.name, "digest": shard.digest, "entries": shard.entries} for shard in self.shards]
+        registries = [registry.to_json() for registry in self.registries]
         head = {"schema": SCHEMA, "installation": self.installation, "epoch": self.epoch, "sequence": self.sequence}
         tail = {"revision": self.revision, "connectors": self.connectors, "shards": shards}
-        return canonical({**head, **tail, "registries": list(self.registries), "features": list(self.features)})
+        return canonical({**head, **tail, "registries": registries, "features": list(self.features)})
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -62,7 +99,7 @@ class Head:
                 revision=str(value["revision"]),
                 connectors=int(value["connectors"]),
                 shards=shards,
-                registries=tuple(value.get("registries", ())),
+                registries=tuple(filter(None, map(RegistryRecord.parse, value.get("registries", ())))),
                 features=tuple(value.get("features", ())),
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:

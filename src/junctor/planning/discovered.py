@@ -57,7 +57,7 @@ class CredentialResolver:
                 previous = self._resolutions[registry.uid] = _resolve(source, dict(credentials), previous)
             return previous.servers
         self._resolutions.pop(registry.uid, None)
-        if published.records.get(entry_id, {}).get("uid") != registry.uid or entry_id not in published.discovered:
+        if published.record_of(entry_id, registry.uid) is None or entry_id not in published.discovered:
             return None
         servers = published.discovered[entry_id]
         return ResolvedServers(servers, self.credentials_of(entry_id, servers))

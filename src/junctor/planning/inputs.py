@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.errors import InvalidEntry
+from junctor.connectormap.head import RegistryRecord
 
 
 class CredentialVersion(NamedTuple):
@@ -66,7 +67,12 @@ class Published:
     entries: Mapping[str, Entry] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     discovered: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
-    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    records: Mapping[str, RegistryRecord] = field(default_factory=dict)
+
+    def record_of(self, entry_id: str, uid: str) -> RegistryRecord | None:
+        """Return the record of a registry; None if there is none, or if it belongs to another resource with the same id."""
+        record = self.records.get(entry_id)
+        return record if record is not None and record.uid == uid else None
 
 
 def origin_of(entry: Entry) -> Origin:

@@ -6,11 +6,12 @@ next one, and the published map does not say, is a value: `PlanMemory`.
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import RegistryRecord
 from junctor.planning.acceptance import id_on, judge
 from junctor.planning.claim import Judgement, claim
 from junctor.planning.discovered import CredentialResolver
@@ -48,7 +49,7 @@ class GatewayPlan:
     hold: Hold | None = None
     wake_at: float | None = None
     discovered: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
-    records: tuple[Mapping[str, Any], ...] = ()
+    records: tuple[RegistryRecord, ...] = ()
     memory: PlanMemory = field(default_factory=PlanMemory)
 
     @property
@@ -154,7 +155,7 @@ def planning_effort(inputs: Inputs, published: Published) -> int:
     return synced + sum(
         len(servers)
         for entry_id, servers in published.discovered.items()
-        if published.records.get(entry_id, {}).get("uid") not in inputs.syncs
+        if (record := published.records.get(entry_id)) is None or record.uid not in inputs.syncs
     )
 
 

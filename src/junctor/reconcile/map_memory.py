@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 from junctor.api.configuration import GatewaySpec
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
 from junctor.connectormap.canonical import sha256
 from junctor.connectormap.errors import ConnectorMapError
-from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head, ShardRef, installation_of
+from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head, RegistryRecord, ShardRef, installation_of
 from junctor.connectormap.layout import Layout
 from junctor.connectormap.reader import read_layout
 from junctor.planning.plan import GatewayPlan
@@ -124,7 +124,7 @@ class MapMemory:
 
     # --- from own writes --------------------------------------------------------------------------------------------------------------
 
-    def head_of(self, sequence: int, content: MapState, registries: Sequence[Mapping[str, Any]]) -> Head:
+    def head_of(self, sequence: int, content: MapState, registries: Sequence[RegistryRecord]) -> Head:
         """The head to write for a content."""
         return Head(
             installation=self.installation,

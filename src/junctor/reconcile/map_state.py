@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import RegistryRecord
 from junctor.connectormap.ids import entry_id_of_registry, registry_entry_id
 from junctor.connectormap.layout import Layout
 from junctor.connectormap.revision import FEW_CHANGES, digest_lines, replaced_digests, revision_of_digests
@@ -29,9 +30,9 @@ class MapState:
     discovered_since: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, layout: Layout, records: Iterable[Mapping[str, Any]] = ()) -> Self:
+    def of(cls, layout: Layout, records: Iterable[RegistryRecord] = ()) -> Self:
         """The state that a stored map describes. records: the registries in its head."""
-        by_entry = {entry_id_of_registry(str(record.get("id"))): record for record in records}
+        by_entry = {entry_id_of_registry(record.id): record for record in records}
         entries: dict[str, Entry] = {}
         # A registry without servers is part of the state too.
         discovered: dict[str, dict[str, Entry]] = {registry: {} for registry in by_entry}
@@ -62,12 +63,12 @@ class MapState:
 
         is_writing: the map is about to follow the plan; until it does, servers selected by the same rules count as well.
         """
-        rules = {entry_id_of_registry(record["id"]): _rules(record) for record in plan.records}
+        rules = {entry_id_of_registry(record.id): _rules(record) for record in plan.records}
         return {
             registry: self.discovered_since.get(registry, 0)
             for registry, servers in plan.discovered.items()
             if self.planned.get(registry) is servers
-            or (is_writing and rules[registry][1] and _rules(self.published.records.get(registry, {})) == rules[registry])
+            or (is_writing and rules[registry][1] and _rules(self.published.records.get(registry)) == rules[registry])
         }
 
     def effort(self, plan: GatewayPlan) -> int:
@@ -93,7 +94,7 @@ class MapState:
                 discovered[registry] = _applied(before, changed)
                 since[registry] = sequence if changed else self.discovered_since.get(registry, 0)
         layout = self.layout.replace(changes) if changes else self.layout
-        records = {entry_id_of_registry(record["id"]): record for record in plan.records}
+        records = {entry_id_of_registry(record.id): record for record in plan.records}
         successor = MapState(
             layout, Published(entries, plan.origins, discovered, records), self._digests(changes, layout), dict(plan.discovered), since
         )
@@ -111,8 +112,8 @@ class MapState:
         return entries.get(connector_id)
 
 
-def _rules(record: Mapping[str, Any]) -> tuple[Any, Any]:
-    return record.get("uid"), record.get("filterDigest")
+def _rules(record: RegistryRecord | None) -> tuple[str | None, str | None]:
+    return (record.uid, record.filter_digest) if record is not None else (None, None)
 
 
 def _changes(planned: Mapping[str, Entry], published: Mapping[str, Entry], sequence: int) -> dict[str, Entry | None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
+from junctor.connectormap.head import RegistryRecord
 from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
 from junctor.planning.readiness import GatewayProgress, PodProgress
@@ -251,6 +252,6 @@ class MapPublisher:
             raise
 
 
-def _lasting(registries: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _lasting(registries: Sequence[RegistryRecord]) -> list[Any]:
     """What a head has to say of registries at once. A watermark alone is not worth a write: an older one only costs a longer sync."""
-    return [(record.get("id"), record.get("uid"), record.get("filterDigest"), bool(record.get("watermark"))) for record in registries]
+    return [(record.id, record.uid, record.filter_digest, bool(record.watermark)) for record in registries]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
 from junctor.api.registry import Sync
@@ -11,6 +11,7 @@ from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SkipCount, SyncCounts, SyncReport
 from junctor.connectormap.discovered import Discovered
 from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import RegistryRecord
 from junctor.net.formats import KubernetesObjectView
 from junctor.reconcile.gateway_state import GatewayState
 from junctor.reconcile.snapshot import Snapshot
@@ -26,7 +27,7 @@ class RegistryToSync:
 
     resource: RegistryResource
     status: KubernetesObjectView = field(repr=False, default_factory=dict)
-    record: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    record: RegistryRecord | None = field(repr=False, default=None)
     published: Mapping[str, Entry] = field(repr=False, default_factory=dict)
 
 
@@ -38,13 +39,13 @@ def registries_to_read(gateways: Iterable[GatewayState], snapshot: Snapshot) -> 
             resource = verdict.resource
             if not isinstance(resource, RegistryResource) or verdict.entry is None:
                 continue
-            record = gateway.publisher.published.records.get(verdict.id, {})
-            is_own = record.get("uid") == uid
-            servers = gateway.publisher.published.discovered.get(verdict.id, {}) if is_own else {}
+            published = gateway.publisher.published
+            record = published.record_of(verdict.id, uid)
+            servers = published.discovered.get(verdict.id, {}) if record is not None else {}
             if uid in to_sync and len(servers) <= len(to_sync[uid].published):
                 continue  # the gateway that knows most is the memory
             tracked = snapshot.tracked(uid)
-            to_sync[uid] = RegistryToSync(resource, tracked.status if tracked else {}, record if is_own else {}, servers)
+            to_sync[uid] = RegistryToSync(resource, tracked.status if tracked else {}, record, servers)
     return to_sync
 
 

@@ -8,6 +8,7 @@ import pytest
 from junctor.connectormap.credentials import credentials_in, reference_of
 from junctor.connectormap.discovered import UNRESOLVED_REFS, Discovered, resolve_credentials
 from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import RegistryRecord
 from junctor.connectormap.target import CredentialRef
 
 KEY = "a1b2c3d4e5f60718"
@@ -41,7 +42,7 @@ def test_a_credential_is_listed_and_versioned_wherever_it_is(fields: dict[str, A
     assert resolved.digest != entry.digest
     published = Entry.parse(resolved.changed_at(7).line)
     assert published == resolved.changed_at(7)
-    memory = Discovered.recalled({"id": "internal"}, {published.id: published})
+    memory = Discovered.recalled(RegistryRecord("internal"), {published.id: published})
     assert (memory.entries[entry.id], memory.credentialed) == (entry, frozenset({entry.id}))
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from junctor.api.registry import MCPRegistrySpec
 from junctor.connectormap.discovered import Discovered, resolve_credentials
 from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import RegistryRecord
 from junctor.registry.rules import MappingRules
 from tests.unit.registry.building import NAMESPACE, credentials, hashed, mapped, plain, raw, ref, remote, rules, secret
 
@@ -15,13 +16,7 @@ CREDENTIALS = [
     credentials(secret("token"), headers=[{"name": "X-Own", "valueFrom": ref("own")}, {"name": "credential", "value": "credential"}])
 ]
 VERSIONS = {hashed("token"): f"{hashed('token')}.11aa", hashed("own"): f"{hashed('own')}.22bb"}
-RECORD: Mapping[str, Any] = {
-    "id": "internal",
-    "uid": "u",
-    "watermark": "2025-10-17T12:00:00Z",
-    "filterDigest": "sha256:ab",
-    "connectors": 1,
-}
+RECORD = RegistryRecord("internal", "u", 1, "2025-10-17T12:00:00Z", "sha256:ab")
 
 
 def entry(*headers: dict[str, Any], name: str = "io.github.acme/weather", **spec: Any) -> Entry:
@@ -50,7 +45,7 @@ def test_what_was_published_is_recalled_and_bound_as_it_was() -> None:
 def test_the_record_of_the_head_is_recalled() -> None:
     memory = Discovered.recalled(RECORD, {ENTRIES[2].id: ENTRIES[2]})
     assert (memory.registry_id, memory.digest, memory.watermark) == ("internal", "sha256:ab", "2025-10-17T12:00:00Z")
-    bare = Discovered.recalled({"id": "internal"}, {})
+    bare = Discovered.recalled(RegistryRecord("internal"), {})
     assert (bare.digest, bare.watermark) == ("", "")
 
 
@@ -90,7 +85,7 @@ def test_an_entry_that_was_published_without_its_secret_asks_for_a_full_walk() -
 
 
 def test_a_map_that_lost_entries_asks_for_a_full_walk() -> None:
-    assert Discovered.recalled({**RECORD, "connectors": 2}, {ENTRIES[2].id: ENTRIES[2]}).watermark == ""
+    assert Discovered.recalled(replace(RECORD, connectors=2), {ENTRIES[2].id: ENTRIES[2]}).watermark == ""
 
 
 def test_a_description_that_looks_like_an_entry_changes_nothing() -> None:

@@ -7,6 +7,7 @@ import pytest
 from junctor.api.conditions import Reason
 from junctor.connectormap.credentials import CREDENTIALS_LIMIT
 from junctor.connectormap.entry import ENTRY_LIMIT
+from junctor.connectormap.head import RegistryRecord
 from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
 from junctor.planning.references import GRACE_SECONDS
@@ -65,9 +66,7 @@ def test_registry_that_was_never_read_is_in_the_map_without_servers() -> None:
 def test_head_remembers_where_the_next_sync_begins() -> None:
     resource = registry()
     plan = Story().plan(resource, syncs={resource.uid: synced(discovered(A, digest="sha256:d", watermark="2025-02-02T00:00:00Z"))})
-    assert plan.records == (
-        {"id": "internal", "uid": resource.uid, "watermark": "2025-02-02T00:00:00Z", "filterDigest": "sha256:d", "connectors": 1},
-    )
+    assert plan.records == (RegistryRecord("internal", resource.uid, 1, "2025-02-02T00:00:00Z", "sha256:d"),)
 
 
 def test_sync_without_changes_gives_the_same_object_so_that_nobody_looks_at_it_again() -> None:
@@ -78,7 +77,7 @@ def test_sync_without_changes_gives_the_same_object_so_that_nobody_looks_at_it_a
     later = type(found)(found.registry_id, found.digest, "2025-03-03T00:00:00Z", found.entries, found.credentialed)
     second = story.plan(resource, syncs={resource.uid: synced(later)}, secrets=secrets)
     assert second.discovered[ID] is first.discovered[ID]
-    assert second.records[0]["watermark"] == "2025-03-03T00:00:00Z"
+    assert second.records[0].watermark == "2025-03-03T00:00:00Z"
 
 
 def test_incremental_sync_keeps_the_entries_of_unchanged_servers() -> None:
@@ -137,7 +136,7 @@ def test_loser_of_a_registry_id_has_no_servers_and_heals_when_the_winner_goes() 
     assert (reason(plan, young), list(contents(plan))) == (Reason.ID_CONFLICT, ["a"])
     assert "team-a/old, which is older" in verdict(plan, young).accepted.message
     plan = story.plan(young, syncs=found, deleted=frozenset({old.uid}))
-    assert (reason(plan, young), list(contents(plan)), plan.records[0]["uid"]) == (Reason.ACCEPTED, ["b"], young.uid)
+    assert (reason(plan, young), list(contents(plan)), plan.records[0].uid) == (Reason.ACCEPTED, ["b"], young.uid)
 
 
 def test_incumbent_keeps_a_registry_id_against_an_older_resource() -> None:
@@ -206,7 +205,7 @@ def test_lost_registry_counts_with_its_servers_and_is_held() -> None:
     plan = story.plan(connector("c"))
     assert plan.hold is not None
     assert (plan.hold.lost, plan.hold.of, len(contents(plan))) == (31, 32, 30)
-    assert plan.records[0]["connectors"] == 30
+    assert plan.records[0].connectors == 30
     story.now += HOLD_SECONDS
     assert story.plan(connector("c")).discovered == {}
 

@@ -8,7 +8,7 @@ import pytest
 from junctor.api.resources import RegistryResource
 from junctor.connectormap.discovered import Discovered
 from junctor.connectormap.entry import Entry
-from junctor.connectormap.head import HEAD_KEY, Head
+from junctor.connectormap.head import HEAD_KEY, Head, RegistryRecord
 from junctor.planning.inputs import CredentialVersion, Inputs
 from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
 from junctor.reconcile.ports import Superseded
@@ -64,7 +64,7 @@ async def entries(objects: Objects) -> Mapping[str, Entry]:
     return current.entries
 
 
-def record(objects: Objects) -> Mapping[str, Any]:
+def record(objects: Objects) -> RegistryRecord:
     (only,) = head_of(objects).registries
     return only
 
@@ -74,7 +74,7 @@ async def test_registry_and_its_servers_are_one_map() -> None:
     process = Process(objects)
     assert await process.run(discovered(*SERVERS))
     assert set(await entries(objects)) == {ID, *(item.id for item in SERVERS)}
-    assert (head_of(objects).connectors, record(objects)["connectors"], process.dates) == (301, 300, {ID: 1})
+    assert (head_of(objects).connectors, record(objects).connectors, process.dates) == (301, 300, {ID: 1})
 
 
 async def test_changed_server_is_dated_and_rewrites_one_shard() -> None:
@@ -115,7 +115,7 @@ async def test_watermark_goes_along_with_the_next_write() -> None:
     await process.run(discovered(*SERVERS[:3]))
     await process.run(discovered(*SERVERS[:3], watermark="2025-05-05T00:00:00Z"))
     await process.run(discovered(*SERVERS[:4], watermark="2025-06-06T00:00:00Z"))
-    assert record(objects)["watermark"] == "2025-06-06T00:00:00Z"
+    assert record(objects).watermark == "2025-06-06T00:00:00Z"
 
 
 async def test_registry_that_was_read_and_is_empty_is_remembered() -> None:
@@ -124,7 +124,7 @@ async def test_registry_that_was_read_and_is_empty_is_remembered() -> None:
     await process.run(None)
     assert head_of(objects).registries == ()
     assert await process.run(discovered())
-    assert record(objects)["connectors"] == 0
+    assert record(objects).connectors == 0
     again = Process(objects)
     assert not await again.run(None)
     assert not await again.run(discovered())
@@ -166,7 +166,7 @@ async def test_servers_in_the_shards_that_are_left_stay_published_and_the_lost_o
     objects.remove_shard(lost.name)
     process = Process(objects)
     await process.run(None)
-    assert process.publisher.published.records[ID]["uid"] == registry().uid
+    assert process.publisher.published.records[ID].uid == registry().uid
     assert len(await entries(objects)) == 301 - lost.entries
     stored = process.publisher.published
     assert len(stored.discovered[ID]) == 300 - lost.entries

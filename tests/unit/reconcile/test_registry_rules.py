@@ -9,6 +9,7 @@ from junctor.api.conditions import Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.credentials import reference_hash
+from junctor.connectormap.head import RegistryRecord
 from junctor.reconcile.clock import Clock
 from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
@@ -79,7 +80,7 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
             if restarted:
                 await syncs.close()
                 syncs = RegistrySyncs(HTTPRegistries(), lambda: woken.append(None), lambda namespace, ref: b"secret", Clock())
-                head = {"id": "internal", "uid": UID, "watermark": known.watermark, "filterDigest": known.digest, "connectors": 2}
+                head = RegistryRecord("internal", UID, 2, known.watermark, known.digest)
                 syncs.set_registries({UID: RegistryToSync(second, record=head, published=known.entries)})
             woken.clear()
             await until(lambda: is_so(report(second)))

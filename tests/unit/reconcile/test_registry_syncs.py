@@ -14,6 +14,7 @@ from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATIO
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import RegistryRecord
 from junctor.reconcile.clock import Clock
 from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
@@ -178,7 +179,7 @@ async def memory_of(item: Reading) -> dict[str, Any]:
     found = report.discovered
     return {
         "status": {"conditions": [condition], "lastSyncTime": report.last_sync, "lastFullSyncTime": report.last_full_sync, "discovered": 3},
-        "record": {"id": "internal", "uid": item.resource.uid, "watermark": found.watermark, "filterDigest": found.digest, "connectors": 3},
+        "record": RegistryRecord("internal", item.resource.uid, 3, found.watermark, found.digest),
         "published": found.entries,
     }
 
@@ -199,7 +200,7 @@ async def test_new_process_goes_on_where_the_last_one_was() -> None:
     "lost",
     [
         {"status": {}},
-        {"record": {}},
+        {"record": None},
         {"published": {}},
         {"status": {"conditions": [{"type": "Synced", "status": "False", "reason": "SuspiciousShrink", "observedGeneration": 1}]}},
     ],
@@ -220,7 +221,7 @@ async def test_part_of_a_registry_is_not_current_now_and_after_a_restart() -> No
         found = item.report.discovered
         assert found is not None
         item.syncs.set_registries({})
-        record = {"id": "internal", "uid": item.resource.uid, "filterDigest": found.digest, "connectors": 1}
+        record = RegistryRecord("internal", item.resource.uid, 1, filter_digest=found.digest)
         item.server.fault = lambda _: Stall()
         item.want(record=record, published=found.entries)
         await until(item.begun)

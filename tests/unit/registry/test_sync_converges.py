@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from junctor.connectormap.discovered import Discovered
+from junctor.connectormap.head import RegistryRecord
 from junctor.registry import shrink
 from junctor.registry import sync as engine
 from junctor.registry.client import RegistryClient
@@ -128,7 +129,7 @@ async def _run(registry: Registry, steps: list[Any], spec: dict[str, Any]) -> No
                     syncing.later(minutes=minutes)
                 case Restart() if syncing.sync.discovered:
                     memory = syncing.sync.discovered
-                    head = {"id": "internal", "watermark": memory.watermark, "filterDigest": memory.digest}
+                    head = RegistryRecord("internal", watermark=memory.watermark, filter_digest=memory.digest)
                     syncing.new_sync(Discovered.recalled(head, memory.entries), **spec)
                 case Sync():
                     await _sync(registry, client, step, spec)

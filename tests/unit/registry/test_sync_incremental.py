@@ -7,6 +7,7 @@ import pytest
 
 from junctor.api.conditions import Reason, SkipReason
 from junctor.connectormap.discovered import Discovered
+from junctor.connectormap.head import RegistryRecord
 from tests.support.fake_registry import Cursor, Status
 from tests.support.registry_data import Row, record, remote, servers
 from tests.unit.registry.syncing import ID, Syncing, named, usable
@@ -322,9 +323,9 @@ async def test_after_a_restart_the_published_map_is_the_memory() -> None:
         known = (await registry.full()).discovered
         assert known
         published = {key: entry.changed_at(41) for key, entry in known.entries.items()}
-        record_of_head = {"id": "internal", "uid": "u", "watermark": known.watermark, "filterDigest": known.digest}
+        record = RegistryRecord("internal", "u", len(published), known.watermark, known.digest)
         registry.later(hours=5)
-        registry.new_sync(Discovered.recalled(record_of_head | {"connectors": len(published)}, published))
+        registry.new_sync(Discovered.recalled(record, published))
         registry.change(NAME, "1.2.0")
         result = await registry.incremental()
         assert (result.full, len(registry.requests)) == (False, 1)
@@ -338,7 +339,7 @@ async def test_after_a_restart_an_outage_takes_nothing() -> None:
         known = (await registry.full()).discovered
         assert known
         registry.new_sync(
-            Discovered.recalled({"id": "internal", "watermark": known.watermark, "filterDigest": known.digest}, known.entries)
+            Discovered.recalled(RegistryRecord("internal", watermark=known.watermark, filter_digest=known.digest), known.entries)
         )
         registry.fault = lambda _: Status(502)
         for sync in (registry.incremental, registry.full):

@@ -9,6 +9,7 @@ import pytest
 
 from junctor.api.conditions import Reason, SkipReason
 from junctor.connectormap.discovered import Discovered
+from junctor.connectormap.head import RegistryRecord
 from junctor.registry.sync import SyncResult
 from tests.support.fake_registry import Status
 from tests.support.registry_data import Row, record, remote
@@ -224,7 +225,7 @@ async def test_the_loss_is_held_back_after_a_restart_too() -> None:
     with Syncing(ALL) as registry:
         known = (await registry.full()).discovered
         assert known
-        head = {"id": "internal", "watermark": known.watermark, "filterDigest": known.digest}
+        head = RegistryRecord("internal", watermark=known.watermark, filter_digest=known.digest)
         registry.new_sync(Discovered.recalled(head, {key: entry.changed_at(7) for key, entry in known.entries.items()}))
         registry.rows = []
         assert is_held(await registry.full())
