@@ -406,28 +406,32 @@ async def test_a_changed_entry_lets_go_of_its_session_when_its_calls_have_ended(
     server = ScriptedServer({"tools/call": slowly}, with_sessions=True)
     async with serving(server.app()) as url, pooling() as pool:
         old, kept = entry(url), entry(url, "b")
-        client = pool.from_config(old, {})
-        await pool.from_config(kept, {}).list_tools()
+        client, other = pool.from_config(old, {}), pool.from_config(kept, {})
+        await other.list_tools()
         call = asyncio.create_task(said(client))
         await until(lambda: server.asked("tools/call") == 1)
         pool.entries_changed(served_map(content("a", url=f"{url}/mcp", title="new"), kept.view.content))
-        assert len(pool) == 1
+        assert client.has_session
         released.set()
         assert await call == "well"
-        await until(lambda: pool.sessions == 1 and server.asked("DELETE") == 1)
+        await until(lambda: client.is_closed and server.asked("DELETE") == 1)
+        assert other.has_session
+        assert pool.from_config(kept, {}) is other
         pool.entries_changed(served_map())
-        assert len(pool) == 0
-        await until(lambda: pool.sessions == 0)
+        await until(lambda: other.is_closed)
+        assert pool.from_config(kept, {}) is not other
 
 
 async def test_the_pool_is_bounded_and_drops_what_was_used_longest_ago() -> None:
     async with serving(ScriptedServer().app()) as url, pooling(max_clients=2) as pool:
+        clients = {}
         for name in ("a", "b", "a", "c"):
-            assert await said(pool.from_config(entry(url, name), {})) == "well"
-        assert len(pool) == 2
-        kept = pool.from_config(entry(url, "a"), {})
-        assert kept.has_session
-        await until(lambda: pool.sessions == 2)
+            clients[name] = pool.from_config(entry(url, name), {})
+            assert await said(clients[name]) == "well"
+        await until(lambda: clients["b"].is_closed)
+        assert clients["a"].has_session
+        assert clients["c"].has_session
+        assert pool.from_config(entry(url, "a"), {}) is clients["a"]
 
 
 async def test_an_idle_session_ends_and_the_next_call_opens_another() -> None:
@@ -437,12 +441,13 @@ async def test_an_idle_session_ends_and_the_next_call_opens_another() -> None:
         assert await said(client) == "well"
         clock.now += 301
         pool.sweep()
-        assert pool.sessions == 0
+        assert not client.has_session
         await until(lambda: server.asked("DELETE") == 1)
         assert await said(client) == "well"
         clock.now += 601
         pool.sweep()
-        assert len(pool) == 0
+        await until(lambda: client.is_closed)
+        assert pool.from_config(entry(url), {}) is not client
 
 
 async def test_no_more_calls_run_at_once_than_the_connector_allows() -> None:
@@ -491,8 +496,8 @@ async def test_a_request_declared_server_leaves_nothing_when_it_is_closed() -> N
     async with serving(server.app()) as url, pooling() as pool:
         async with pool.from_params(f"{url}/mcp", "token", limits=Limits(call_timeout=5)) as client:
             assert await said(client) == "well"
-            assert pool.sessions == 1
-        assert pool.sessions == 0
+            assert client.has_session
+        assert client.is_closed
         assert server.asked("DELETE") == 1
         assert all(headers["authorization"] == "Bearer token" for _, headers, _ in server.requests)
 

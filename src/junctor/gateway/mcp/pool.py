@@ -136,14 +136,6 @@ class McpClientPool:
             if (current := served.get(connector_id)) is None or current.digest != shared.digest:
                 del self._shared[connector_id]
 
-    def __len__(self) -> int:
-        return len(self._clients)
-
-    @property
-    def sessions(self) -> int:
-        """How many sessions are open."""
-        return sum(client.has_session for client in (*self._clients.values(), *self._retired, *self._unshared))
-
     async def close(self) -> None:
         """End every session and close every connection."""
         if self._sweeper is not None:
