@@ -73,7 +73,7 @@ class ResourceProgress:
     @property
     def since(self) -> int:
         """The sequence in which what is published of the resource last changed; for a disabled one, in which it was removed."""
-        if self.verdict.disabled:
+        if self.verdict.is_disabled:
             return self.gateway.removed.get(self.verdict.resource.uid, self.gateway.sequence)
         return max(self.entry.since if self.entry else 0, self.gateway.discovered.get(self.verdict.id, 0))
 
@@ -86,7 +86,7 @@ class ResourceProgress:
         if pod.acknowledged is None:
             return not self.ready_in_this_process
         is_own_entry_served = self.status_says_ready and self.entry is not None and pod.acknowledged >= self.entry.since
-        if is_own_entry_served and not self.verdict.disabled and not pod.failure and not pod.refusal:
+        if is_own_entry_served and not self.verdict.is_disabled and not pod.failure and not pod.refusal:
             return False
         return pod.acknowledged < self.since
 
@@ -116,7 +116,7 @@ def unaccepted_is_not_published(progress: ResourceProgress) -> Finding | None:
 
 def disabled_is_not_published(progress: ResourceProgress) -> Finding | None:
     """A disabled resource is not published."""
-    return Finding("False", Reason.DISABLED, "disabled: not published") if progress.verdict.disabled else None
+    return Finding("False", Reason.DISABLED, "disabled: not published") if progress.verdict.is_disabled else None
 
 
 def registry_is_read(progress: ResourceProgress) -> Finding | None:
@@ -160,7 +160,7 @@ PROGRAMMED_CHECKS: Final[tuple[Check, ...]] = (
 
 def ready(progress: ResourceProgress) -> Finding:
     """The Ready condition."""
-    if progress.verdict.disabled:
+    if progress.verdict.is_disabled:
         return first_finding(READY_CHECKS, progress, Finding("True", Reason.DISABLED, "disabled: no gateway pod serves it"))
     count = len(progress.gateway.pods)
     return first_finding(READY_CHECKS, progress, Finding("True", Reason.READY, f"served by {count} of {count} pods"))
@@ -175,7 +175,7 @@ def unaccepted_is_not_ready(progress: ResourceProgress) -> Finding | None:
 def disabled_is_still_published(progress: ResourceProgress) -> Finding | None:
     """The published map still contains a resource that was disabled."""
     resource, published = progress.verdict.resource, progress.entry
-    if not progress.verdict.disabled or published is None or origin_of(published).uid != resource.uid:
+    if not progress.verdict.is_disabled or published is None or origin_of(published).uid != resource.uid:
         return None
     failure = progress.gateway.failure or Finding("Unknown", Reason.PUBLISHING, "the map without it is being written")
     return Finding(failure.status, Reason.NOT_PROGRAMMED, failure.message)
@@ -183,7 +183,7 @@ def disabled_is_still_published(progress: ResourceProgress) -> Finding | None:
 
 def is_not_programmed(progress: ResourceProgress) -> Finding | None:
     """The published map does not contain this generation yet."""
-    if progress.verdict.disabled:
+    if progress.verdict.is_disabled:
         return None
     finding = programmed(progress)
     return None if finding.ok else Finding(finding.status, Reason.NOT_PROGRAMMED, finding.message)
@@ -192,12 +192,12 @@ def is_not_programmed(progress: ResourceProgress) -> Finding | None:
 def references_are_unresolved(progress: ResourceProgress) -> Finding | None:
     """The connector is published as unavailable."""
     verdict = progress.verdict
-    return None if verdict.available else Finding("False", Reason.UNRESOLVED_REFS, verdict.resolved.message)
+    return None if verdict.is_available else Finding("False", Reason.UNRESOLVED_REFS, verdict.resolved.message)
 
 
 def gateway_has_no_pods(progress: ResourceProgress) -> Finding | None:
     """Nobody could serve the resource."""
-    if progress.verdict.disabled or progress.gateway.pods:
+    if progress.verdict.is_disabled or progress.gateway.pods:
         return None
     return Finding("Unknown", Reason.NO_GATEWAY_PODS, "the gateway has no ready pod")
 
@@ -234,7 +234,7 @@ def pods_are_behind(progress: ResourceProgress) -> Finding | None:
     behind = progress.pods_behind
     if not behind:
         return None
-    what = "still serve it" if progress.verdict.disabled else "do not serve this generation yet"
+    what = "still serve it" if progress.verdict.is_disabled else "do not serve this generation yet"
     names = ", ".join(pod.name for pod in behind[:_NAMED_PODS]) + (", ..." if len(behind) > _NAMED_PODS else "")
     return Finding("False", Reason.AWAITING_GATEWAYS, f"{_count(behind, progress)} {what}: {names}")
 

@@ -65,7 +65,7 @@ def resolve(
     """
     if is_disabled(resource):
         disabled = Finding("True", Reason.DISABLED, "disabled: references are not used")
-        return Resolved(Verdict(resource, entry_id, ACCEPTED, disabled, disabled=True), missing_since)
+        return Resolved(Verdict(resource, entry_id, ACCEPTED, disabled, is_disabled=True), missing_since)
     if any(version is None or version.problem for version in versions_at(secret_places(resource), inputs)):
         since = now - inputs.unresolved_for.get(resource.uid, 0.0) if missing_since is None else missing_since
         last = _last_credentials(resource, entry_id, published, resolver)
@@ -94,7 +94,7 @@ def _verdict(
     else:
         entry = entry_of(resource, entry_id, resolution.credentials, None if resolution.complete else resolution.finding.reason)
         used = tuple(resolution.credentials[hash_of(resource, ref)] for ref in resource.secret_refs()) if resolution.complete else ()
-        verdict = Verdict(resource, entry_id, ACCEPTED, resolution.finding, entry, available=resolution.complete, credentials=used)
+        verdict = Verdict(resource, entry_id, ACCEPTED, resolution.finding, entry, is_available=resolution.complete, credentials=used)
     return limit_entry(verdict)
 
 

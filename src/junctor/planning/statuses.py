@@ -98,7 +98,7 @@ _NOT_SELECTED: Final = {
 def _synced(verdict: Verdict) -> Finding:
     if not verdict.accepted.ok:
         return _NOT_SELECTED[ConditionType.SYNCED]
-    if verdict.disabled:
+    if verdict.is_disabled:
         return Finding("Unknown", Reason.DISABLED, "disabled: not read")
     return verdict.sync.synced if verdict.sync else Finding("Unknown", Reason.SYNCING, "the registry is about to be read")
 

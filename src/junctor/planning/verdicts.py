@@ -18,7 +18,7 @@ RESOLVED: Final = Finding("True", Reason.RESOLVED_REFS, "all references are reso
 class Verdict:
     """What one gateway's plan says about one resource.
 
-    id: of its entry. entry: what the map should contain for it, or None. available: whether callers can use it. credentials: every
+    id: of its entry. entry: what the map should contain for it, or None. is_available: whether callers can use it. credentials: every
     `<refhash>.<version>` that its entries name. sync: report on the syncs of a registry, None before the first one. servers: the entries
     of a registry's servers, by id, None while nothing is known of them.
     """
@@ -28,8 +28,8 @@ class Verdict:
     accepted: Finding
     resolved: Finding
     entry: Entry | None = None
-    disabled: bool = False
-    available: bool = True
+    is_disabled: bool = False
+    is_available: bool = True
     credentials: tuple[str, ...] = ()
     sync: SyncReport | None = None
     servers: Mapping[str, Entry] | None = field(default=None, repr=False, compare=False)

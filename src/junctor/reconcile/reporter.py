@@ -82,7 +82,7 @@ class Reporter:
             if verdict is None:
                 continue
             entry, discovered = progress.entries.get(verdict.id), progress.discovered.get(verdict.id, 0)
-            is_known_ready = verdict.disabled or (
+            is_known_ready = verdict.is_disabled or (
                 entry is not None
                 and (ready.get(progress.gateway) == (entry, discovered) or max(entry.since, discovered) <= progress.sequence_at_start)
             )
@@ -116,9 +116,9 @@ def _basis(progress: GatewayProgress, served: int, verdict: Verdict | None) -> t
     if verdict is None:
         return ()
     entry, discovered = progress.entries.get(verdict.id), progress.discovered.get(verdict.id, 0)
-    if verdict.accepted.ok and not verdict.disabled and entry is not None and max(entry.since, discovered) <= served:
+    if verdict.accepted.ok and not verdict.is_disabled and entry is not None and max(entry.since, discovered) <= served:
         return verdict, entry, discovered, None
-    return verdict, entry, discovered, tuple(progress.pods), progress.failure, progress.sequence if verdict.disabled else 0
+    return verdict, entry, discovered, tuple(progress.pods), progress.failure, progress.sequence if verdict.is_disabled else 0
 
 
 def _status_says_ready(status: KubernetesObjectView, generation: int) -> bool:

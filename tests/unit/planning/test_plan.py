@@ -176,7 +176,7 @@ def test_disabled_connector_is_accepted_and_not_in_the_map() -> None:
     resource = connector("x", generation=2, state="Disabled", auth=bearer("missing"))
     plan = story.plan(resource)
     assert not plan.entries
-    assert verdict(plan, resource).disabled
+    assert verdict(plan, resource).is_disabled
     assert verdict(plan, resource).accepted.ok
     assert verdict(plan, resource).resolved.ok
 
@@ -306,7 +306,7 @@ def test_secret_that_comes_back_within_the_grace_ends_it() -> None:
 
 def test_reference_that_was_never_there_has_no_grace() -> None:
     plan = Story().plan(resource := connector("x", auth=bearer()))
-    assert not verdict(plan, resource).available
+    assert not verdict(plan, resource).is_available
     assert plan.wake_at is None
 
 
@@ -315,7 +315,7 @@ def test_incumbent_of_a_conflict_takes_no_credentials_of_another_resource() -> N
     first, second = connector("first", connectorID="x", auth=bearer()), connector("second", connectorID="x", auth=bearer())
     story.plan(first, secrets=secret(value=b"one"))
     plan = story.plan(second, deleted=frozenset({first.uid}))
-    assert not verdict(plan, second).available
+    assert not verdict(plan, second).is_available
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------------------------
@@ -439,7 +439,7 @@ def test_the_grace_of_a_missing_reference_does_not_start_anew_with_the_operator(
     for missing_for, available in ((GRACE_SECONDS - 1, True), (GRACE_SECONDS, False)):
         story.restart()
         plan = story.plan(resource, publish=False, unresolved_for={resource.uid: missing_for})
-        assert verdict(plan, resource).available is available
+        assert verdict(plan, resource).is_available is available
 
 
 def test_the_grace_of_a_reference_begins_anew_each_time_it_vanishes() -> None:
@@ -450,7 +450,7 @@ def test_the_grace_of_a_reference_begins_anew_each_time_it_vanishes() -> None:
     story.now += GRACE_SECONDS - 1
     story.plan(resource, secrets=secrets)
     story.now += GRACE_SECONDS - 1
-    assert verdict(story.plan(resource), resource).available
+    assert verdict(story.plan(resource), resource).is_available
 
 
 def test_a_cache_changes_no_plan() -> None:

@@ -259,7 +259,7 @@ def test_missing_secret_hurts_only_the_servers_that_need_it_and_heals() -> None:
     assert [found[name]["available"] for name in "aso"] == [True, False, False]
     assert (found["s"]["reason"], "auth" in found["s"], plan.credentials) == (Reason.UNRESOLVED_REFS, False, frozenset())
     assert verdict(plan, resource).resolved.reason is Reason.SECRET_NOT_FOUND
-    assert verdict(plan, resource).available
+    assert verdict(plan, resource).is_available
     healed = story.plan(resource, syncs=syncs, secrets=secret(value=b"one"))
     assert [contents(healed)[name]["available"] for name in "aso"] == [True, True, False]
     assert verdict(healed, resource).resolved.ok
