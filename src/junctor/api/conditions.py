@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from pydantic import Field
 
 from junctor.api.base import ApiModel
-from junctor.connectormap.discovered import UNRESOLVED_REFS as _UNRESOLVED_REFS
+from junctor.connectormap.entry import UNRESOLVED_REFS as _UNRESOLVED_REFS
 from junctor.net.formats import KubernetesObject, KubernetesObjectView
 
 Truth = Literal["True", "False", "Unknown"]

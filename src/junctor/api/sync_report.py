@@ -1,13 +1,51 @@
-"""What the syncs of a registry report, in the one shape that the sync builds, the plan reads and the status of an MCPRegistry shows.
+"""The report on the syncs of a registry: the sync builds it, the plan reads it, and the status of the MCPRegistry shows it.
 
-It lives here because the planner and the registry client may both import it, and neither of them the other.
+It is part of `api` because `planning` and `registry` both need it and must not import each other.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from junctor.api.conditions import Finding, SkipReason
-from junctor.connectormap.discovered import Discovered
+from junctor.connectormap.credentials import reference_of
+from junctor.connectormap.entry import UNRESOLVED_REFS, Entry
+from junctor.connectormap.head import RegistryRecord
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Discovered:
+    """The servers of one registry that are to be published.
+
+    digest: of all rules that decide which servers are published and how; when it changes, the next sync is a full one. watermark: RFC 3339,
+    where the next incremental sync begins; "" before the first complete full sync. entries: by connector id; they name credentials by
+    reference, without a version, so that a changed Secret changes the map at once, without another sync. credentialed: the ids of the
+    entries that name a credential.
+    """
+
+    registry_id: str
+    digest: str
+    watermark: str
+    entries: Mapping[str, Entry] = field(repr=False)
+    credentialed: frozenset[str] = field(repr=False)
+
+    @classmethod
+    def recalled(cls, record: RegistryRecord, published: Mapping[str, Entry]) -> Self:
+        """Restore the servers from a published map, when the operator starts.
+
+        A server that was published without its credentials, because they were missing, can only be learned from the registry again, and
+        so can servers that a damaged map lost: then the watermark is "", which makes the next sync a full one.
+
+        Args:
+            record: What the head of the map stores about the registry.
+            published: The published entries of its servers, by id.
+        """
+        entries = {connector_id: entry.rename_credentials(reference_of) for connector_id, entry in published.items()}
+        credentialed = frozenset(connector_id for connector_id, entry in published.items() if entry.credentials)
+        is_damaged = len(published) < record.connectors
+        is_incomplete = is_damaged or any(entry.reason == UNRESOLVED_REFS for entry in published.values())
+        watermark = "" if is_incomplete else record.watermark or ""
+        return cls(record.id, record.filter_digest or "", watermark, entries, credentialed)
 
 
 @dataclass(frozen=True, slots=True)

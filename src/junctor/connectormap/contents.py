@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from junctor.connectormap.entry import Entry
-from junctor.connectormap.features import ACCESS_FEATURE, REGISTRY_FEATURE
 from junctor.connectormap.policy import Policy, Subject, access_to_json
 from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header, headers_to_json
-from junctor.connectormap.view import Origin, RegistrySource
+from junctor.connectormap.view import ACCESS_FEATURE, REGISTRY_FEATURE, Origin, RegistrySource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

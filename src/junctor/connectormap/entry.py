@@ -7,11 +7,13 @@ from functools import lru_cache
 from sys import intern
 from typing import Any, Final, Self
 
-from junctor.connectormap.canonical import canonical, sha256
 from junctor.connectormap.credentials import credentials_in, rename_credentials
+from junctor.connectormap.digests import canonical_json, sha256
 from junctor.connectormap.view import UNKNOWN_REASON, EntryView
 
 ENTRY_LIMIT: Final = 64 * 1024
+#: Why an entry is unavailable whose credentials are missing. The conditions of resources use the same word as their reason.
+UNRESOLVED_REFS: Final = "UnresolvedRefs"
 _SINCE: Final = "since"
 
 
@@ -36,8 +38,8 @@ class Entry:
     @classmethod
     def of(cls, content: Mapping[str, Any], since: int = 0) -> Self:
         """Make an entry of its content (as the map has it, without `since`)."""
-        before = canonical({key: value for key, value in content.items() if key < _SINCE}).encode()
-        after = canonical({key: value for key, value in content.items() if key > _SINCE}).encode()
+        before = canonical_json({key: value for key, value in content.items() if key < _SINCE}).encode()
+        after = canonical_json({key: value for key, value in content.items() if key > _SINCE}).encode()
         body = before[:-1] + (b"," if len(before) > 2 < len(after) else b"") + after[1:]
         reason = "" if content.get("available") is True else intern(str(content.get("reason") or UNKNOWN_REASON))
         return cls(content["id"], sha256(body), since, body, len(before) - 1, reason, _shared(credentials_in(content)))
@@ -88,6 +90,12 @@ class Entry:
         content = json.loads(self.body)
         rename_credentials(content, rename)
         return Entry.of(content)
+
+    def resolve_credentials(self, versions: Mapping[str, str]) -> "Entry":
+        """The entry with the versions of its credentials; unavailable when one is missing. versions: credentials by reference."""
+        if any(reference not in versions for reference in self.credentials):
+            return self.without_credentials(UNRESOLVED_REFS)
+        return self.rename_credentials(versions.__getitem__)
 
     def with_hosts(self, hosts: Iterable[str]) -> "Entry":
         """The entry with other hosts that may see its credentials."""

@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Final, Self
 
-from junctor.connectormap.canonical import canonical
+from junctor.connectormap.digests import canonical_json
 from junctor.connectormap.errors import MapUnreadable, UnknownSchema, describe_error
-from junctor.connectormap.features import FEATURES
+from junctor.connectormap.view import FEATURES
 
 SCHEMA: Final = "junctor.dev/connector-map/v1"
 HEAD_KEY: Final = "head.json"
@@ -78,7 +78,7 @@ class Head:
         registries = [registry.to_json() for registry in self.registries]
         head = {"schema": SCHEMA, "installation": self.installation, "epoch": self.epoch, "sequence": self.sequence}
         tail = {"revision": self.revision, "connectors": self.connectors, "shards": shards}
-        return canonical({**head, **tail, "registries": registries, "features": list(self.features)})
+        return canonical_json({**head, **tail, "registries": registries, "features": list(self.features)})
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from junctor.connectormap.canonical import sha256
+from junctor.connectormap.digests import sha256
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import ShardRef
 

@@ -4,12 +4,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from junctor.connectormap.canonical import sha256
+from junctor.connectormap.digests import FEW_CHANGES, digest_lines, replace_digests, revision_of, sha256
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.errors import MapMoved, MapUnreadable, describe_error
 from junctor.connectormap.head import Head, ShardRef
 from junctor.connectormap.layout import MAX_BUCKETS, Layout, Shard, bucket_of
-from junctor.connectormap.revision import FEW_CHANGES, digest_lines, replaced_digests, revision_of_digests
 
 READ_ATTEMPTS: Final = 5
 
@@ -104,7 +103,7 @@ async def _read_shards(head: Head, fetch_shard: Fetch, current: ConnectorMap | N
     entries, digests = _successor(current, replaced, fetched)
     if not len(entries) == sum(map(len, shards.values())) == head.connectors:
         raise MapUnreadable(f"map of sequence {head.sequence}: {len(entries)} connectors where the head names {head.connectors}")
-    if revision_of_digests(digests) != head.revision:
+    if revision_of(digests) != head.revision:
         raise MapUnreadable(f"map of sequence {head.sequence}: its content does not have the head's revision")
     return ConnectorMap(head, shards, entries, digests)
 
@@ -123,8 +122,8 @@ def _successor(
     gone = [entry.digest for shard in replaced for entry in shard.values() if entries.get(entry.id) is not entry]
     come = [entry.digest for shard in fetched for entry in shard.values() if old.get(entry.id) is not entry]
     if current is None or len(gone) + len(come) > FEW_CHANGES:
-        return entries, digest_lines(entries.values())
-    return entries, replaced_digests(current.digests, gone, come)
+        return entries, digest_lines(entry.digest for entry in entries.values())
+    return entries, replace_digests(current.digests, gone, come)
 
 
 def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str]) -> Layout:

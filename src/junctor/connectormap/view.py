@@ -6,10 +6,16 @@ from typing import Any, Final, NamedTuple, Self
 
 from junctor.connectormap.credentials import credentials_in
 from junctor.connectormap.errors import InvalidEntry
-from junctor.connectormap.features import ACCESS_FEATURE, unknown_among
 from junctor.connectormap.policy import NOBODY, Policy, Subject, parse_access
 from junctor.connectormap.target import Target, parse_hosts
 
+#: The feature that an entry with `access` requires: a reader that does not know it would let everybody use the connector.
+ACCESS_FEATURE: Final = "access/1"
+#: The feature that the entries of a registry require: the entry of a discovered server inherits from its registry's entry, and its address
+#: is checked at each connect.
+REGISTRY_FEATURE: Final = "registry/1"
+#: The features that this version reads and writes. An entry that requires another one is listed as unavailable and never called.
+FEATURES: Final = frozenset({"mcp/1", ACCESS_FEATURE, REGISTRY_FEATURE})
 #: Fields that only the entry of a registry has: its servers do not inherit them.
 _REGISTRY_ONLY: Final = ("registry",)
 #: Every version of `access` that may ever be required.
@@ -84,8 +90,11 @@ class EntryView:
 
     @property
     def unknown_features(self) -> list[str]:
-        """The features that the entry requires and this version does not know: such an entry is listed, never called."""
-        return unknown_among(self.content.get("requires", []))
+        """The features that the entry requires and this version does not know. A value that is not a list counts as one of them."""
+        required = self.content.get("requires", [])
+        if not isinstance(required, list):
+            return [str(required)]
+        return sorted(str(feature) for feature in required if feature not in FEATURES)
 
     @property
     def origin(self) -> Origin | None:

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from junctor.api.resources import RegistryResource
-from junctor.connectormap.discovered import Discovered, resolve_credentials
+from junctor.api.sync_report import Discovered
 from junctor.connectormap.entry import Entry
 from junctor.planning.inputs import Inputs, Published
 
@@ -89,7 +89,7 @@ def _resolve(source: Discovered, versions: Mapping[str, str], previous: _Resolut
     for key in source.credentialed:
         entry = source.entries[key]
         entries[key] = (
-            reusable.servers.entries[key] if reusable is not None and before.get(key) is entry else resolve_credentials(entry, versions)
+            reusable.servers.entries[key] if reusable is not None and before.get(key) is entry else entry.resolve_credentials(versions)
         )
     return _Resolution(source, versions, ResolvedServers(entries, _credentials_in(entries)))
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from junctor.api.configuration import GatewaySpec
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
-from junctor.connectormap.canonical import sha256
+from junctor.connectormap.digests import sha256
 from junctor.connectormap.errors import ConnectorMapError
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head, RegistryRecord, ShardRef, installation_of
 from junctor.connectormap.layout import Layout

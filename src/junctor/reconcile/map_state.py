@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from junctor.connectormap.digests import FEW_CHANGES, digest_lines, replace_digests, revision_of
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import RegistryRecord
 from junctor.connectormap.ids import entry_id_of_registry, registry_entry_id
 from junctor.connectormap.layout import Layout
-from junctor.connectormap.revision import FEW_CHANGES, digest_lines, replaced_digests, revision_of_digests
 from junctor.planning.inputs import Published, origin_of
 from junctor.planning.plan import GatewayPlan
 
@@ -45,7 +45,7 @@ class MapState:
             else:
                 entries[connector_id] = entry
         origins = {connector_id: origin_of(entry) for connector_id, entry in entries.items()}
-        digests = digest_lines(entry for shard in layout.shards.values() for entry in shard.entries.values())
+        digests = digest_lines(entry.digest for shard in layout.shards.values() for entry in shard.entries.values())
         return cls(layout, Published(entries, origins, discovered, by_entry), digests, {}, since)
 
     @property
@@ -56,7 +56,7 @@ class MapState:
     @property
     def revision(self) -> str:
         """The revision of the map."""
-        return revision_of_digests(self.digests)
+        return revision_of(self.digests)
 
     def sequences_of_registries(self, plan: GatewayPlan, *, is_writing: bool) -> dict[str, int]:
         """The sequence in which the servers of a registry last changed, of those registries whose planned servers are in the map.
@@ -102,9 +102,9 @@ class MapState:
 
     def _digests(self, changes: Changes, layout: Layout) -> bytes:
         if len(changes) > FEW_CHANGES:
-            return digest_lines(entry for shard in layout.shards.values() for entry in shard.entries.values())
+            return digest_lines(entry.digest for shard in layout.shards.values() for entry in shard.entries.values())
         old = [entry.digest for key in changes if (entry := self._entry(key)) is not None]
-        return replaced_digests(self.digests, old, [entry.digest for entry in changes.values() if entry is not None])
+        return replace_digests(self.digests, old, [entry.digest for entry in changes.values() if entry is not None])
 
     def _entry(self, connector_id: str) -> Entry | None:
         registry = registry_entry_id(connector_id)

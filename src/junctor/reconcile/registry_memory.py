@@ -8,8 +8,7 @@ from typing import Final
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
 from junctor.api.registry import Sync
 from junctor.api.resources import RegistryResource
-from junctor.api.sync_report import SkipCount, SyncCounts, SyncReport
-from junctor.connectormap.discovered import Discovered
+from junctor.api.sync_report import Discovered, SkipCount, SyncCounts, SyncReport
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import RegistryRecord
 from junctor.net.formats import KubernetesObjectView

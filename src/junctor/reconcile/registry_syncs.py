@@ -15,8 +15,7 @@ from junctor.api.conditions import Finding, Reason
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
-from junctor.api.sync_report import SyncReport
-from junctor.connectormap.discovered import Discovered
+from junctor.api.sync_report import Discovered, SyncReport
 from junctor.net.timestamps import rfc3339
 from junctor.process import in_thread
 from junctor.reconcile.clock import Clock

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from junctor.connectormap.canonical import sha256
 from junctor.connectormap.credentials import credential_object
+from junctor.connectormap.digests import sha256
 from junctor.connectormap.errors import ConnectorMapError
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head
 from junctor.connectormap.layout import Layout, Shard

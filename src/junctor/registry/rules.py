@@ -7,8 +7,8 @@ from typing import Final, NamedTuple, Self
 from junctor.api.credentials import Credentials, Variable
 from junctor.api.endpoint import Header
 from junctor.api.registry import Filter, MCPRegistrySpec
-from junctor.connectormap.canonical import canonical, sha256
 from junctor.connectormap.credentials import reference_hash
+from junctor.connectormap.digests import canonical_json, sha256
 from junctor.connectormap.ids import discovered_id
 from junctor.net.globs import Globs
 from junctor.registry.templates import Parts, Secret
@@ -120,7 +120,7 @@ class MappingRules:
         }
         return cls(
             registry_id,
-            RulesDigest(sha256(canonical(spec.url))[:23], sha256(canonical(decisive))),
+            RulesDigest(sha256(canonical_json(spec.url))[:23], sha256(canonical_json(decisive))),
             chosen,
             bool(spec.allow_insecure_urls),
             bool(spec.allow_private_addresses),

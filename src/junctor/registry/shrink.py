@@ -5,7 +5,7 @@ from typing import Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION
-from junctor.connectormap.canonical import canonical, sha256
+from junctor.connectormap.digests import canonical_json, sha256
 from junctor.connectormap.entry import Entry
 from junctor.registry.merge import available, is_lost
 from junctor.registry.scan import RegistryScan
@@ -58,7 +58,7 @@ class ShrinkGuard:
             self._digest, self._repeated = "", 0
             return None
         # The digest names what would be lost, too: a confirmation that was left in place must not confirm another loss.
-        digest = sha256(canonical([sorted(remaining), sorted(lost)])).removeprefix("sha256:")[:12]
+        digest = sha256(canonical_json([sorted(remaining), sorted(lost)])).removeprefix("sha256:")[:12]
         self._digest, self._repeated = digest, self._repeated + 1 if digest == self._digest else 1
         if self._repeated >= FULL_SYNCS or accepted == digest:
             self._digest, self._repeated = "", 0

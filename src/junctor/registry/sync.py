@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
-from junctor.api.sync_report import SyncCounts
-from junctor.connectormap.discovered import Discovered
+from junctor.api.sync_report import Discovered, SyncCounts
 from junctor.registry.changes import ChangesUnclear, changes_since, watermark_of
 from junctor.registry.errors import QueryRefused, RegistryError
 from junctor.registry.reader import PageReader, RegistryReader

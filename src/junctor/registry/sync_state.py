@@ -9,8 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from junctor.api.conditions import Finding, Reason, SkipReason
-from junctor.api.sync_report import SkipCount, SyncCounts
-from junctor.connectormap.discovered import Discovered
+from junctor.api.sync_report import Discovered, SkipCount, SyncCounts
 from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import Skipped
 from junctor.registry.merge import SkipCounter, available, is_lost, merged_entry, supersedes

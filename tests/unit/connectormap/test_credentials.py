@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from junctor.api.sync_report import Discovered
 from junctor.connectormap.credentials import credentials_in, reference_of
-from junctor.connectormap.discovered import UNRESOLVED_REFS, Discovered, resolve_credentials
-from junctor.connectormap.entry import Entry
+from junctor.connectormap.entry import UNRESOLVED_REFS, Entry
 from junctor.connectormap.head import RegistryRecord
 from junctor.connectormap.target import CredentialRef
 
@@ -36,7 +36,7 @@ def entry_with(fields: dict[str, Any]) -> Entry:
 def test_a_credential_is_listed_and_versioned_wherever_it_is(fields: dict[str, Any]) -> None:
     entry = entry_with(fields)
     assert entry.credentials == entry.view.credentials == (KEY,)
-    resolved = resolve_credentials(entry, {KEY: VERSION})
+    resolved = entry.resolve_credentials({KEY: VERSION})
     assert resolved.credentials == (VERSION,)
     assert json.loads(resolved.body) == json.loads(entry.body.replace(KEY.encode(), VERSION.encode()))
     assert resolved.digest != entry.digest
@@ -49,7 +49,7 @@ def test_a_credential_is_listed_and_versioned_wherever_it_is(fields: dict[str, A
 @pytest.mark.parametrize("fields", PLACES.values(), ids=PLACES.keys())
 def test_an_entry_whose_credential_is_missing_shows_nothing_of_it(fields: dict[str, Any]) -> None:
     entry = entry_with(fields)
-    left = resolve_credentials(entry, {})
+    left = entry.resolve_credentials({})
     assert (left.available, left.reason, left.credentials) == (False, UNRESOLVED_REFS, ())
     assert KEY.encode() not in left.body
 
@@ -63,7 +63,7 @@ def test_each_credential_is_listed_once_and_in_order() -> None:
 def test_what_is_no_credential_is_not_listed(fields: dict[str, Any]) -> None:
     entry = entry_with(fields)
     assert entry.credentials == credentials_in(fields) == ()
-    assert resolve_credentials(entry, {}) is entry
+    assert entry.resolve_credentials({}) is entry
 
 
 def test_the_reference_of_a_credential_is_what_comes_before_its_version() -> None:

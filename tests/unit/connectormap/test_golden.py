@@ -15,13 +15,12 @@ from junctor.api.conditions import Reason
 from junctor.api.registry import MCPRegistrySpec
 from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.connectormap.credentials import credential_object, credential_object_name, credential_version, reference_hash
-from junctor.connectormap.discovered import resolve_credentials
+from junctor.connectormap.digests import digest_lines, revision_of
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import Head
 from junctor.connectormap.layout import Layout
 from junctor.connectormap.messages import Acknowledgement, ReloadRefusal, ReloadSignal
 from junctor.connectormap.reader import read_layout
-from junctor.connectormap.revision import revision_of
 from junctor.planning.entries import entry_of, registry_entry_of
 from junctor.registry.mapping import map_server
 from junctor.registry.records import ServerRecord
@@ -49,8 +48,8 @@ def test_a_record_of_a_registry_becomes_the_same_entry(case: dict[str, Any]) -> 
     entry = map_server(ServerRecord.parse(case["record"]), rules)
     assert isinstance(entry, Entry)
     assert (entry.line.decode(), entry.digest) == (case["line"], case["digest"])
-    assert resolve_credentials(entry, GOLDEN["versions"]).line.decode() == case["resolved"]
-    assert resolve_credentials(entry, {}).line.decode() == case["unresolved"]
+    assert entry.resolve_credentials(GOLDEN["versions"]).line.decode() == case["resolved"]
+    assert entry.resolve_credentials({}).line.decode() == case["unresolved"]
 
 
 def test_credentials_are_named_and_stored_as_before() -> None:
@@ -67,7 +66,9 @@ def test_shards_and_head_are_the_same_texts() -> None:
     assert {shard.ref.name: shard.text for shard in layout.shards.values()} == wanted["shards"]
     head = Head.parse(wanted["head"], MAP)
     assert head.to_text() == wanted["head"]
-    written = Head(head.installation, 3, 40, revision_of(LINES), len(LINES), layout.refs(), head.registries)
+    written = Head(
+        head.installation, 3, 40, revision_of(digest_lines(entry.digest for entry in LINES)), len(LINES), layout.refs(), head.registries
+    )
     assert written.to_text() == wanted["head"]
     assert read_layout(MAP, head.shards, wanted["shards"]).entries() == {entry.id: entry for entry in LINES}
 
@@ -76,12 +77,12 @@ def test_a_large_map_is_laid_out_in_the_same_shards() -> None:
     entries = [Entry.of({"id": f"connector_{n}", "description": "x" * 600, "available": True}, n) for n in range(400)]
     layout = Layout.build(MAP, entries)
     assert [shard.ref.name for _, shard in sorted(layout.shards.items())] == GOLDEN["large_map"]["shards"]
-    assert revision_of(entries) == GOLDEN["large_map"]["revision"]
+    assert revision_of(digest_lines(entry.digest for entry in entries)) == GOLDEN["large_map"]["revision"]
 
 
 def test_messages_between_the_planes_are_the_same_texts() -> None:
     wanted = GOLDEN["messages"]
-    revision = revision_of(LINES)
+    revision = revision_of(digest_lines(entry.digest for entry in LINES))
     applied_at = datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     acknowledgement = Acknowledgement(41, revision, {"a": "requires x/9", "mcp::internal": "no"}, applied_at)
     assert json.dumps(ReloadSignal(41, ("10.0.0.1",)).to_json()) == wanted["signal"]

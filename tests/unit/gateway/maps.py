@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from junctor.connectormap.credentials import credential_object
+from junctor.connectormap.digests import digest_lines, revision_of
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import Head
 from junctor.connectormap.ids import is_registry_entry
 from junctor.connectormap.layout import Layout
 from junctor.connectormap.reader import ConnectorMap
-from junctor.connectormap.revision import revision_of
 from junctor.gateway.serving.connector import Connector, Registry
 from junctor.gateway.serving.served_map import PreparedMap, PreparedShard, ServedMap
 from junctor.gateway.serving.sources import SourceUnavailable
@@ -122,7 +122,9 @@ def layout_of(*contents: Mapping[str, Any], since: int = 1) -> Layout:
 
 def head_of(layout: Layout, sequence: int, installation: str = INSTALLATION) -> Head:
     entries = layout.entries()
-    return Head(installation, 1, sequence, revision_of(entries.values()), len(entries), layout.refs())
+    return Head(
+        installation, 1, sequence, revision_of(digest_lines(entry.digest for entry in entries.values())), len(entries), layout.refs()
+    )
 
 
 def steps(source: MemorySource, layout: Layout, sequence: int, credentials: Mapping[str, bytes] | None = None) -> Iterator[None]:

@@ -7,12 +7,11 @@ from typing import Any
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
-from junctor.api.sync_report import SyncCounts, SyncReport
+from junctor.api.sync_report import Discovered, SyncCounts, SyncReport
 from junctor.connectormap.credentials import credential_version, reference_hash
-from junctor.connectormap.discovered import Discovered
 from junctor.connectormap.entry import Entry
-from junctor.connectormap.features import REGISTRY_FEATURE
 from junctor.connectormap.ids import entry_id_of_registry
+from junctor.connectormap.view import REGISTRY_FEATURE
 from junctor.planning.inputs import CredentialVersion, Inputs, Published
 from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
 from junctor.planning.verdicts import Verdict

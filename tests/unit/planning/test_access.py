@@ -31,7 +31,7 @@ def test_a_gateway_reads_who_is_named() -> None:
 
 def test_a_gateway_that_knows_nothing_of_access_does_not_call_it(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = planned(access={"subjects": [ALICE]})
-    monkeypatch.setattr("junctor.connectormap.features.FEATURES", frozenset({"mcp/1"}))
+    monkeypatch.setattr("junctor.connectormap.view.FEATURES", frozenset({"mcp/1"}))
     assert entry.view.unknown_features == ["access/1"]
 
 

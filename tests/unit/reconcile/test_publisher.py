@@ -332,7 +332,7 @@ async def test_head_edited_by_hand_is_repaired(edit: Callable[[dict[str, Any]], 
     assert head_of(objects).sequence > good.sequence
 
 
-async def test_canonical_edit_of_the_head_while_the_operator_was_down_is_repaired() -> None:
+async def test_an_edit_of_the_head_while_the_operator_was_down_is_repaired() -> None:
     objects = Objects()
     await Process(objects).run({"a": A})
     good = head_of(objects)

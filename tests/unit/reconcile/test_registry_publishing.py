@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from junctor.api.resources import RegistryResource
-from junctor.connectormap.discovered import Discovered
+from junctor.api.sync_report import Discovered
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import HEAD_KEY, Head, RegistryRecord
 from junctor.planning.inputs import CredentialVersion, Inputs

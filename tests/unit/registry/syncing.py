@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from junctor.connectormap.discovered import Discovered
+from junctor.api.sync_report import Discovered
 from junctor.connectormap.entry import Entry
 from junctor.registry.client import RegistryClient
 from junctor.registry.sync import RegistrySync, SyncResult

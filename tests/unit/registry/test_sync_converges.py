@@ -9,7 +9,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from junctor.connectormap.discovered import Discovered
+from junctor.api.sync_report import Discovered
 from junctor.connectormap.head import RegistryRecord
 from junctor.registry import shrink
 from junctor.registry import sync as engine

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason, SkipReason
-from junctor.connectormap.discovered import Discovered
+from junctor.api.sync_report import Discovered
 from junctor.connectormap.head import RegistryRecord
 from tests.support.fake_registry import Cursor, Status
 from tests.support.registry_data import Row, record, remote, servers

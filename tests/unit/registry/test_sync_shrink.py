@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason, SkipReason
-from junctor.connectormap.discovered import Discovered
+from junctor.api.sync_report import Discovered
 from junctor.connectormap.head import RegistryRecord
 from junctor.registry.sync import SyncResult
 from tests.support.fake_registry import Status

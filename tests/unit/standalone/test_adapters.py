@@ -69,10 +69,10 @@ async def test_signal_before_the_gateway_is_there_is_tried_again() -> None:
 
 async def test_signal_answers_what_is_served() -> None:
     objects = MemoryMapObjects("m")
+    from junctor.connectormap.digests import revision_of
     from junctor.connectormap.head import Head
-    from junctor.connectormap.revision import revision_of
 
-    await objects.write_head(Head("i", 1, 7, revision_of(()), 0, ()).to_text(), None)
+    await objects.write_head(Head("i", 1, 7, revision_of(b""), 0, ()).to_text(), None)
     way = InProcessSignal()
     way.loader = MapLoader(objects)
     acknowledgement = await way.reload(POD, 7, [], deadline=5.0)
