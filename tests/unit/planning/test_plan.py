@@ -32,44 +32,6 @@ from tests.unit.planning.building import (
 # --- ids --------------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("template", "spec", "wanted"),
-    [
-        ("{name}", {}, "github"),
-        ("{namespace}.{name}", {}, "team-a.github"),
-        ("corp_{name}", {}, "corp_github"),
-        ("{namespace}.{name}", {"connectorID": "connector_github"}, "connector_github"),
-    ],
-)
-def test_id_is_explicit_or_made_by_the_template(template: str, spec: dict[str, Any], wanted: str) -> None:
-    plan = Story(gateway(defaultConnectorID=template)).plan(connector("github", **spec))
-    assert ids(plan.entries) == [wanted]
-
-
-def test_id_that_the_template_makes_too_long_is_refused_and_says_what_to_do() -> None:
-    long = connector("n" * 100, namespace="s" * 60)
-    plan = Story(gateway(defaultConnectorID="{namespace}.{name}")).plan(long)
-    assert reason(plan, long) == Reason.INVALID_ID
-    assert "set spec.connectorID" in verdict(plan, long).accepted.message
-    assert not plan.entries
-
-
-@pytest.mark.parametrize(
-    ("namespaces", "connector_id", "wanted"),
-    [
-        (["team-a"], "connector_x", Reason.ACCEPTED),
-        (["platform"], "connector_x", Reason.ID_NOT_PERMITTED),
-        ([], "connector_x", Reason.ID_NOT_PERMITTED),
-        (["platform"], "something_else", Reason.ACCEPTED),
-        (["platform"], "CONNECTOR_X", Reason.ACCEPTED),
-    ],
-)
-def test_id_policies_reserve_patterns_for_namespaces(namespaces: list[str], connector_id: str, wanted: Reason) -> None:
-    resource = connector("x", connectorID=connector_id)
-    plan = Story(gateway(idPolicies=[{"pattern": "connector_*", "namespaces": namespaces}])).plan(resource)
-    assert reason(plan, resource) == wanted
-
-
 def test_resource_that_breaks_the_schema_is_refused_and_hurts_nobody() -> None:
     broken, good = connector("broken", url="ftp://x"), connector("good")
     plan = Story().plan(broken, good)
@@ -78,43 +40,7 @@ def test_resource_that_breaks_the_schema_is_refused_and_hurts_nobody() -> None:
     assert ids(plan.entries) == ["good"]
 
 
-def test_unknown_policy_field_is_refused_and_an_unknown_description_is_ignored() -> None:
-    policy, description = connector("policy", auth={**bearer(), "mtls": {}}), connector("description", icons=[])
-    plan = Story().plan(policy, description)
-    assert reason(plan, policy) == Reason.UNSUPPORTED_FIELD
-    assert "spec.auth.mtls" in verdict(plan, policy).accepted.message
-    assert reason(plan, description) == Reason.ACCEPTED
-
-
-def test_ca_bundle_that_cannot_be_loaded_is_refused() -> None:
-    bundle = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
-    resource = connector("x", tls={"caBundle": bundle})
-    assert reason(Story().plan(resource), resource) == Reason.INVALID_CA_BUNDLE
-
-
 # --- who owns an id ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_oldest_resource_owns_an_id_that_nobody_published() -> None:
-    old, young = connector("old", age=5, connectorID="x"), connector("young", age=1, connectorID="x")
-    plan = Story().plan(young, old)
-    assert plan.origins["x"].uid == old.uid
-    assert reason(plan, young) == Reason.ID_CONFLICT
-    assert "team-a/old, which is older" in verdict(plan, young).accepted.message
-
-
-def test_smaller_uid_owns_an_id_when_the_age_is_the_same() -> None:
-    a, b = connector("a", uid="2", connectorID="x"), connector("b", uid="1", connectorID="x")
-    assert Story().plan(a, b).origins["x"].uid == "1"
-
-
-def test_incumbent_owns_an_id_against_an_older_resource() -> None:
-    story = Story()
-    incumbent, older = connector("incumbent", connectorID="x"), connector("older", age=9, connectorID="x")
-    story.plan(incumbent)
-    plan = story.plan(incumbent, older)
-    assert plan.origins["x"].uid == incumbent.uid
-    assert "which is already published" in verdict(plan, older).accepted.message
 
 
 def test_loser_of_an_id_conflict_heals_when_the_winner_is_deleted() -> None:
@@ -125,11 +51,6 @@ def test_loser_of_an_id_conflict_heals_when_the_winner_is_deleted() -> None:
     plan = story.plan(loser, deleted=frozenset({winner.uid}))
     assert reason(plan, loser) == Reason.ACCEPTED
     assert plan.entries["x"].content["url"] == "https://other.example.com/"
-
-
-def test_refused_resource_owns_no_id() -> None:
-    broken, good = connector("broken", age=9, connectorID="x", url="ftp://x"), connector("good", connectorID="x")
-    assert Story().plan(broken, good).origins["x"].uid == good.uid
 
 
 # --- changed ids ------------------------------------------------------------------------------------------------------------------------
@@ -204,27 +125,6 @@ def test_credentials_that_do_not_fit_refuse_the_newcomer_and_not_the_incumbent()
     assert set(reasons.values()) == {Reason.ACCEPTED, Reason.CREDENTIALS_TOO_LARGE}
     objects = [credential[0] for credential in plan.credentials]
     assert len(objects) == len(set(objects))
-
-
-@pytest.mark.parametrize(
-    ("selectors", "wanted"),
-    [
-        ({}, ["eu", "us"]),
-        ({"connectorSelector": {"matchLabels": {"tier": "gold"}}}, ["eu"]),
-        ({"connectorSelector": {"matchExpressions": [{"key": "tier", "operator": "Exists"}]}}, ["eu", "us"]),
-        ({"connectorSelector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["gold"]}]}}, ["us"]),
-        ({"namespaceSelector": {"matchLabels": {"region": "us"}}}, ["us"]),
-        ({"namespaceSelector": {"matchLabels": {"region": "us"}}, "connectorSelector": {"matchLabels": {"tier": "gold"}}}, []),
-        ({"namespaceSelector": {"matchExpressions": [{"key": "region", "operator": "DoesNotExist"}]}}, []),
-    ],
-)
-def test_each_gateway_selects_its_own_connectors(selectors: dict[str, Any], wanted: list[str]) -> None:
-    eu = connector("eu", namespace="eu", labels={"tier": "gold"})
-    us = connector("us", namespace="us", labels={"tier": "silver"})
-    namespaces = {"eu": {"region": "eu"}, "us": {"region": "us"}}
-    plan = Story(gateway(**selectors)).plan(eu, us, namespaces=namespaces)
-    assert ids(plan.entries) == wanted
-    assert sorted(resource.resource.name for resource in plan.verdicts.values()) == wanted
 
 
 def test_connector_leaves_the_map_of_a_gateway_that_no_longer_selects_it() -> None:

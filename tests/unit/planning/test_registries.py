@@ -152,12 +152,6 @@ def test_registry_and_connector_of_one_name_do_not_collide() -> None:
     assert ids(plan.entries) == ["mcp::x", "x"]
 
 
-def test_id_policies_count_for_registries() -> None:
-    resource = registry()
-    plan = Story(gateway(idPolicies=[{"pattern": "mcp::*", "namespaces": ["platform"]}])).plan(resource)
-    assert (reason(plan, resource), plan.entries) == (Reason.ID_NOT_PERMITTED, {})
-
-
 @pytest.mark.parametrize(
     ("spec", "wanted", "words"),
     [
