@@ -1,7 +1,7 @@
 """`junctor status`: what `kubectl get mcpc,mcpr` would show of a running standalone, and what is wrong with its files."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,6 +9,8 @@ import click
 
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
 from junctor.cli.output import table, yaml_text
+from junctor.net.formats import KubernetesObjectView
+from junctor.standalone.summary import ResourceSummary, Summary
 
 COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE")
 REGISTRY_COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "SYNCED", "PUBLISHED", "LAST SYNC", "READY", "AGE")
@@ -53,7 +55,7 @@ def status(management: str, output: str) -> None:
     if output == "yaml":
         click.echo(yaml_text(fetch(management, OBJECTS_PATH), sort_keys=True), nl=False)
         return
-    answer = fetch(management, RESOURCES_PATH)
+    answer: Summary = fetch(management, RESOURCES_PATH)
     if output == "json":
         click.echo(json.dumps({**fetch(management, OBJECTS_PATH), **answer}, indent=2))
         return
@@ -61,8 +63,8 @@ def status(management: str, output: str) -> None:
         click.echo(line)
 
 
-def fetch(management: str, path: str) -> Mapping[str, Any]:
-    """Read a path of a standalone's management port. Raises ClickException."""
+def fetch(management: str, path: str) -> Any:
+    """Return the JSON object at a path of a standalone's management port. Raises ClickException."""
     import httpx
 
     try:
@@ -83,7 +85,7 @@ def fetch(management: str, path: str) -> Mapping[str, Any]:
     return answer
 
 
-def report(answer: Mapping[str, Any], *, wide: bool, now: datetime) -> Iterable[str]:
+def report(answer: Summary, *, wide: bool, now: datetime) -> Iterable[str]:
     """Yield the lines to print. now: what ages are measured against."""
     connectors = [resource for resource in answer["resources"] if resource["kind"] == CONNECTOR_KIND]
     registries = [resource for resource in answer["resources"] if resource["kind"] == REGISTRY_KIND]
@@ -99,11 +101,11 @@ def report(answer: Mapping[str, Any], *, wide: bool, now: datetime) -> Iterable[
         yield ""
         yield "Files with problems (their last good content stays in use):"
         for problem in answer["problems"]:
-            place = "".join(f":{problem[name]}" for name in ("line", "column") if problem.get(name) is not None)
+            place = "".join(f":{number}" for number in (problem["line"], problem["column"]) if number is not None)
             yield f"  {problem['file']}{place}: {problem['message']}"
 
 
-def _connectors(connectors: Sequence[Mapping[str, Any]], manifests: str, wide: bool, now: datetime) -> Iterable[str]:
+def _connectors(connectors: Sequence[ResourceSummary], manifests: str, wide: bool, now: datetime) -> Iterable[str]:
     if connectors:
         header = (*COLUMNS, "MESSAGE") if wide else COLUMNS
         yield from table([header, *(_row(resource, wide, now) for resource in connectors)])
@@ -111,7 +113,7 @@ def _connectors(connectors: Sequence[Mapping[str, Any]], manifests: str, wide: b
         yield f"No connectors. Put an MCPConnector manifest into {manifests}; junctor validate checks it beforehand."
 
 
-def _unmet_lines(title: str, kind: str, resources: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def _unmet_lines(title: str, kind: str, resources: Sequence[ResourceSummary]) -> Iterable[str]:
     """Yield the resources whose condition is not True, and why."""
     unmet = [resource for resource in resources if _condition(resource, kind).get("status") != "True"]
     if unmet:
@@ -122,7 +124,7 @@ def _unmet_lines(title: str, kind: str, resources: Sequence[Mapping[str, Any]]) 
         yield f"  {metadata['namespace']}/{metadata['name']}: {why}"
 
 
-def _row(resource: Mapping[str, Any], wide: bool, now: datetime) -> tuple[str, ...]:
+def _row(resource: ResourceSummary, wide: bool, now: datetime) -> tuple[str, ...]:
     metadata = resource["metadata"]
     row = (
         metadata.get("namespace", ""),
@@ -135,7 +137,7 @@ def _row(resource: Mapping[str, Any], wide: bool, now: datetime) -> tuple[str, .
     return (*row, _condition(resource, "Ready").get("message", "")) if wide else row
 
 
-def _registry_row(resource: Mapping[str, Any], wide: bool, now: datetime) -> tuple[str, ...]:
+def _registry_row(resource: ResourceSummary, wide: bool, now: datetime) -> tuple[str, ...]:
     metadata, status = resource["metadata"], resource["status"]
     row = (
         metadata.get("namespace", ""),
@@ -152,8 +154,8 @@ def _registry_row(resource: Mapping[str, Any], wide: bool, now: datetime) -> tup
     return (*row, skipped or "<none>", _condition(resource, "Ready").get("message", "")) if wide else row
 
 
-def _condition(resource: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    conditions: Sequence[Mapping[str, Any]] = resource["status"].get("conditions") or ()
+def _condition(resource: ResourceSummary, kind: str) -> KubernetesObjectView:
+    conditions: Sequence[KubernetesObjectView] = resource["status"].get("conditions") or ()
     return next((condition for condition in conditions if condition.get("type") == kind), {})
 
 

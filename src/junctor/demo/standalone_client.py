@@ -1,7 +1,7 @@
 """Writes manifests for the demo's standalone and reads its public and management ports."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +10,9 @@ import httpx
 
 from junctor.demo.checks import DEADLINE, Checks
 from junctor.demo.processes import Standalone
+from junctor.gateway.catalog.items import ConnectorItem
+from junctor.net.formats import KubernetesObjectView
+from junctor.offline.problems import ProblemJSON
 
 
 class StandaloneClient:
@@ -60,15 +63,15 @@ class StandaloneClient:
         except (httpx.HTTPError, ValueError) as error:
             raise self._checks.failure(f"GET {url}: {error}") from error
 
-    def catalog(self) -> dict[str, Mapping[str, Any]]:
+    def catalog(self) -> dict[str, ConnectorItem]:
         """Return what applications see, by connector id."""
         return {item["id"]: item for item in self.get("/v1/connectors")["data"]}
 
-    def problems(self, name: str) -> list[Mapping[str, Any]]:
+    def problems(self, name: str) -> list[ProblemJSON]:
         """Return the problems of a file."""
         return [problem for problem in self._resources()["problems"] if Path(problem["file"]).name == name]
 
-    def condition(self, resource: str, kind: str) -> Mapping[str, Any]:
+    def condition(self, resource: str, kind: str) -> KubernetesObjectView:
         """Return a condition of the connector `namespace/name`, or an empty mapping."""
         for item in self._resources()["resources"]:
             if item["kind"] == "MCPConnector" and f"{item['metadata']['namespace']}/{item['metadata']['name']}" == resource:

@@ -158,6 +158,6 @@ class DemoSteps:
         self._say(f'   "{condition.get("message")}"')
 
     def _check_github(self, what: str) -> None:
-        item = self._client.catalog().get("connector_github", {})
-        good = item.get("available") is True and "releases" in str(item.get("description")) and "github" in str(item.get("server_url"))
+        item = self._client.catalog().get("connector_github")
+        good = item is not None and item["available"] and "releases" in str(item["description"]) and "github" in str(item["server_url"])
         self._checks.check(good, f"{what} was affected")

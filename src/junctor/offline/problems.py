@@ -2,11 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 
 class InputError(Exception):
     """The input as a whole cannot be used, for example because a path does not exist. The message says what to change."""
+
+
+class ProblemJSON(TypedDict):
+    """A problem as JSON on a standalone's management port."""
+
+    file: str
+    message: str
+    line: int | None
+    column: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,10 @@ class Problem:
     line: int | None = None
     column: int | None = None
     severity: Literal["error", "warning"] = "error"
+
+    def to_json(self) -> ProblemJSON:
+        """The problem as the management port shows it, without its severity."""
+        return {"file": self.file, "message": self.message, "line": self.line, "column": self.column}
 
     def __str__(self) -> str:
         place = "".join(f":{number}" for number in (self.line, self.column) if number is not None)

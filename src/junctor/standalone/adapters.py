@@ -21,6 +21,7 @@ from junctor.reconcile.ports import Conflict, MapRejected, ObjectReference, Pod,
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
 from junctor.standalone.objects import ObjectStore
+from junctor.standalone.summary import EventSummary
 
 KEPT_EVENTS: Final = 1000
 
@@ -173,7 +174,7 @@ class MemoryStatusSink:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self.events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
+        self.events: deque[EventSummary] = deque(maxlen=KEPT_EVENTS)
 
     async def write_status(self, update: StatusUpdate) -> None:
         """Write a status."""

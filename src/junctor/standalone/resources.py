@@ -4,18 +4,18 @@ GET /-/resources    a summary of every object, with the problems of files and th
 GET /-/objects      the connectors and registries in full, as the List that `kubectl get -o json` prints
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from junctor.api.names import CONNECTOR_KIND, CREDENTIALS_LABEL, CREDENTIALS_READABLE, REGISTRY_KIND
 from junctor.gateway.web.json_response import JSONResponse
-from junctor.net.formats import KubernetesObjectView
-from junctor.offline.problems import Problem
+from junctor.net.formats import KubernetesObject, KubernetesObjectView
 from junctor.standalone.adapters import MemoryStatusSink
 from junctor.standalone.directory import ManifestDirectory
 from junctor.standalone.objects import ObjectStore
+from junctor.standalone.summary import ResourceSummary, Summary
 
 RESOURCES_PATH: Final = "/-/resources"
 OBJECTS_PATH: Final = "/-/objects"
@@ -24,7 +24,7 @@ _SUMMARY_FIELDS: Final = ("connectorID", "registryID", "url", "transport", "titl
 
 def resources_app(app: ASGIApp, store: ObjectStore, directory: ManifestDirectory, sink: MemoryStatusSink) -> ASGIApp:
     """Add the two paths to the management port's app."""
-    answers: dict[str, Callable[[], dict[str, Any]]] = {
+    answers: dict[str, Callable[[], Summary | KubernetesObject]] = {
         RESOURCES_PATH: lambda: summary(store, directory, sink),
         OBJECTS_PATH: lambda: object_list(store),
     }
@@ -42,28 +42,24 @@ def resources_app(app: ASGIApp, store: ObjectStore, directory: ManifestDirectory
     return serve
 
 
-def object_list(store: ObjectStore) -> dict[str, Any]:
+def object_list(store: ObjectStore) -> KubernetesObject:
     """Return the connectors and registries with their whole spec and status, as a List."""
     items = [body for kind in (CONNECTOR_KIND, REGISTRY_KIND) for body in store.list(kind)]
     return {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}
 
 
-def summary(store: ObjectStore, directory: ManifestDirectory, sink: MemoryStatusSink) -> dict[str, Any]:
+def summary(store: ObjectStore, directory: ManifestDirectory, sink: MemoryStatusSink) -> Summary:
     """Return summaries of resources, the problems of files, and events, the newest last; never a Secret's value."""
     resources = [_resource(body) for kind in (CONNECTOR_KIND, REGISTRY_KIND, "Namespace", "Secret") for body in store.list(kind)]
     return {
         "manifests": str(directory.root),
         "resources": resources,
-        "problems": [_problem(problem) for problem in directory.problems],
+        "problems": [problem.to_json() for problem in directory.problems],
         "events": list(sink.events),
     }
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
-    return {"file": problem.file, "message": problem.message, "line": problem.line, "column": problem.column}
-
-
-def _resource(body: KubernetesObjectView) -> dict[str, Any]:
+def _resource(body: KubernetesObjectView) -> ResourceSummary:
     metadata = {name: value for name, value in body["metadata"].items() if name != "annotations"}
     return {
         "apiVersion": body.get("apiVersion"),
@@ -74,7 +70,7 @@ def _resource(body: KubernetesObjectView) -> dict[str, Any]:
     }
 
 
-def _spec_summary(body: KubernetesObjectView) -> Mapping[str, Any]:
+def _spec_summary(body: KubernetesObjectView) -> KubernetesObjectView:
     if body["kind"] == "Secret":
         readable = (body["metadata"].get("labels") or {}).get(CREDENTIALS_LABEL) == CREDENTIALS_READABLE
         return {"keys": sorted(body.get("data") or {}), "readable": readable}

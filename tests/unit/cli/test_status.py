@@ -33,7 +33,7 @@ def resource(
 
 
 def lines(*resources: Mapping[str, Any], problems: tuple[Mapping[str, Any], ...] = (), wide: bool = False) -> list[str]:
-    answer = {"manifests": "/m", "resources": list(resources), "problems": list(problems), "events": []}
+    answer: Any = {"manifests": "/m", "resources": list(resources), "problems": list(problems), "events": []}
     return list(report(answer, wide=wide, now=NOW))
 
 

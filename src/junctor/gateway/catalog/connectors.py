@@ -1,12 +1,12 @@
 """The catalog of connectors: pages, and each connector as a caller sees it, without credentials."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from junctor.connectormap.ids import discovered_id_range, is_reserved_id
 from junctor.connectormap.view import EntryView
+from junctor.gateway.catalog.items import ConnectorItem, DiscoveredFields, Item, OriginItem, Page, UnavailableFields
 from junctor.gateway.serving.connector import Connector
 from junctor.gateway.serving.directory import CallerView
 from junctor.net.urls import redacted_url
@@ -36,7 +36,7 @@ class Query:
     registry_id: str = ""
 
 
-async def page(view: CallerView, query: Query) -> dict[str, Any]:
+async def page(view: CallerView, query: Query) -> Page[ConnectorItem]:
     """The connectors of a page, ordered by id, as one of OpenAI's lists."""
     ids = view.served.ids
     start, end = 0, len(ids)
@@ -50,45 +50,51 @@ async def page(view: CallerView, query: Query) -> dict[str, Any]:
     )
 
 
-def as_list(data: Sequence[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+def as_list(data: list[Item], *, has_more: bool) -> Page[Item]:
     """A page in the form of OpenAI's lists."""
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
 
 
-def shown_origin(view: EntryView) -> dict[str, str] | None:
+def shown_origin(view: EntryView) -> OriginItem | None:
     """The resource that an entry was made of, as callers see it."""
     origin = view.origin
     return {"kind": origin.kind, "namespace": origin.namespace, "name": origin.name} if origin is not None else None
 
 
-def item(connector: Connector, unavailable: str) -> dict[str, Any]:
+def item(connector: Connector, unavailable: str) -> ConnectorItem:
     """A connector as callers see it: no header, no credential and nothing of its address that may hold one.
 
     unavailable: why it cannot be used now, as one word; "" when it can.
     """
     view = connector.view
-    shown: dict[str, Any] = {
+    return {
         "id": connector.id,
         "object": "connector",
         "title": view.title or None,
         "description": view.description or None,
         "available": not unavailable,
-    }
-    if unavailable:
-        shown["reason"] = unavailable
-    if connector.registry is not None:
-        shown |= {
-            "registry": {"id": connector.registry.id},
-            "server": connector.id.removeprefix(f"{connector.registry.entry.id}::"),
-            "version": view.version or None,
-            "deprecated": view.is_deprecated,
-        }
-    return shown | {
+        **_unavailable_fields(unavailable),
+        **_discovered_fields(connector),
         "server_url": redacted_url(view.url) or None,
         "transport": view.transport,
         "caller_authorization": view.caller_authorization,
         "tools": view.tools_json,
         "approval": view.approval_json,
         "origin": shown_origin(view),
+    }
+
+
+def _unavailable_fields(reason: str) -> UnavailableFields:
+    return {"reason": reason} if reason else {}
+
+
+def _discovered_fields(connector: Connector) -> DiscoveredFields:
+    if connector.registry is None:
+        return {}
+    return {
+        "registry": {"id": connector.registry.id},
+        "server": connector.id.removeprefix(f"{connector.registry.entry.id}::"),
+        "version": connector.view.version or None,
+        "deprecated": connector.view.is_deprecated,
     }

@@ -1,15 +1,15 @@
 """The catalog of registries: pages, and each registry as a caller sees it."""
 
 from bisect import bisect_right
-from typing import Any
 
 from junctor.gateway.catalog.connectors import Query, as_list, shown_origin
+from junctor.gateway.catalog.items import Page, RegistryItem
 from junctor.gateway.serving.connector import Registry
 from junctor.gateway.serving.directory import CallerView
 from junctor.net.urls import redacted_url
 
 
-def registry_page(view: CallerView, query: Query) -> dict[str, Any]:
+def registry_page(view: CallerView, query: Query) -> Page[RegistryItem]:
     """The registries of a page, ordered by id, as one of OpenAI's lists. `search` looks at the id and the redacted URL."""
     visible = [registry for registry in view.served.registries.values() if view.may_use[registry.access]]
     start = bisect_right(visible, query.after, key=lambda registry: registry.id)
@@ -18,7 +18,7 @@ def registry_page(view: CallerView, query: Query) -> dict[str, Any]:
     return as_list([registry_item(view, registry) for registry in found[: query.limit]], has_more=len(found) > query.limit)
 
 
-def registry_item(view: CallerView, registry: Registry) -> dict[str, Any]:
+def registry_item(view: CallerView, registry: Registry) -> RegistryItem:
     """A registry as callers see it."""
     return {
         "id": registry.id,

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from junctor.connectormap.ids import is_possible_id, is_registry_id
 from junctor.gateway.auth import AllowAll, AuthenticationMiddleware, Callers
 from junctor.gateway.catalog.connectors import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, item, page, split_path
+from junctor.gateway.catalog.items import ConnectorItem
 from junctor.gateway.catalog.registries import registry_item, registry_page
 from junctor.gateway.catalog.tools import BindServer, tool_list
 from junctor.gateway.serving.directory import Available, ConnectorDirectory, Unavailable, Unknown
@@ -107,7 +108,7 @@ class _Handlers:
         return found
 
 
-def _shown(found: Available | Unavailable) -> dict[str, object]:
+def _shown(found: Available | Unavailable) -> ConnectorItem:
     return item(found.connector, found.reason if isinstance(found, Unavailable) else "")
 
 

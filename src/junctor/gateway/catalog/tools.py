@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
 
+from junctor.gateway.catalog.items import ToolItem, ToolList
 from junctor.gateway.serving.directory import Available, Unavailable
 from junctor.gateway.tools.policy import ConnectorPolicy
 from junctor.gateway.tools.ports import ToolServer, ToolSpec
@@ -13,7 +13,7 @@ from junctor.gateway.tools.server_errors import ListingFailed, ListingRefused, R
 BindServer = Callable[[Available], Awaitable[ToolServer]]
 
 
-async def tool_list(found: Available | Unavailable, bind: BindServer) -> dict[str, Any]:
+async def tool_list(found: Available | Unavailable, bind: BindServer) -> ToolList:
     """List the tools of a connector that its policy permits. Raises ListingRefused."""
     connector_id = found.connector.id
     try:
@@ -29,7 +29,7 @@ async def tool_list(found: Available | Unavailable, bind: BindServer) -> dict[st
     return {"object": "list", "data": data, "has_more": False}
 
 
-def _tool(tool: ToolSpec) -> dict[str, Any]:
+def _tool(tool: ToolSpec) -> ToolItem:
     return {
         "object": "tool",
         "name": tool.name,
