@@ -206,12 +206,14 @@ def head_of(objects: Objects) -> Head:
 
 @dataclass
 class Pods:
-    """Gateway pods (port `Signal`): each gives its answer of `answers`; without one it acknowledges the sequence that it is signalled.
+    """Gateway pods (port `Signal`): each gives its answer of `answers`; without one it serves the sequence that it is signalled,
+    unless it serves a higher one already: pods never go back.
 
-    running: calls that are not answered yet. busy: those of them that do not wait for an answer of the test's.
+    serving: the sequence that each pod serves. running: calls that are not answered yet. busy: those of them that do not wait for an answer of the test's.
     """
 
     answers: dict[str, Callable[[int], Awaitable[Acknowledgement]]] = field(default_factory=dict)
+    serving: dict[str, int] = field(default_factory=dict)
     asked: list[tuple[str, int]] = field(default_factory=list)
     peers: list[Sequence[str]] = field(default_factory=list)
     running: int = 0
@@ -231,11 +233,15 @@ class Pods:
                 self.busy -= 1
             answer = self.answers.get(pod.name)
             async with asyncio.timeout(deadline):
-                return await answer(sequence) if answer is not None else Acknowledgement(sequence, "sha256:")
+                return await answer(sequence) if answer is not None else self._load(pod.name, sequence)
         except TimeoutError as error:
             raise PodUnreachable("no answer in time") from error
         finally:
             self.running -= 1
+
+    def _load(self, name: str, sequence: int) -> Acknowledgement:
+        self.serving[name] = max(sequence, self.serving.get(name, 0))
+        return Acknowledgement(self.serving[name], "sha256:")
 
     def asked_of(self, name: str) -> list[int]:
         return [sequence for pod, sequence in self.asked if pod == name]

@@ -29,8 +29,9 @@ def world_of(server: FakeRegistry, **spec: Any) -> World:
 
 
 def restarted(before: World, *gateways: dict[str, Any]) -> World:
-    """Another operator on the same cluster."""
+    """Another operator on the same cluster, whose pods go on serving what they serve."""
     world = World(gateways, version=before.version)
+    world.pods.serving = dict(before.pods.serving)
     world.objects.head, world.objects.shards, world.objects.secrets = before.objects.head, before.objects.shards, before.objects.secrets
     world.objects.versions = before.objects.versions
     world.pods_there, world.secrets = before.pods_there, before.secrets
