@@ -209,7 +209,8 @@ class Pods:
     """Gateway pods (port `Signal`): each gives its answer of `answers`; without one it serves the sequence that it is signalled,
     unless it serves a higher one already: pods never go back.
 
-    serving: the sequence that each pod serves. running: calls that are not answered yet. busy: those of them that do not wait for an answer of the test's.
+    serving: the sequence that each pod serves. running: calls that are not answered yet. busy: those of them that do not wait for an
+    answer of the test's.
     """
 
     answers: dict[str, Callable[[int], Awaitable[Acknowledgement]]] = field(default_factory=dict)

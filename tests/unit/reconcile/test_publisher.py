@@ -510,14 +510,6 @@ async def test_change_by_somebody_else_during_a_pass_is_judged_at_its_end() -> N
     assert process.publisher.end_pass()
 
 
-@pytest.mark.parametrize("deleted", [True, False])
-async def test_deleted_anchor_is_news_and_a_changed_one_is_not(deleted: bool) -> None:
-    objects = Objects()
-    process = Process(objects)
-    await process.run({"a": A})
-    assert process.publisher.observe(ObjectEvent(f"{MAP}-anchor", "uid-anchor", 99, deleted)) is deleted
-
-
 # --- faults -------------------------------------------------------------------------------------------------------------------------
 
 
