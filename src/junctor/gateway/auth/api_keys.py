@@ -1,4 +1,4 @@
-"""`--callers apikeys:FILE`: keys in a mounted Secret, followed as it changes."""
+"""`--callers apikeys:FILE`: keys in a mounted Secret, read again when it changes."""
 
 import asyncio
 import hmac
@@ -45,7 +45,7 @@ class ApiKeys:
         return found
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file stays open."""
 
     async def _read_again(self) -> None:
         async with self._reading:
@@ -57,6 +57,6 @@ class ApiKeys:
                 self._stamp, self._keys = await asyncio.to_thread(read_keys, self._path)
             except CallersError as error:
                 self._stamp = stamp
-                _log.error("the API keys of before stay: %s", error)
+                _log.error("the previous API keys stay valid: %s", error)
             else:
                 _log.info("%s was read again: %d API keys", self._path, len(self._keys))

@@ -1,6 +1,6 @@
 """The file of API keys: a YAML or JSON list of {name, groups, sha256}. It holds hashes only, so reading it gives nobody a key.
 
-SHA-256 without salt suits keys that are random, as `junctor apikey` makes them, and nothing that a person thought of.
+SHA-256 without salt suits the random keys that `junctor apikey` makes; it would not protect a password.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import yaml
 from junctor.gateway.auth.ports import Caller, CallersError
 from junctor.net.files import FileStamp
 
-#: The most that a Secret holds.
+#: Bytes; a Secret cannot be larger.
 _MAX_BYTES: Final = 1024 * 1024
 _FIELDS: Final = ("name", "groups", "sha256")
 _NAME: Final = re.compile(r"[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]{0,126}[^\x00-\x20\x7f])?")
@@ -28,19 +28,19 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key, known by its hash. sha256: the digest."""
+    """One key, of which only the hash is known. sha256: the digest."""
 
     caller: Caller
     sha256: bytes
 
 
 def new_key() -> str:
-    """A new random key. Its beginning lets people and scanners tell what it is."""
+    """Return a new random key. Its prefix lets people and secret scanners recognize it."""
     return f"junctor_{secrets.token_urlsafe(32)}"
 
 
 def entry_of(key: str, name: str, groups: tuple[str, ...]) -> str:
-    """The file's entry for a key, as YAML. Raises CallersError when a name is not possible."""
+    """Return the file's entry for a key, as YAML. Raises CallersError for an invalid name."""
     text: str = yaml.safe_dump(
         [{"name": name, "groups": list(groups), "sha256": digest_of(key).hex()}], sort_keys=False, allow_unicode=True, width=10_000
     )
@@ -49,12 +49,12 @@ def entry_of(key: str, name: str, groups: tuple[str, ...]) -> str:
 
 
 def digest_of(key: str) -> bytes:
-    """The hash by which a key is known."""
+    """Return the SHA-256 of a key, as the file has it."""
     return hashlib.sha256(key.encode()).digest()
 
 
 def read_keys(path: Path) -> tuple[FileStamp, tuple[ApiKey, ...]]:
-    """The keys, and the stamp of exactly the file that they are from. Raises CallersError."""
+    """Return the stamp of the file and its keys, both of the same opened file. Raises CallersError."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -73,7 +73,10 @@ def read_keys(path: Path) -> tuple[FileStamp, tuple[ApiKey, ...]]:
 
 
 def parse_keys(text: str, source: str) -> tuple[ApiKey, ...]:
-    """The keys of a file's text; none when it is empty. Raises CallersError, which never repeats a value: it may be a key by mistake."""
+    """Return the keys in a file's text; none when it is empty.
+
+    Raises CallersError. Its message never repeats a value, because that may be a key by mistake.
+    """
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader
     except (yaml.YAMLError, RecursionError, ValueError) as error:

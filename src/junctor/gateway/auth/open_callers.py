@@ -13,7 +13,7 @@ class AllowAll:
         return ANONYMOUS
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there are no connections."""
 
 
 async def open_callers(option: str | None, kubeconfig: Path | None = None) -> Callers:

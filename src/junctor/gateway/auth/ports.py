@@ -1,4 +1,4 @@
-"""The port of authentication: callers, and what identifies them."""
+"""The port of authentication: callers, what identifies them, and the subjects of `access` that they match."""
 
 import re
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Callers(Protocol):
 
 
 def bearer_token(authorization: str | None) -> str | None:
-    """The token of `Bearer TOKEN`; None when the header is absent or anything else."""
+    """Return the token of `Bearer TOKEN`; None when the header is absent or of another form."""
     if authorization is None or len(authorization) > _MAX_TOKEN:
         return None
     found = _BEARER.fullmatch(authorization.strip(" \t"))

@@ -17,7 +17,7 @@ from junctor.connectormap.target import Target
 from junctor.connectormap.view import EntryView
 from junctor.net.globs import Globs
 
-#: Characters that every reader of URLs understands alike, so that the host that is checked is the one that is called.
+#: Characters that all URL parsers read alike, so that the host that is checked is the host that is called.
 _PLAIN_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
 _INVALID: Final = "its headers, auth, hosts or URL are not of the form that this gateway reads"
 
@@ -57,13 +57,13 @@ class Registry:
 
 
 def _unknown_features_text(unknown: list[str]) -> str:
-    """Why a pod does not use an entry that requires features which this version does not know."""
+    """Return why a pod does not use an entry that requires features which this version does not know."""
     return f"requires {', '.join(unknown)[:200]}, which this gateway does not know; upgrade it"
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """An entry with what every request needs to know of all entries.
+    """An entry, and what the catalog needs to know of every entry.
 
     haystack: what `search` looks in, case-folded. unavailable: the reason word, "" when it may be used.
     rejected: why this pod in particular does not use it, "" when it does. credentials: the keys that it needs.
@@ -80,7 +80,7 @@ class Connector:
 
     @classmethod
     def of(cls, entry: Entry, registry: Registry | None = None) -> Self:
-        """Prepare an entry. One that is not understood is unavailable: it fails closed, by itself. So does one without its registry."""
+        """Prepare an entry. One that is not understood, or whose registry is missing, is unavailable; the others are not affected."""
         view = _effective(entry, registry)
         haystack = f"{entry.id}\n{view.title}\n{view.description}".casefold()
         if registry is None and registry_entry_id(entry.id):
@@ -108,12 +108,12 @@ class Connector:
 
     @property
     def view(self) -> EntryView:
-        """What the map says about the connector, with what it inherits; parsed at each use, because entries are kept as text."""
+        """The content of the entry, with what it inherits. Parsed at each use, because entries are kept as text."""
         return _effective(self.entry, self.registry)
 
     @property
     def digest(self) -> str:
-        """Another one when anything of the content changed."""
+        """A digest of everything that the connector consists of, its registry included."""
         return self.entry.digest if self.registry is None else f"{self.entry.digest} {self.registry.entry.digest}"
 
 
@@ -122,7 +122,7 @@ def _effective(entry: Entry, registry: Registry | None) -> EntryView:
 
 
 def is_host_allowed(connector_id: str, target: Target, *, has_credentials: bool) -> bool:
-    """Whether what an entry sends may go to the host of its URL. Raises ValueError for an invalid URL.
+    """Tell whether the headers and credentials of an entry may go to the host of its URL. Raises ValueError for an invalid URL.
 
     A discovered server without `hosts` gets no credentials, because whoever published it chose the URL.
     """

@@ -20,7 +20,7 @@ from junctor.gateway.serving.connector import Connector, Registry
 from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.web.errors import MapNotLoaded
 
-#: Connectors that are compared with an unknown id: so many around its place in the order, and as many that share its longest word.
+#: How many connectors around the place of an unknown id are compared with it, and how many that share its longest word.
 _NEAR_CANDIDATES: Final = 100
 _MOST_NEAR: Final = 3
 #: Connectors that `scan` looks through before it lets other requests run: 1 to 2 ms.
@@ -44,7 +44,7 @@ class Unavailable:
 
     @property
     def message(self) -> str:
-        """What the caller is told."""
+        """The sentence for the caller."""
         return f"Connector {self.connector.id!r} cannot be used now: {self.reason}."
 
 
@@ -57,7 +57,7 @@ class Unknown:
 
     @property
     def message(self) -> str:
-        """What the caller is told."""
+        """The sentence for the caller."""
         near = " or ".join(map(repr, self.near))
         hint = f"did you mean {near}?" if near else "GET /v1/connectors lists those that there are"
         return f"there is no connector {self.connector_id[:200]!r}; {hint}"
@@ -70,7 +70,7 @@ class ConnectorDirectory:
         self._served = served
 
     def view(self, caller: Caller) -> "CallerView":
-        """The current map as a caller sees it, for one request. Raises MapNotLoaded."""
+        """Return the current map as a caller sees it, for one request. Raises MapNotLoaded."""
         served = self._served()
         if served is None:
             raise MapNotLoaded
@@ -87,7 +87,7 @@ class ConnectorDirectory:
 
 
 class _Decisions(dict[frozenset[Subject] | None, bool]):
-    """Whether a caller may, by the `access` of connectors: decided once for each, since a scan meets the same ones thousands of times."""
+    """Whether a caller may use connectors, by their `access`. Decided once for each: a scan meets the same ones thousands of times."""
 
     def __init__(self, caller: Caller) -> None:
         super().__init__({None: True})
@@ -100,33 +100,33 @@ class _Decisions(dict[frozenset[Subject] | None, bool]):
 
 @dataclass(frozen=True, slots=True)
 class CallerView:
-    """What a caller may not use does not exist for it. may_use: by the `access` of a connector."""
+    """A served map as one caller sees it: what the caller may not use does not exist. may_use: by the `access` of a connector."""
 
     served: ServedMap = field(repr=False)
     may_use: _Decisions = field(repr=False)
 
     @classmethod
     def of(cls, served: ServedMap, caller: Caller) -> Self:
-        """The view of a caller, for one request."""
+        """Return the view of a caller, for one request."""
         return cls(served, _Decisions(caller))
 
     def get(self, connector_id: str) -> Connector | None:
-        """The connector of an id, when it exists for the caller."""
+        """Return the connector of an id, None when it does not exist for the caller."""
         connector = self.served.get(connector_id)
         return connector if connector is not None and self.may_use[connector.access] else None
 
     def registry(self, registry_id: str) -> Registry | None:
-        """The registry of an id, when it exists for the caller."""
+        """Return the registry of an id, None when it does not exist for the caller."""
         registry = self.served.registries.get(entry_id_of_registry(registry_id))
         return registry if registry is not None and self.may_use[registry.access] else None
 
     def connectors_of(self, registry: Registry) -> int:
-        """How many of a registry's servers exist for the caller."""
+        """Count the servers of a registry that exist for the caller."""
         discovered = self.served.prepared.discovered.items()
         return sum(count for (entry_id, access), count in discovered if entry_id == registry.entry.id and self.may_use[access])
 
     async def scan(self, text: str, places: range, count: int) -> list[Connector]:
-        """Up to `count` connectors that contain a case-folded text. Lets other requests run in between.
+        """Return up to `count` connectors that contain a case-folded text. Lets other requests run in between.
 
         places: the positions in `served.ids` to look at, in this order.
         """
@@ -143,7 +143,7 @@ class CallerView:
 
 
 async def _near_ids(view: CallerView, connector_id: str) -> tuple[str, ...]:
-    """Ids that look like an unknown one. Compares a bounded number of candidates, whatever the size of the map."""
+    """Return ids similar to an unknown one. Compares a bounded number of candidates, whatever the size of the map."""
     if not is_possible_id(connector_id):
         return ()
     ids = view.served.ids
@@ -151,7 +151,7 @@ async def _near_ids(view: CallerView, connector_id: str) -> tuple[str, ...]:
     # The view counts only candidates that the caller may use, so the answer does not depend on connectors that do not exist for the caller.
     around = _NEAR_CANDIDATES // 2
     found = await view.scan("", range(place - 1, -1, -1), around) + await view.scan("", range(place, len(ids)), around)
-    # A slip in the first letters sorts an id far away; ids that share its longest word find it all the same.
+    # A typo in the first letters sorts an id far away, so ids that share its longest word are compared too.
     word = max(re.split(r"[._:/-]", registry_id_of_entry(connector_id)), key=len).casefold()
     if len(word) > 2:
         found += await view.scan(word, range(len(ids)), _NEAR_CANDIDATES)

@@ -1,4 +1,4 @@
-"""The management port's app: the operator's signal, what is served, and the probes. Never on the public port."""
+"""The app of the management port: the operator's signal, the served revision, and the probes. Never on the public port."""
 
 import asyncio
 import json
@@ -24,7 +24,10 @@ _BODY_DEADLINE: Final = 5.0
 
 
 def management_app(loader: MapLoader, *, stopping: Callable[[], bool] = lambda: False) -> ASGIApp:
-    """POST /-/reload; GET /-/revision, /-/livez, /-/readyz. stopping: turns /-/readyz to 503. Errors are `{"error": "..."}`."""
+    """Build the app: POST /-/reload; GET /-/revision, /-/livez, /-/readyz. Errors are `{"error": "..."}`.
+
+    stopping: whether the process stops; /-/readyz then answers 503.
+    """
     handlers = _Handlers(loader, stopping)
     routes = [
         Route("/-/reload", handlers.reload, methods=["POST"]),
@@ -41,7 +44,10 @@ class _Handlers:
         self._stopping = stopping
 
     async def reload(self, request: Request) -> Response:
-        """Wait until at least the signal's sequence is served: 200; 409 refused map, 503 unreadable source, 429 bucket empty."""
+        """Wait until at least the signal's sequence is served, and acknowledge it.
+
+        Answers 409 when the map is refused, 503 when its source cannot be read, and 429 when there are too many signals.
+        """
         signal = await _signal_of(request)
         try:
             served = await self._loader.reload(signal.sequence)
@@ -55,7 +61,7 @@ class _Handlers:
         return JSONResponse(served.acknowledgement().to_json())
 
     async def revision(self, _: Request) -> Response:
-        """What is served, and why the newest load failed when it did."""
+        """Answer with the served revision and the error of the newest load, if it failed."""
         served, error = self._loader.served(), self._loader.last_error
         last_error = error.message if error else None
         if served is None:
@@ -64,11 +70,11 @@ class _Handlers:
         return JSONResponse({**served.acknowledgement().to_json(), "lastError": last_error})
 
     async def livez(self, _: Request) -> Response:
-        """The event loop turns."""
+        """Answer, which shows that the event loop runs."""
         return PlainTextResponse("ok\n")
 
     async def readyz(self, _: Request) -> Response:
-        """Whether the pod should get requests."""
+        """Answer whether the pod should get requests."""
         if self._stopping():
             return PlainTextResponse("not ready: the gateway is stopping\n", status_code=503)
         served, error = self._loader.served(), self._loader.last_error

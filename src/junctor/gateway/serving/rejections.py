@@ -1,4 +1,4 @@
-"""What a pod does not use of a map, as it tells the operator."""
+"""The connectors of a map that a pod does not use, as it reports them to the operator."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from typing import Final
 
 from junctor.connectormap.ids import registry_entry_id
 
-#: Servers of one registry that are named. All 80,000 of one may have the same fault, and the operator reads 4 MiB.
-MOST_OF_A_REGISTRY: Final = 20
+#: How many servers of one registry are named. All 80,000 of one may have the same fault, and the operator reads at most 4 MiB.
+MAX_NAMED_PER_REGISTRY: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A connector that this pod lists and does not use; with the id of a registry's entry, many or all of its servers.
+    """A connector that this pod lists and does not use. The id of a registry's entry stands for many or all of its servers.
 
     reason: a sentence for the resource's status.
     """
@@ -22,10 +22,10 @@ class Rejection:
     reason: str
 
 
-def bounded(rejected: Iterable[tuple[str, str]]) -> tuple[Rejection, ...]:
-    """The rejections in the order of ids. When more of a registry's servers are rejected than are named, the registry is as well.
+def bounded_rejections(rejected: Iterable[tuple[str, str]]) -> tuple[Rejection, ...]:
+    """Return the rejections in the order of ids. For a registry with too many of them, a rejection of the registry says how many.
 
-    rejected: ids and reasons, each id once.
+    rejected: pairs of an id and a reason; each id occurs once.
     """
     named: list[Rejection] = []
     counts: Counter[str] = Counter()
@@ -35,11 +35,11 @@ def bounded(rejected: Iterable[tuple[str, str]]) -> tuple[Rejection, ...]:
         if registry:
             counts[registry] += 1
             reasons.setdefault(registry, reason)
-        if not registry or counts[registry] <= MOST_OF_A_REGISTRY:
+        if not registry or counts[registry] <= MAX_NAMED_PER_REGISTRY:
             named.append(Rejection(connector_id, reason))
     named += [
         Rejection(registry, f"{count} of its servers are not used; of one of them: {reasons[registry]}")
         for registry, count in counts.items()
-        if count > MOST_OF_A_REGISTRY
+        if count > MAX_NAMED_PER_REGISTRY
     ]
     return tuple(sorted(named, key=lambda rejection: rejection.id))

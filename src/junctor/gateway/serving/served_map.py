@@ -18,16 +18,16 @@ from junctor.connectormap.messages import Acknowledgement
 from junctor.connectormap.policy import Subject
 from junctor.connectormap.reader import ConnectorMap
 from junctor.gateway.serving.connector import Connector, Registry
-from junctor.gateway.serving.rejections import Rejection, bounded
+from junctor.gateway.serving.rejections import Rejection, bounded_rejections
 from junctor.net.timestamps import rfc3339
 
-#: Ids that are sorted at one go, a few milliseconds.
+#: How many new ids are sorted in one step, which takes a few milliseconds.
 _SORT_STEP: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedShard:
-    """The connectors of one shard, and what of them concerns the whole map.
+    """The connectors of one shard, and summaries that the whole map adds up.
 
     rejected: ids and reasons. registries: whose entries are in this shard. inherits: the registries, by the ids of their entries, from
     which the connectors inherit; None for one that is missing. discovered: how many of a registry's servers are here, by `access` too.
@@ -67,7 +67,7 @@ class PreparedShard:
         )
 
     def is_current(self, registries: Mapping[str, Registry]) -> bool:
-        """Whether the connectors inherit from these registries."""
+        """Tell whether the connectors inherit from these registries."""
         return all(registries.get(key) is registry for key, registry in self.inherits.items())
 
 
@@ -170,7 +170,7 @@ class ServedMap:
         # A reason that concerns all servers of a registry is reported once.
         rejected += [(key, registry.rejected) for key, registry in prepared.registries.items() if registry.rejected]
         rejected += [(key, _NO_REGISTRY) for key in {key for key, _ in prepared.discovered} - prepared.registries.keys()]
-        return cls(prepared, credentials, applied_at, missing, bounded(rejected))
+        return cls(prepared, credentials, applied_at, missing, bounded_rejections(rejected))
 
     @property
     def sequence(self) -> int:
@@ -196,17 +196,17 @@ class ServedMap:
         return len(self.prepared.ids)
 
     def get(self, connector_id: str) -> Connector | None:
-        """The connector of an id: a dictionary look-up."""
+        """Return the connector of an id, None when there is none."""
         return self.prepared.connectors.get(connector_id)
 
     def unavailable(self, connector: Connector) -> str:
-        """Why a connector cannot be used now, as one word; "" when it can."""
+        """Return why a connector cannot be used now, as one word; "" when it can."""
         if not connector.unavailable and not self.missing.isdisjoint(connector.credentials):
             return "CredentialMissing"
         return connector.unavailable
 
     def acknowledgement(self) -> Acknowledgement:
-        """What the pod reports to the operator."""
+        """Return what the pod reports to the operator."""
         applied_at = rfc3339(self.applied_at, "microseconds")
         rejected = {rejection.id: rejection.reason for rejection in self.rejected}
         return Acknowledgement(self.sequence, self.revision, rejected, applied_at)

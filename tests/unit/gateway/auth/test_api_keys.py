@@ -100,7 +100,7 @@ async def test_a_broken_file_leaves_the_keys_and_is_told_once(tmp_path: Path, ca
     assert await may(keys, "one")
     told = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == 1
-    assert "the API keys of before stay" in told[0]
+    assert "the previous API keys stay valid" in told[0]
     assert "secret-key" not in caplog.text
     write(file, entry("two"))
     assert (await may(keys, "one"), await may(keys, "two")) == (False, True)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from junctor.gateway.auth import Caller, CallersError, token_review
-from junctor.gateway.auth.token_review import KNOWN_SECONDS, UNKNOWN_SECONDS, KubernetesCallers
+from junctor.gateway.auth.token_review import ACCEPTED_SECONDS, REJECTED_SECONDS, KubernetesCallers
 from junctor.gateway.web.errors import ApiError, Unauthorized
 from junctor.kube.client import KubernetesApi, KubernetesError, Refused, Unavailable
 
@@ -125,7 +125,7 @@ async def test_what_holds_no_token_is_refused_without_asking(callers: Kubernetes
 async def test_a_yes_counts_for_a_minute(callers: KubernetesCallers, server: ApiServer, clock: Clock) -> None:
     await identify(callers)
     server.tokens.clear()
-    clock.now += KNOWN_SECONDS - 0.1
+    clock.now += ACCEPTED_SECONDS - 0.1
     assert await identify(callers) == APP
     clock.now += 0.1
     with pytest.raises(Unauthorized):
@@ -152,7 +152,7 @@ async def test_a_token_without_a_sensible_end_counts_for_a_minute(
     token = token_until(end)
     server.tokens[token] = yes()
     await identify(callers, token)
-    clock.now += KNOWN_SECONDS - 0.1
+    clock.now += ACCEPTED_SECONDS - 0.1
     await identify(callers, token)
     assert len(server.asked) == 1
 
@@ -169,7 +169,7 @@ async def test_a_no_counts_for_some_seconds(callers: KubernetesCallers, server: 
             await identify(callers, "new")
     assert len(server.asked) == 1
     server.tokens["new"] = yes()
-    clock.now += UNKNOWN_SECONDS
+    clock.now += REJECTED_SECONDS
     assert await identify(callers, "new") == APP
 
 
@@ -186,7 +186,7 @@ async def test_wrong_tokens_never_push_out_right_ones(callers: KubernetesCallers
 async def test_the_answer_that_was_not_used_for_longest_is_forgotten_when_there_are_too_many(
     server: ApiServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_review, "_REMEMBERED", 2)
+    monkeypatch.setattr(token_review, "_CACHE_SIZE", 2)
     callers = KubernetesCallers(cast(KubernetesApi, server), monotonic=clock, now=clock)
     server.tokens |= {token: yes() for token in ("a", "b", "c")}
     for token in ("a", "b", "a", "c"):

@@ -13,7 +13,7 @@ from junctor.connectormap.layout import Layout, Shard, bucket_of
 from junctor.connectormap.reader import ConnectorMap, read_map
 from junctor.gateway.serving.connector import Connector, Registry
 from junctor.gateway.serving.map_loader import Clock, MapLoader
-from junctor.gateway.serving.rejections import MOST_OF_A_REGISTRY
+from junctor.gateway.serving.rejections import MAX_NAMED_PER_REGISTRY
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, discovered, head_of, publish, registry
 
@@ -152,7 +152,7 @@ async def test_when_many_servers_of_a_registry_are_not_understood_a_few_are_name
     rejected = (await served_map(registry(), *odd, content("a", headers=7))).rejected
     assert [rejection.id for rejection in rejected][:2] == ["a", "mcp::internal"]
     assert rejected[1].reason.startswith("30 of its servers are not used; of one of them: its headers")
-    assert len(rejected) == 2 + MOST_OF_A_REGISTRY
+    assert len(rejected) == 2 + MAX_NAMED_PER_REGISTRY
 
 
 async def test_a_missing_credential_of_all_servers_is_told_within_bounds() -> None:
@@ -161,7 +161,7 @@ async def test_a_missing_credential_of_all_servers_is_told_within_bounds() -> No
     one = served.get(many[29]["id"])
     assert one is not None
     assert served.unavailable(one) == "CredentialMissing"
-    assert len(served.rejected) == 1 + MOST_OF_A_REGISTRY
+    assert len(served.rejected) == 1 + MAX_NAMED_PER_REGISTRY
 
 
 # --- a registry is no connector -----------------------------------------------------------------------------------------------------------

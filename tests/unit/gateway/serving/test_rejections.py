@@ -2,7 +2,7 @@
 
 import pytest
 
-from junctor.gateway.serving.rejections import MOST_OF_A_REGISTRY, Rejection, bounded
+from junctor.gateway.serving.rejections import MAX_NAMED_PER_REGISTRY, Rejection, bounded_rejections
 
 
 def servers(registry_id: str, count: int) -> list[tuple[str, str]]:
@@ -23,16 +23,16 @@ def named(*rejected: tuple[str, str]) -> tuple[Rejection, ...]:
     ],
 )
 def test_rejections_are_in_the_order_of_ids(rejected: list[tuple[str, str]], expected: tuple[Rejection, ...]) -> None:
-    assert bounded(rejected) == expected
+    assert bounded_rejections(rejected) == expected
 
 
-@pytest.mark.parametrize(("count", "is_counted"), [(MOST_OF_A_REGISTRY, False), (MOST_OF_A_REGISTRY + 1, True), (500, True)])
+@pytest.mark.parametrize(("count", "is_counted"), [(MAX_NAMED_PER_REGISTRY, False), (MAX_NAMED_PER_REGISTRY + 1, True), (500, True)])
 def test_of_a_registry_only_so_many_servers_are_named_and_the_rest_is_counted(count: int, is_counted: bool) -> None:
-    found = bounded([*servers("internal", count), *servers("other", 1)])
+    found = bounded_rejections([*servers("internal", count), *servers("other", 1)])
     total = named(("mcp::internal", f"{count} of its servers are not used; of one of them: reason 0")) if is_counted else ()
-    assert found == (*total, *named(*servers("internal", MOST_OF_A_REGISTRY), *servers("other", 1)))
+    assert found == (*total, *named(*servers("internal", MAX_NAMED_PER_REGISTRY), *servers("other", 1)))
 
 
 def test_connectors_outside_registries_are_all_named() -> None:
     rejected = [(f"connector-{number:04}", "no") for number in range(1000)]
-    assert bounded(rejected) == named(*rejected)
+    assert bounded_rejections(rejected) == named(*rejected)

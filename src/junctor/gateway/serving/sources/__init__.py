@@ -1,4 +1,4 @@
-"""Where a gateway reads its connector map from.
+"""The port of map sources: where a gateway reads its connector map from.
 
 SourceError
 +-- SourceUnavailable   the place cannot be read now (API server away, file being written, no permission); try again later
@@ -14,11 +14,11 @@ class SourceError(Exception):
 
 
 class SourceUnavailable(SourceError):
-    """The source cannot be read now; what is served stays."""
+    """The source cannot be read now; the served map stays."""
 
 
 class BadSource(SourceError, ValueError):
-    """The source was named wrongly."""
+    """`--map` names no source that can work."""
 
 
 class MapSource(Protocol):
@@ -41,4 +41,4 @@ class MapSource(Protocol):
         """The values in one of the 16 credential objects, by `<refhash>.<version>`."""
 
     async def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""

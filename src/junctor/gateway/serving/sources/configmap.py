@@ -1,4 +1,4 @@
-"""The connector map in its ConfigMaps and Secrets, read one by one by name.
+"""The map source `configmap:NAMESPACE/NAME`: reads ConfigMaps and Secrets one by one, by name.
 
 Needs `get` on ConfigMaps of the namespace (shard names are not known beforehand) and on the 16 credential Secrets; never list or watch.
 """
@@ -16,14 +16,14 @@ from junctor.gateway.serving.sources import BadSource, SourceUnavailable
 from junctor.kube.client import CredentialsError, KubernetesApi, KubernetesError, NotFound, load_configuration, object_path
 from junctor.net.formats import KubernetesObject, KubernetesObjectView
 
-#: Seconds for one GET, connection included: a stuck API server delays a reload, the next poll tries again.
+#: Seconds for one GET, connection included. A stuck API server delays a reload; the next poll tries again.
 DEADLINE: Final = 5.0
-#: Reads are sequential, apart from a poll that meets a signal.
+#: Reads are sequential, except when a poll and a signal coincide.
 _CONNECTIONS: Final = 4
 
 
 class ConfigMapSource:
-    """`configmap:NAMESPACE/NAME`."""
+    """A connector map in the cluster."""
 
     def __init__(self, api: KubernetesApi, namespace: str, name: str) -> None:
         self._api = api
@@ -45,18 +45,18 @@ class ConfigMapSource:
         return self._name
 
     async def fetch_head(self) -> str | None:
-        """The head as the API server has it: a GET without resourceVersion is never stale."""
+        """Return the head as the API server has it: a GET without resourceVersion is never stale."""
         return await self._text(self._name, HEAD_KEY)
 
     async def fetch_shard(self, name: str) -> str | None:
-        """A shard, None when it was replaced."""
+        """Return a shard, None when another one has replaced it."""
         return await self._text(name, SHARD_KEY)
 
     async def fetch_credentials(self, number: int) -> Mapping[str, bytes]:
-        """Values of one Secret; none when it does not exist."""
+        """Return the values of one Secret; none when it does not exist."""
         name = credential_object_name(self._name, number)
         secret = await self._get("secrets", name)
-        return {} if secret is None else decoded(secret.get("data") or {}, name)
+        return {} if secret is None else _decode_data(secret.get("data") or {}, name)
 
     async def close(self) -> None:
         """Close the connections to the API server."""
@@ -81,8 +81,8 @@ class ConfigMapSource:
             raise SourceUnavailable(f"{plural} {self._namespace}/{name} cannot be read: {error}{hint}") from error
 
 
-def decoded(data: KubernetesObjectView, name: str) -> dict[str, bytes]:
-    """The data of a Secret, base64 undone. Raises MapUnreadable, which names the Secret and the key, never a value."""
+def _decode_data(data: KubernetesObjectView, name: str) -> dict[str, bytes]:
+    """Decode the data of a Secret. Raises MapUnreadable, which names the Secret and the key, never a value."""
     values: dict[str, bytes] = {}
     for key, value in data.items():
         try:

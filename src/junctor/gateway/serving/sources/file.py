@@ -1,4 +1,4 @@
-"""The connector map in YAML files, as `junctor render` prints it: for tests, air-gapped setups and looking at a map by hand."""
+"""The map source `file:PATH`: YAML as `junctor render` prints it, for tests, air-gapped setups and looking at a map by hand."""
 
 import asyncio
 import base64
@@ -35,19 +35,19 @@ class _Objects:
 class FileSource:
     """`file:PATH[#NAME]`: one file, or every .yaml, .yml and .json file of a directory; hidden files are left out.
 
-    The files are read anew when one of them changed, at each `fetch_head`; shards and credentials come from that same reading.
+    `fetch_head` reads the files again when one of them has changed; shards and credentials come from that same reading.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self._path = path
-        self._wanted = name
+        self._chosen_name = name
         self._name = name or path.name
         self._stamps: _Stamps | None = None
         self._objects = _Objects()
 
     @classmethod
-    def named(cls, where: str) -> Self:
-        """Read `PATH[#NAME]`; a path that itself holds a # is taken as it is when it exists."""
+    def parse(cls, where: str) -> Self:
+        """Parse `PATH[#NAME]`. An existing path may itself contain a #. Raises BadSource."""
         path, mark, name = where.rpartition("#")
         if not mark or Path(where).exists():
             return cls(Path(where))
@@ -57,34 +57,34 @@ class FileSource:
 
     @property
     def head_name(self) -> str:
-        """The name of the head ConfigMap; the file's name until it was read."""
+        """The name of the head ConfigMap; before the first reading, the name of the file."""
         return self._name
 
     async def fetch_head(self) -> str | None:
-        """The head in the files as they are now; None when no file holds one."""
+        """Return the head in the files as they are now; None when no file has one."""
         # In a thread: a map of 50,000 connectors is 40 MB of YAML.
         self._stamps, self._objects = await asyncio.to_thread(_read, self._path, self._stamps, self._objects)
         heads = [name for name, data in self._objects.config_maps.items() if HEAD_KEY in data]
-        if self._wanted is None and len(heads) > 1:
+        if self._chosen_name is None and len(heads) > 1:
             raise MapUnreadable(
                 f"{self._path}: holds {len(heads)} maps ({', '.join(sorted(heads)[:5])}); choose one with file:{self._path}#NAME"
             )
-        name = self._wanted or (heads[0] if heads else None)
+        name = self._chosen_name or (heads[0] if heads else None)
         if name is None or name not in self._objects.config_maps:
             return None
         self._name = name
         return self._text(name, HEAD_KEY)
 
     async def fetch_shard(self, name: str) -> str | None:
-        """A shard of the last reading."""
+        """Return a shard of the last reading."""
         return self._text(name, SHARD_KEY) if name in self._objects.config_maps else None
 
     async def fetch_credentials(self, number: int) -> Mapping[str, bytes]:
-        """Values of one Secret of the last reading."""
+        """Return the values of one Secret of the last reading."""
         return self._objects.secrets.get(credential_object_name(self._name, number), {})
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file stays open."""
 
     def _text(self, name: str, key: str) -> str:
         text = self._objects.config_maps[name].get(key)
