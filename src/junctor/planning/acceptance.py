@@ -1,7 +1,9 @@
-"""The acceptance checks of a single resource: an ordered chain of functions, of which the first refusal counts."""
+"""The verdict of a plan on a resource, and the acceptance checks: an ordered chain of functions, of which the first refusal counts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
@@ -9,8 +11,14 @@ from junctor.api.connector import effective_id
 from junctor.api.endpoint import TLS
 from junctor.api.registry import effective_registry_id
 from junctor.api.resources import RegistryResource, Resource
+from junctor.api.sync_report import SyncReport
+from junctor.connectormap.entry import Entry
 from junctor.connectormap.ids import entry_id_of_registry, is_connector_id, is_registry_id, is_reserved_id, registry_id_of_entry
 from junctor.net.tls import BadCABundle, new_ssl_context
+
+ACCEPTED: Final = Finding("True", Reason.ACCEPTED, "the resource is valid")
+RESOLVED: Final = Finding("True", Reason.RESOLVED_REFS, "all references are resolved")
+
 
 Check = Callable[[Resource, GatewaySpec], Finding | None]
 
@@ -18,6 +26,31 @@ Check = Callable[[Resource, GatewaySpec], Finding | None]
 def refused(reason: Reason, message: str) -> Finding:
     """A finding against the resource."""
     return Finding("False", reason, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one gateway's plan says about one resource.
+
+    id: of its entry. entry: what the map should contain for it, or None. is_available: whether callers can use it. credentials: every
+    `<refhash>.<version>` that its entries name. sync: report on the syncs of a registry, None before the first one. servers: the entries
+    of a registry's servers, by id, None while nothing is known of them.
+    """
+
+    resource: Resource
+    id: str
+    accepted: Finding
+    resolved: Finding
+    entry: Entry | None = None
+    is_disabled: bool = False
+    is_available: bool = True
+    credentials: tuple[str, ...] = ()
+    sync: SyncReport | None = None
+    servers: Mapping[str, Entry] | None = field(default=None, repr=False, compare=False)
+
+    def without_entry(self, reason: Reason, message: str) -> "Verdict":
+        """Refuse the resource although it owns its id."""
+        return Verdict(self.resource, self.id, refused(reason, message), self.resolved)
 
 
 def id_on(resource: Resource, gateway: GatewaySpec) -> str:

@@ -1,14 +1,35 @@
-"""Step 2, claim: which resource gets which id. An id belongs to its published owner, else to the oldest resource, else the smallest UID."""
+"""Steps 1 and 2, select and claim: which resources a gateway is responsible for, and which of them owns which id.
+
+An id belongs to the resource that it is published for, else to the oldest resource, else to the one with the smallest UID.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from junctor.api.conditions import Finding, Reason
+from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import Resource
-from junctor.planning.acceptance import refused
-from junctor.planning.inputs import Origin, Published
-from junctor.planning.verdicts import RESOLVED, Verdict
+from junctor.connectormap.view import Origin
+from junctor.planning.acceptance import RESOLVED, Verdict, refused
+from junctor.planning.inputs import Inputs, Published
+
+
+def select(gateway: GatewaySpec, inputs: Inputs) -> dict[str, Resource]:
+    """Step 1, select: the resources, by uid, that match both selectors of a gateway.
+
+    A namespace whose labels are not known (yet) matches only a selector without requirements.
+    """
+    resources: dict[str, Resource] = {**inputs.connectors, **inputs.registries}
+    any_namespace = gateway.namespace_selector.everything
+    if any_namespace and gateway.connector_selector.everything:
+        return resources
+    namespaces = {name for name, labels in inputs.namespaces.items() if gateway.namespace_selector.matches(labels)}
+    return {
+        uid: resource
+        for uid, resource in resources.items()
+        if (any_namespace or resource.namespace in namespaces) and gateway.connector_selector.matches(resource.labels)
+    }
 
 
 class Judgement(NamedTuple):
@@ -32,7 +53,13 @@ class Claims:
 
 
 def claim(selected: Mapping[str, Resource], judgements: Mapping[str, Judgement], published: Published) -> Claims:
-    """Decide who owns each id. selected, judgements: by uid of the resource."""
+    """Step 2, claim: decide which resource owns each id.
+
+    Args:
+        selected: The resources, by uid.
+        judgements: What the acceptance checks say about them, by uid.
+        published: The present map.
+    """
     refusals: dict[str, Verdict] = {}
     claimants: dict[str, list[Resource]] = {}
     keepers: dict[str, Resource] = {}

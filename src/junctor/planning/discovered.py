@@ -1,11 +1,14 @@
-"""The servers of registries in a gateway's map: their entries with the present versions of credentials."""
+"""The registries in a gateway's map: the entries of their servers with the current credentials, and their records in the head."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import Discovered
 from junctor.connectormap.entry import Entry
+from junctor.connectormap.head import RegistryRecord
+from junctor.connectormap.ids import registry_id_of_entry
+from junctor.connectormap.view import Origin
 from junctor.planning.inputs import Inputs, Published
 
 
@@ -96,3 +99,29 @@ def _resolve(source: Discovered, versions: Mapping[str, str], previous: _Resolut
 
 def _credentials_in(entries: Mapping[str, Entry]) -> tuple[str, ...]:
     return tuple(sorted({credential for entry in entries.values() for credential in entry.credentials}))
+
+
+def registry_records(
+    discovered: Mapping[str, Mapping[str, Entry]], origins: Mapping[str, Origin], inputs: Inputs, published: Published
+) -> tuple[RegistryRecord, ...]:
+    """Step 6, record: what the head stores about each registry, by id, so that a restarted operator continues its syncs.
+
+    Args:
+        discovered: The planned servers of each registry, by the id of the registry's entry.
+        origins: The resources of the planned entries, by id.
+        inputs: The reports of syncs.
+        published: The records that the head contains now.
+    """
+    return tuple(
+        _record_of(entry_id, origins[entry_id].uid, len(discovered[entry_id]), inputs, published) for entry_id in sorted(discovered)
+    )
+
+
+def _record_of(entry_id: str, uid: str, connectors: int, inputs: Inputs, published: Published) -> RegistryRecord:
+    report = inputs.syncs.get(uid)
+    servers = report.discovered if report else None
+    fresh = RegistryRecord(registry_id_of_entry(entry_id), uid, connectors)
+    if servers is not None:
+        return replace(fresh, watermark=servers.watermark, filter_digest=servers.digest)
+    before = published.record_of(entry_id, uid)
+    return replace(before, connectors=connectors) if before is not None else fresh

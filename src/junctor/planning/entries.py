@@ -10,11 +10,11 @@ from junctor.api.registry import ConnectorTemplate
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
 from junctor.connectormap import policy as entry_policy
 from junctor.connectormap.contents import ConnectorContent, RegistryContent
+from junctor.connectormap.credentials import reference_hash
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.ids import registry_id_of_entry
 from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header
 from junctor.connectormap.view import Origin, RegistrySource
-from junctor.planning.references import hash_of
 
 
 def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mapping[str, str], unavailable: Reason | None) -> Entry:
@@ -43,7 +43,7 @@ def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mappin
         bearer = credential(spec.auth.bearer.secret_key_ref) if spec.auth and spec.auth.bearer else None
     return ConnectorContent(
         id=connector_id,
-        origin=_origin(resource),
+        origin=origin_of_resource(resource),
         policy=_policy(spec),
         ca_bundle=_ca_bundle(spec.tls),
         access=_subjects(spec.access),
@@ -65,7 +65,7 @@ def registry_entry_of(resource: RegistryResource, entry_id: str) -> Entry:
     template = spec.connector_template or ConnectorTemplate()
     return RegistryContent(
         id=entry_id,
-        origin=_origin(resource),
+        origin=origin_of_resource(resource),
         policy=_policy(template),
         ca_bundle=_ca_bundle(template.tls),
         access=_subjects(template.access),
@@ -74,7 +74,13 @@ def registry_entry_of(resource: RegistryResource, entry_id: str) -> Entry:
     ).entry()
 
 
-def _origin(resource: Resource) -> Origin:
+def hash_of(resource: Resource, ref: SecretKeyRef) -> str:
+    """The name of a Secret reference in the map."""
+    return reference_hash(resource.namespace, ref.name, ref.key)
+
+
+def origin_of_resource(resource: Resource) -> Origin:
+    """The resource as the origin of its entry."""
     return Origin(resource.kind, resource.namespace, resource.name, resource.uid, resource.generation)
 
 

@@ -9,6 +9,7 @@ from junctor.api.sync_report import SyncReport
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.errors import InvalidEntry
 from junctor.connectormap.head import RegistryRecord
+from junctor.connectormap.view import Origin
 
 
 class CredentialVersion(NamedTuple):
@@ -24,15 +25,6 @@ class CredentialVersion(NamedTuple):
 
 #: The versions of keys, by (namespace, name) of labelled Secrets.
 SecretVersions = Mapping[tuple[str, str], Mapping[str, CredentialVersion]]
-
-
-class Origin(NamedTuple):
-    """The resource that an entry was made from."""
-
-    uid: str
-    namespace: str
-    name: str
-    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +72,4 @@ def origin_of(entry: Entry) -> Origin:
     origin = entry.view.origin
     if origin is None:
         raise InvalidEntry(f"entry {entry.id} does not name the resource that it was made of")
-    return Origin(origin.uid, origin.namespace, origin.name, origin.generation)
+    return origin

@@ -6,8 +6,8 @@ from typing import Final
 from junctor.api.conditions import Reason
 from junctor.connectormap.credentials import CREDENTIAL_OBJECTS, CREDENTIALS_LIMIT, credential_object, reference_hash
 from junctor.connectormap.entry import ENTRY_LIMIT
+from junctor.planning.acceptance import Verdict
 from junctor.planning.inputs import Inputs, Published
-from junctor.planning.verdicts import Verdict
 
 #: Size of a credential's key and of the JSON around it, added to that of its value.
 _KEY_BYTES: Final = 40

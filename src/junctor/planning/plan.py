@@ -12,16 +12,15 @@ from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import RegistryRecord
-from junctor.planning.acceptance import id_on, judge
-from junctor.planning.claim import Judgement, claim
-from junctor.planning.discovered import CredentialResolver
-from junctor.planning.inputs import Inputs, Origin, Published
+from junctor.connectormap.view import Origin
+from junctor.planning.acceptance import Verdict, id_on, judge
+from junctor.planning.claim import Judgement, claim, select
+from junctor.planning.discovered import CredentialResolver, registry_records
+from junctor.planning.entries import origin_of_resource
+from junctor.planning.inputs import Inputs, Published
 from junctor.planning.limit import limit_credentials
-from junctor.planning.record import record
 from junctor.planning.resolve import Resolved, SecretPlace, Versions, is_disabled, resolve, secret_places, versions_at
 from junctor.planning.retain import Hold, MassDeletionGuard
-from junctor.planning.select import select
-from junctor.planning.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ def plan_gateway(
         retained.hold,
         min((*hold_ends, *(item.wake_at for item in resolved.values() if item.wake_at is not None)), default=None),
         content.discovered,
-        record(content.discovered, content.origins, inputs, published),
+        registry_records(content.discovered, content.origins, inputs, published),
         PlanMemory(_missing_since(memory, selected, resolved), retained.guard),
     )
 
@@ -189,12 +188,12 @@ def _content(
 ) -> _Content:
     """Collect the entries of all verdicts, and the published entries that are retained."""
     content = _Content({}, {}, {}, set())
-    for uid, verdict in verdicts.items():
+    for verdict in verdicts.values():
         if verdict.entry is None:
             continue
         resource = verdict.resource
         content.entries[verdict.id] = verdict.entry
-        content.origins[verdict.id] = Origin(uid, resource.namespace, resource.name, resource.generation)
+        content.origins[verdict.id] = origin_of_resource(resource)
         content.credentials.update(verdict.credentials)
         if verdict.servers is not None:
             content.discovered[verdict.id] = verdict.servers

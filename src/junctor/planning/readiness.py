@@ -9,8 +9,8 @@ from junctor.api.reasons import PERMANENT
 from junctor.api.resources import RegistryResource
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.ids import registry_entry_id
+from junctor.planning.acceptance import Verdict
 from junctor.planning.inputs import origin_of
-from junctor.planning.verdicts import Verdict
 
 _NAMED_PODS: Final = 3
 

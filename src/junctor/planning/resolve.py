@@ -1,21 +1,44 @@
-"""Step 3, resolve: the verdict on a resource that owns its id, with its entry and the credentials that it names."""
+"""Step 3, resolve: the verdict on a resource that owns its id, with its entry and the Secrets that it references.
 
+For a short time after a Secret is missing, its last credentials stay in use.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from junctor.api.conditions import Finding, Reason
+from junctor.api.endpoint import SecretKeyRef
+from junctor.api.names import CREDENTIALS_LABEL
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.credentials import reference_of
+from junctor.planning.acceptance import ACCEPTED, RESOLVED, Verdict
 from junctor.planning.discovered import CredentialResolver
-from junctor.planning.entries import entry_of, registry_entry_of
-from junctor.planning.inputs import CredentialVersion, Inputs, Published
+from junctor.planning.entries import entry_of, hash_of, registry_entry_of
+from junctor.planning.inputs import CredentialVersion, Inputs, Published, SecretVersions
 from junctor.planning.limit import limit_entry
-from junctor.planning.references import Resolution, hash_of, resolve_references
-from junctor.planning.verdicts import ACCEPTED, Verdict
 
+#: Seconds for which the last credentials stay in use after a Secret is missing: replacing a Secret by delete and create must not interrupt
+#: calls.
+GRACE_SECONDS: Final = 300.0
 #: Namespace and name of a Secret, and a key in it.
 SecretPlace = tuple[tuple[str, str], str]
 #: The versions of what is in places, in their order; None for a missing Secret or key.
 Versions = tuple[CredentialVersion | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The outcome for all references of a resource.
+
+    credentials: `<refhash>.<version>` by reference, without those that cannot be used. complete: whether every reference has one.
+    until: when the last credentials that are in use expire, or None.
+    """
+
+    finding: Finding
+    credentials: Mapping[str, str]
+    complete: bool
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +128,59 @@ def _last_credentials(resource: Resource, entry_id: str, published: Published, r
         return {}
     servers = resolver.credentials_of(entry_id, published.discovered.get(entry_id, {}))
     return {reference_of(credential): credential for credential in (*published.entries[entry_id].credentials, *servers)}
+
+
+def resolve_references(
+    resource: Resource, secrets: SecretVersions, last: Mapping[str, str], missing_since: float, now: float
+) -> Resolution:
+    """Resolve all references of a resource.
+
+    Args:
+        resource: The resource; its spec is valid.
+        secrets: The Secrets of the cluster.
+        last: The credentials that its published entries name, by reference.
+        missing_since: When one of its references was first missing, or `now`.
+        now: Seconds of a monotonic clock.
+    """
+    credentials: dict[str, str] = {}
+    problem: Finding | None = None
+    until: float | None = None
+    complete = True
+    for ref in resource.secret_refs():
+        key = hash_of(resource, ref)
+        missing = _problem(resource, ref, secrets)
+        if missing is None:
+            credentials[key] = f"{key}.{secrets[resource.namespace, ref.name][ref.key].version}"
+            continue
+        problem = problem or missing
+        if key in last and now < missing_since + GRACE_SECONDS:
+            credentials[key] = last[key]
+            until = missing_since + GRACE_SECONDS
+        else:
+            complete = False
+    if problem is None:
+        return Resolution(RESOLVED, credentials, True)
+    if complete:
+        grace = f"; the last credentials serve for at most {GRACE_SECONDS / 60:.0f} minutes after it vanished"
+        return Resolution(Finding("False", problem.reason, problem.message + grace), credentials, True, until)
+    return Resolution(problem, credentials, False, until)
+
+
+def _problem(resource: Resource, ref: SecretKeyRef, secrets: SecretVersions) -> Finding | None:
+    keys = secrets.get((resource.namespace, ref.name))
+    if keys is None:
+        return Finding(
+            "False",
+            Reason.SECRET_NOT_FOUND,
+            f'no Secret {resource.namespace}/{ref.name} with the label {CREDENTIALS_LABEL}: "true"; create it, or if it exists run '
+            f"kubectl label secret -n {resource.namespace} {ref.name} {CREDENTIALS_LABEL}=true",
+        )
+    if ref.key not in keys:
+        return Finding("False", Reason.SECRET_KEY_NOT_FOUND, f"Secret {resource.namespace}/{ref.name} has no key {ref.key!r}; add it")
+    if keys[ref.key].problem:
+        return Finding(
+            "False",
+            Reason.SECRET_VALUE_INVALID,
+            f"key {ref.key!r} of Secret {resource.namespace}/{ref.name} {keys[ref.key].problem}; correct the value",
+        )
+    return None

@@ -18,8 +18,8 @@ from junctor.api.resources import RegistryResource, Resource
 from junctor.api.status import GatewayStatus, MCPConnectorStatus, MCPRegistryStatus
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.ids import registry_id_of_entry
+from junctor.planning.acceptance import Verdict
 from junctor.planning.readiness import ResourceProgress, programmed, ready, stalled
-from junctor.planning.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True)

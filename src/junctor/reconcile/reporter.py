@@ -10,9 +10,9 @@ from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.entry import Entry
 from junctor.net.formats import KubernetesObjectView
 from junctor.net.timestamps import rfc3339
+from junctor.planning.acceptance import Verdict
 from junctor.planning.readiness import GatewayProgress, ResourceProgress
 from junctor.planning.statuses import GatewayFindings, findings_of, status_of
-from junctor.planning.verdicts import Verdict
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
 

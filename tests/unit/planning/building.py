@@ -12,9 +12,9 @@ from junctor.connectormap.credentials import credential_version, reference_hash
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.ids import entry_id_of_registry
 from junctor.connectormap.view import REGISTRY_FEATURE
+from junctor.planning.acceptance import Verdict
 from junctor.planning.inputs import CredentialVersion, Inputs, Published
 from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
-from junctor.planning.verdicts import Verdict
 
 KEY = b"installation key"
 URL = "https://mcp.example.com/mcp"

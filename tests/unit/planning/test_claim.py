@@ -6,10 +6,10 @@ import pytest
 
 from junctor.api.conditions import Reason
 from junctor.api.resources import Resource
+from junctor.connectormap.view import Origin
 from junctor.planning.acceptance import refused
-from junctor.planning.claim import Claims, Judgement, claim
-from junctor.planning.inputs import Origin, Published
-from junctor.planning.select import select
+from junctor.planning.claim import Claims, Judgement, claim, select
+from junctor.planning.inputs import Published
 from tests.unit.planning.building import connector, gateway, inputs, registry
 
 EU = connector("eu", namespace="eu", labels={"tier": "gold"})
@@ -60,7 +60,7 @@ def claims_on(connector_id: str, *resources: Resource, published: Published | No
 
 def published_as(connector_id: str, resource: Resource) -> Published:
     """A map in which a resource owns an id."""
-    return Published(origins={connector_id: Origin(resource.uid, resource.namespace, resource.name, resource.generation)})
+    return Published(origins={connector_id: Origin(resource.kind, resource.namespace, resource.name, resource.uid, resource.generation)})
 
 
 OLD, YOUNG = connector("old", age=5), connector("young", age=1)

@@ -10,7 +10,7 @@ from junctor.api.resources import Resource
 from junctor.connectormap.credentials import CREDENTIALS_LIMIT
 from junctor.planning.inputs import Published
 from junctor.planning.plan import PlanMemory, plan_gateway
-from junctor.planning.references import GRACE_SECONDS
+from junctor.planning.resolve import GRACE_SECONDS
 from junctor.planning.retain import HOLD_SECONDS
 from tests.unit.planning.building import (
     Story,

@@ -10,7 +10,7 @@ from junctor.connectormap.entry import ENTRY_LIMIT
 from junctor.connectormap.head import RegistryRecord
 from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
-from junctor.planning.references import GRACE_SECONDS
+from junctor.planning.resolve import GRACE_SECONDS
 from junctor.planning.retain import HOLD_SECONDS
 from tests.unit.planning.building import (
     Story,

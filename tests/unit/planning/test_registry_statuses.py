@@ -9,9 +9,9 @@ import pytest
 from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SkipCount, SyncReport
+from junctor.planning.acceptance import Verdict
 from junctor.planning.readiness import GatewayProgress, PodProgress, ResourceProgress
 from junctor.planning.statuses import findings_of, status_of
-from junctor.planning.verdicts import Verdict
 from tests.unit.planning.building import Story, bearer, discovered, gateway, registry, server, synced, verdict
 
 NOW, LATER = "2025-02-01T00:00:00Z", "2025-02-02T00:00:00Z"

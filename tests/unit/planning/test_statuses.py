@@ -8,9 +8,9 @@ import pytest
 
 from junctor.api.conditions import ConditionType, Finding, Reason, pending_conditions
 from junctor.api.resources import Resource
+from junctor.planning.acceptance import Verdict
 from junctor.planning.readiness import GatewayProgress, PodProgress, ResourceProgress, programmed, ready
 from junctor.planning.statuses import GatewayFindings, StatusUpdate, findings_of, status_of
-from junctor.planning.verdicts import Verdict
 from tests.unit.planning.building import Story, bearer, connector, gateway, verdict
 
 NOW, LATER = "2025-02-01T00:00:00Z", "2025-02-02T00:00:00Z"
