@@ -6,14 +6,13 @@ event -> dirty -> (pacing) -> plan -> publish -> announce -> statuses
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.resources import Resource
+from junctor.net.clock import Clock
 from junctor.planning.plan import GatewayPlan
-from junctor.reconcile.clock import Clock
 from junctor.reconcile.dirty import Dirty, DirtySet
 from junctor.reconcile.gateway_state import GatewayState
 from junctor.reconcile.notices import Notices
@@ -42,7 +41,7 @@ class Reconciler:
         signals: The way to each gateway's pods, by the gateway's name.
         sink: Where statuses and Events go.
         registries: Opens registries.
-        clock: Monotonic seconds.
+        clock: The clock of the loop, its reports and the syncs of registries.
         timing: How long the loop waits.
         pacer: When the next change may be published.
     """
@@ -57,18 +56,18 @@ class Reconciler:
         sink: StatusSink,
         registries: Registries,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
         timing: Timing | None = None,
         pacer: Pacer | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._cluster = cluster
-        self._clock = clock
+        self._clock = clock = clock or Clock()
         self._timing = timing or Timing()
         self._pacer = pacer or Pacer()
         self._dirty = DirtySet()
         self._queue = StatusQueue(sink)
-        self._syncs = RegistrySyncs(registries, self.wake, snapshot.secret_value, Clock())
+        self._syncs = RegistrySyncs(registries, self.wake, snapshot.secret_value, clock)
         self._gateways = [
             GatewayState(
                 gateway,
@@ -77,7 +76,7 @@ class Reconciler:
             )
             for gateway in configuration.gateways
         ]
-        self._reporter = Reporter(self._queue, snapshot)
+        self._reporter = Reporter(self._queue, snapshot, now=clock.now)
         self._notices = Notices(self._queue)
         self._passes = Passes()
         self._refresh_again_at: list[float] = []
@@ -99,7 +98,7 @@ class Reconciler:
     def request_refresh(self, again_after: Sequence[float] = ()) -> None:
         """Events may have been lost: replace the snapshot by full LISTs soon, and again after these seconds."""
         if again_after:
-            self._refresh_again_at = [self._clock() + seconds for seconds in again_after]
+            self._refresh_again_at = [self._clock.monotonic() + seconds for seconds in again_after]
         self._dirty.mark(Dirty.REFRESH)
 
     def map_object_changed(self, gateway: str, event: ObjectEvent) -> None:
@@ -112,12 +111,12 @@ class Reconciler:
     @property
     def seconds_since_pass(self) -> float | None:
         """How long ago a pass ended; None before the first one."""
-        return None if self._passes.ended_at is None else self._clock() - self._passes.ended_at
+        return None if self._passes.ended_at is None else self._clock.monotonic() - self._passes.ended_at
 
     @property
     def seconds_in_pass(self) -> float:
         """How long the present pass has been going on; 0 between passes. Every call in it has a deadline, so it ends in time."""
-        return 0.0 if self._passes.began_at is None else self._clock() - self._passes.began_at
+        return 0.0 if self._passes.began_at is None else self._clock.monotonic() - self._passes.began_at
 
     # --- the loop ---------------------------------------------------------------------------------------------------------------------
 
@@ -153,7 +152,7 @@ class Reconciler:
                 continue
 
     def _refresh_pause(self, failures: int) -> float:
-        now = self._clock()
+        now = self._clock.monotonic()
         self._refresh_again_at = [due for due in self._refresh_again_at if due > now]
         pause = self._timing.retries.pause(failures) if failures else self._timing.refresh
         return min([pause, *(due - now for due in self._refresh_again_at)])
@@ -162,11 +161,11 @@ class Reconciler:
         while True:
             await self._dirty.wait(Dirty.MAPS | Dirty.CLEAN_UP)
             if Dirty.MAPS in self._dirty:
-                await asyncio.sleep(self._pacer.delay(self._clock()))
+                await asyncio.sleep(self._pacer.delay(self._clock.monotonic()))
             dirty = self._dirty.take(Dirty.MAPS | Dirty.CLEAN_UP)
             if not self.snapshot.complete:
                 continue  # before the first LISTs nothing may be concluded; each of them makes the maps dirty
-            self._passes.began_at = self._clock()
+            self._passes.began_at = self._clock.monotonic()
             if Dirty.MAPS in dirty:
                 await self._pass()
             else:
@@ -186,11 +185,11 @@ class Reconciler:
         observation = await self._observe()
         inputs = observation.inputs
         self._planned = {**inputs.connectors, **inputs.registries}
-        began = self._clock()
+        began = self._clock.monotonic()
         async with asyncio.TaskGroup() as group:  # one that is superseded takes the others with it
             tasks = [group.create_task(self._reconcile(gateway, observation)) for gateway in self._gateways]
         if any(gateway.published_at >= began for gateway in self._gateways):
-            self._pacer.published(self._clock())
+            self._pacer.published(self._clock.monotonic())
         if all(task.result() for task in tasks):
             self.snapshot.forget_deletions(inputs.deleted)
             self._passes.failures = 0
@@ -199,7 +198,7 @@ class Reconciler:
             self._dirty.mark_in(Dirty.MAPS, self._timing.retries.pause(self._passes.failures))
         self._end_pass()
         self._syncs.set_registries(registries_to_read(self._gateways, self.snapshot))
-        self._passes.ended_at = self._clock()
+        self._passes.ended_at = self._clock.monotonic()
         self._notices.report_ignored_fields(self._planned)
         self.wake_statuses()
 
@@ -229,7 +228,7 @@ class Reconciler:
 
     async def _reconcile(self, gateway: GatewayState, observation: Observation) -> bool:
         """One gateway's part of a pass; False when it has to be tried again."""
-        now = self._clock()
+        now = self._clock.monotonic()
         publisher, signaller = gateway.publisher, gateway.signaller
         if signaller.set_pods(self.snapshot.pods_of(gateway.configuration.name)):
             self.wake_statuses()
@@ -245,7 +244,7 @@ class Reconciler:
                 plan, observation.credentials, sequence_floor=signaller.highest, unlisted_kinds=observation.unlisted_kinds
             )
             if is_new:
-                gateway.published_at = self._clock()
+                gateway.published_at = self._clock.monotonic()
                 logger.info("published sequence %s of map %s: %s connectors", publisher.sequence, gateway.map_name, plan.connectors)
             signaller.announce(publisher.sequence)
             await self._clean_up(gateway, plan)
@@ -271,7 +270,7 @@ class Reconciler:
     async def _clean_up(self, gateway: GatewayState, plan: GatewayPlan) -> None:
         if not gateway.publisher.needs_clean_up(plan):
             return
-        waited = self._clock() - gateway.published_at
+        waited = self._clock.monotonic() - gateway.published_at
         if gateway.all_acknowledged or waited >= self._timing.clean_up:
             await gateway.publisher.clean_up(plan)
         else:
@@ -287,7 +286,7 @@ class Reconciler:
     def _report_statuses(self) -> None:
         if any(gateway.plan is None for gateway in self._gateways):
             return
-        now = self._clock()
+        now = self._clock.monotonic()
         settling = max(gateway.settles_in(now, self._timing.settle) for gateway in self._gateways)
         if self._dirty.all_statuses and settling > 0:
             self._dirty.mark_in(Dirty.STATUSES, settling)

@@ -16,9 +16,9 @@ from junctor.api.endpoint import SecretKeyRef
 from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import Discovered, SyncReport
+from junctor.net.clock import Clock
 from junctor.net.timestamps import rfc3339
 from junctor.process import in_thread
-from junctor.reconcile.clock import Clock
 from junctor.reconcile.ports import Registries
 from junctor.reconcile.registry_memory import BEING_READ, RegistryToSync, is_current, next_full_sync, remembered_report
 from junctor.reconcile.sync_schedule import FIRST_RETRY_SECONDS, SyncRequests, SyncSchedule

@@ -7,7 +7,7 @@ from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATIO
 from junctor.api.registry import Sync
 from junctor.api.resources import RegistryResource
 from junctor.net.backoff import Backoff
-from junctor.reconcile.clock import Clock
+from junctor.net.clock import Clock
 from junctor.registry.sync import SyncResult
 
 INTERVAL_SECONDS: Final = 300

@@ -188,7 +188,7 @@ async def test_loss_of_most_connectors_without_deletions_is_held_with_an_event_a
         await until(lambda: any(event[2] == "ConnectorLossHeld" for event in world.sink.events))
         await world.settled()
         assert world.served == 40
-        world.skipped += 60.0
+        world.clock.skipped += 60.0
         world.loop.wake()
         await until(lambda: world.served == 1)
     assert sum(event[2] == "ConnectorLossHeld" for event in world.sink.events) == 1

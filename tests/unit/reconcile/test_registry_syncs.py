@@ -15,7 +15,7 @@ from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import RegistryRecord
-from junctor.reconcile.clock import Clock
+from junctor.net.clock import Clock
 from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.registry.connection import HTTPRegistries

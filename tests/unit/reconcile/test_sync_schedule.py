@@ -8,7 +8,7 @@ import pytest
 from junctor.api.conditions import Finding, Reason
 from junctor.api.registry import Sync
 from junctor.api.sync_report import SyncCounts
-from junctor.reconcile.clock import Clock
+from junctor.net.clock import Clock
 from junctor.reconcile.sync_schedule import SyncRequests, SyncSchedule
 from junctor.registry.sync import SyncResult
 

@@ -1,7 +1,6 @@
 """A cluster in memory with the loop on it: a test changes the one and looks at what the other did."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from junctor.connectormap.errors import MapUnreadable
 from junctor.net.backoff import Backoff
+from junctor.net.clock import Clock
 from junctor.reconcile.dirty import Dirty
 from junctor.reconcile.pacing import Pacer, Timing
 from junctor.reconcile.reconciler import Reconciler
@@ -21,6 +21,15 @@ from tests.unit.reconcile.fakes import Objects, Pods, Sink, head_of, until
 
 #: Requests for a LIST and retries follow quickly. Pods have longer to answer than a loaded machine keeps them waiting.
 TIMING: Final = Timing(burst=0.01, settle=10.0, retries=Backoff(first=0.05, last=10.0, jitter=0.0))
+
+
+class SkippingClock(Clock):
+    """A clock that is ahead of the real one. skipped: by so many seconds."""
+
+    skipped = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.skipped
 
 
 @dataclass
@@ -40,8 +49,7 @@ class World:
     #: LISTs that are being done.
     refreshing: int = 0
     definition_reads: int = 0
-    #: Seconds by which the loop's clock is ahead of the real one.
-    skipped: float = 0.0
+    clock: SkippingClock = field(default_factory=SkippingClock)
     timing: Timing = TIMING
 
     def __post_init__(self) -> None:
@@ -61,7 +69,7 @@ class World:
             dict.fromkeys(maps, self.pods),
             self.sink,
             HTTPRegistries(),
-            clock=lambda: time.monotonic() + self.skipped,
+            clock=self.clock,
             timing=self.timing,
             pacer=self.pacer,
         )

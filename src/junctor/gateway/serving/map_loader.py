@@ -8,11 +8,9 @@ ReloadError             a reload did not lead to the requested sequence; the cur
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NoReturn
 
 from junctor.connectormap.credentials import credential_object
@@ -22,6 +20,7 @@ from junctor.connectormap.reader import READ_ATTEMPTS, read_map
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
 from junctor.gateway.serving.sources import MapSource, SourceUnavailable
 from junctor.net.backoff import Backoff
+from junctor.net.clock import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +28,8 @@ BURST: Final = 5.0
 PER_SECOND: Final = 1.0
 #: The clock adds the jitter.
 _RETRIES: Final = Backoff(first=0.1, last=5.0, jitter=0.0)
+#: The share by which pauses vary, so that the pods of a gateway do not read the map at the same moment.
+_SPREAD: Final = 0.2
 
 
 class ReloadError(Exception):
@@ -58,16 +59,6 @@ class LoadError:
     message: str
     at: datetime
     temporary: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Time and randomness, which tests replace."""
-
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2)  # noqa: S311  # spreads load, keeps no secret
 
 
 class MapLoader:
@@ -111,9 +102,9 @@ class MapLoader:
             await self._load()
             if self._served is None:
                 failures += 1
-                await self._clock.sleep(_RETRIES.pause(failures) * self._clock.jitter())
+                await self._clock.sleep(self._clock.spread(_RETRIES.pause(failures), _SPREAD))
             else:
-                await self._clock.sleep(self._poll_seconds * self._clock.jitter())
+                await self._clock.sleep(self._clock.spread(self._poll_seconds, _SPREAD))
 
     async def reload(self, sequence: int) -> ServedMap:
         """Serve at least `sequence`, by a load that starts after this call unless it is served already. Raises ReloadError.

@@ -12,7 +12,7 @@ from junctor.connectormap.entry import Entry
 from junctor.connectormap.layout import Layout, Shard, bucket_of
 from junctor.connectormap.reader import ConnectorMap, read_map
 from junctor.gateway.serving.connector import Connector, Registry
-from junctor.gateway.serving.map_loader import Clock, MapLoader
+from junctor.gateway.serving.map_loader import MapLoader
 from junctor.gateway.serving.rejections import MAX_NAMED_PER_REGISTRY
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, discovered, head_of, publish, registry
@@ -30,7 +30,7 @@ def connector(own: dict[str, Any], shared: dict[str, Any] | None = None) -> Conn
 async def served_map(*contents: dict[str, Any]) -> ServedMap:
     source = MemorySource()
     publish(source, 1, *contents)
-    return await MapLoader(source, clock=Clock()).reload(1)
+    return await MapLoader(source).reload(1)
 
 
 # --- what is inherited --------------------------------------------------------------------------------------------------------------------

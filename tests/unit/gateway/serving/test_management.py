@@ -7,8 +7,16 @@ import httpx
 import pytest
 
 from junctor.gateway.serving.management import management_app
-from junctor.gateway.serving.map_loader import Clock, MapLoader
+from junctor.gateway.serving.map_loader import MapLoader
+from junctor.net.clock import Clock
 from tests.unit.gateway.maps import MAP, MemorySource, content, publish
+
+
+class StoppedClock(Clock):
+    """A clock on which no time passes for the bucket."""
+
+    def monotonic(self) -> float:
+        return 0.0
 
 
 def client_of(loader: MapLoader, **options: Any) -> httpx.AsyncClient:
@@ -62,7 +70,7 @@ async def test_an_unreadable_source_is_a_503_to_try_again() -> None:
 async def test_an_empty_bucket_is_a_429_that_says_when_to_come_back() -> None:
     source = MemorySource()
     publish(source, 1, content("a"))
-    async with client_of(MapLoader(source, clock=Clock(monotonic=lambda: 0.0))) as client:
+    async with client_of(MapLoader(source, clock=StoppedClock())) as client:
         await client.post("/-/reload", json={"sequence": 1})
         codes = [(await client.post("/-/reload", json={"sequence": 99})).status_code for _ in range(5)]
         response = await client.post("/-/reload", json={"sequence": 99})

@@ -9,16 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from junctor.connectormap.credentials import credential_object, credentials_in
-from junctor.gateway.serving.map_loader import BURST, Clock, MapLoader, NotAccepted, NotReadable, TooManyReloads
+from junctor.gateway.serving.map_loader import BURST, MapLoader, NotAccepted, NotReadable, TooManyReloads
 from junctor.gateway.serving.served_map import ServedMap
+from junctor.net.clock import Clock
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, head_of, layout_of, publish, steps
 
 KEY = "3f7a000000000000.1b2c000000000000"
 KEY_2 = "3f7a000000000000.9999000000000000"
 
 
-class FakeTime:
-    """A clock that moves only by sleeping, and sleepers that a test wakes."""
+class FakeTime(Clock):
+    """A clock that moves only by sleeping, and sleepers that a test wakes. Pauses are not spread."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -36,9 +37,14 @@ class FakeTime:
         async with asyncio.timeout(5):
             return await self.naps.get()
 
-    @property
-    def clock(self) -> Clock:
-        return Clock(lambda: datetime.fromtimestamp(self.seconds, UTC), lambda: self.seconds, self.sleep, lambda: 1.0)
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def spread(self, seconds: float, share: float) -> float:
+        return seconds
 
 
 class GatedSource(MemorySource):
@@ -57,7 +63,7 @@ class GatedSource(MemorySource):
 
 
 async def loaded(source: MemorySource, sequence: int = 1) -> MapLoader:
-    loader = MapLoader(source, clock=FakeTime().clock)
+    loader = MapLoader(source, clock=FakeTime())
     await loader.reload(sequence)
     return loader
 
@@ -206,7 +212,7 @@ async def test_whatever_a_source_raises_the_old_map_stays(caplog: pytest.LogCapt
 async def test_signals_that_find_nothing_new_use_up_a_bucket_which_refills() -> None:
     source, time = MemorySource(), FakeTime()
     publish(source, 1, content("a"))
-    loader = MapLoader(source, clock=time.clock)
+    loader = MapLoader(source, clock=time)
     await loader.reload(1)
     for _ in range(int(BURST)):
         with pytest.raises(NotAccepted):
@@ -221,7 +227,7 @@ async def test_signals_that_find_nothing_new_use_up_a_bucket_which_refills() -> 
 
 async def test_signals_that_bring_something_never_meet_the_bucket() -> None:
     source = MemorySource()
-    loader = MapLoader(source, clock=FakeTime().clock)
+    loader = MapLoader(source, clock=FakeTime())
     for sequence in range(1, 50):
         publish(source, sequence, content("a", title=str(sequence)))
         assert (await loader.reload(sequence)).sequence == sequence
@@ -232,7 +238,7 @@ async def test_signals_that_bring_something_never_meet_the_bucket() -> None:
 
 async def test_it_retries_with_growing_pauses_until_a_map_is_there_and_polls_then() -> None:
     source, time = MemorySource(away=True), FakeTime()
-    loader = MapLoader(source, poll_seconds=10, clock=time.clock)
+    loader = MapLoader(source, poll_seconds=10, clock=time)
     task = asyncio.create_task(loader.run())
     naps = []
     for _ in range(8):
@@ -252,7 +258,7 @@ async def test_it_retries_with_growing_pauses_until_a_map_is_there_and_polls_the
 
 async def test_a_lasting_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     source = MemorySource(away=True)
-    loader = MapLoader(source, clock=FakeTime().clock)
+    loader = MapLoader(source, clock=FakeTime())
     for _ in range(3):
         with pytest.raises(NotReadable):
             await loader.reload(1)

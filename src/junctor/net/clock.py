@@ -1,4 +1,4 @@
-"""The time and the chance that the loop's schedules go by, as one object that tests replace."""
+"""Time and randomness as one object, which tests replace."""
 
 import asyncio
 import random
@@ -17,6 +17,10 @@ class Clock:
     def monotonic(self) -> float:
         """Seconds that never run backwards, for pauses and durations."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        await asyncio.sleep(seconds)
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """Return when the event is set, or after so many seconds."""
