@@ -224,7 +224,7 @@ def _row(server: Server) -> tuple[str, ...]:
     return tuple(printable(cell) or "-" for cell in (server.name, server.version, server.status, ",".join(server.transports), fits))
 
 
-def _document(source: Source, listing: Listing) -> dict[str, Any]:
+def _document(source: Source, listing: Listing) -> dict[str, object]:
     counts = {
         "found": listing.found,
         "connectors": listing.connectors,
@@ -234,8 +234,8 @@ def _document(source: Source, listing: Listing) -> dict[str, Any]:
     return {"registry": source.spec.url, "servers": [_item(source, server) for server in listing.servers], "counts": counts}
 
 
-def _item(source: Source, server: Server) -> dict[str, Any]:
-    item: dict[str, Any] = {"name": server.name, "version": server.version, "status": server.status}
+def _item(source: Source, server: Server) -> dict[str, object]:
+    item: dict[str, object] = {"name": server.name, "version": server.version, "status": server.status}
     item |= {"transports": list(server.transports), "connector": isinstance(server.outcome, Entry)}
     if isinstance(server.outcome, Entry):
         view = server.outcome.view

@@ -1,19 +1,20 @@
 """One server of a registry, as `junctor registries show` prints it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from junctor.api.names import CREDENTIALS_LABEL
 from junctor.cli.output import table
 from junctor.cli.terminal import printable
+from junctor.registry.preview.description import NeedDescription, ServerDescription
 
 
-def server_text(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines that describe a server. found: as of `describe_server`."""
+def server_text(found: ServerDescription) -> Iterator[str]:
+    """Yield the lines that describe a server."""
     yield printable(f"{found['name']} {found['version']}")
-    for key in ("title", "description"):
-        if found.get(key):
-            yield f"  {printable(found[key])}"
+    for text in (found.get("title"), found.get("description")):
+        if text:
+            yield f"  {printable(text)}"
     yield ""
     if found["connector"]:
         yield printable(f"Becomes a connector: yes, {found['transport']} at {found['url']}")
@@ -43,7 +44,7 @@ def _section(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield from (f"  {line}" for line in table([[printable(cell) for cell in row] for row in rows]))
 
 
-def _need_text(item: Mapping[str, Any]) -> str:
+def _need_text(item: NeedDescription) -> str:
     where = f" of header {item['header']}" if "header" in item else ""
     facts = ["required" if item["required"] else "optional"]
     facts += ["secret"] if item["secret"] else []

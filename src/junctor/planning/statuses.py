@@ -18,6 +18,7 @@ from junctor.api.resources import RegistryResource, Resource
 from junctor.api.status import GatewayStatus, MCPConnectorStatus, MCPRegistryStatus
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.ids import registry_id_of_entry
+from junctor.net.formats import KubernetesObject, KubernetesObjectView
 from junctor.planning.acceptance import Verdict
 from junctor.planning.readiness import ResourceProgress, programmed, ready, stalled
 
@@ -36,7 +37,7 @@ class StatusUpdate:
     """A status to write, as the JSON that is applied, and the transitions in it."""
 
     resource: Resource
-    status: Mapping[str, Any]
+    status: KubernetesObjectView
     transitions: tuple[Transition, ...]
 
 
@@ -103,7 +104,7 @@ def _synced(verdict: Verdict) -> Finding:
     return verdict.sync.synced if verdict.sync else Finding("Unknown", Reason.SYNCING, "the registry is about to be read")
 
 
-def status_of(resource: Resource, gateways: Sequence[GatewayFindings], current: Mapping[str, Any], now: str) -> StatusUpdate | None:
+def status_of(resource: Resource, gateways: Sequence[GatewayFindings], current: KubernetesObjectView, now: str) -> StatusUpdate | None:
     """The status to write, or None if the current one says the same.
 
     A change of pod counts alone is not written: a rollout of the gateways would rewrite the status of every connector.
@@ -147,7 +148,7 @@ def _summary(resource: Resource, gateways: Sequence[GatewayFindings]) -> dict[Co
     return summary
 
 
-def _own_fields(resource: Resource, gateways: Sequence[GatewayFindings], current: Mapping[str, Any]) -> dict[str, Any]:
+def _own_fields(resource: Resource, gateways: Sequence[GatewayFindings], current: KubernetesObjectView) -> KubernetesObject:
     """The fields that only one kind has, in JSON. Texts that others choose are cut to the bounds of the CRD."""
     if not gateways:
         return {}
@@ -162,7 +163,7 @@ def _own_fields(resource: Resource, gateways: Sequence[GatewayFindings], current
 _SYNC_FIELDS: Final = ("lastSyncTime", "lastFullSyncTime", "discovered", "published", "skipped", "lastHandledSyncRequest")
 
 
-def _sync_fields(sync: SyncReport | None, current: Mapping[str, Any]) -> dict[str, Any]:
+def _sync_fields(sync: SyncReport | None, current: KubernetesObjectView) -> KubernetesObject:
     """Counts and times of the last sync. Until this process has synced, those in the status remain true."""
     if sync is None or not (sync.last_sync or sync.counts.found):
         return {name: current[name] for name in _SYNC_FIELDS if name in current}
@@ -207,7 +208,7 @@ def _condition(kind: ConditionType, finding: Finding, before: StoredCondition, g
 
 
 def _comparable_findings(
-    resource: Resource, summary: Mapping[ConditionType, Finding], gateways: Sequence[GatewayFindings], fields: Mapping[str, Any]
+    resource: Resource, summary: Mapping[ConditionType, Finding], gateways: Sequence[GatewayFindings], fields: KubernetesObjectView
 ) -> Any:
     """`_comparable` of the status that would be written."""
     conditions = [
@@ -219,7 +220,7 @@ def _comparable_findings(
     return _comparable({"observedGeneration": resource.generation, "conditions": conditions, "gateways": named, **fields})
 
 
-def _comparable(status: Mapping[str, Any]) -> Any:
+def _comparable(status: KubernetesObjectView) -> Any:
     """What makes two statuses different: all but times and counts of pods."""
     conditions = {
         condition.get("type"): (

@@ -3,7 +3,7 @@
 UnknownServer    the registry has no such server, or not in this version
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -12,10 +12,23 @@ from junctor.api.conditions import SkipReason
 from junctor.api.reasons import SKIP_REASONS
 from junctor.api.registry import MCPRegistrySpec
 from junctor.connectormap.entry import Entry
+from junctor.net.formats import KubernetesObjectView
 from junctor.registry.client import RegistryClient
 from junctor.registry.errors import NotARegistry
 from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.preview.credentials import Need, needs_of, suggested_credentials
+from junctor.registry.preview.description import (
+    HeaderField,
+    HintFields,
+    NeedDescription,
+    Places,
+    RecordTexts,
+    RemoteDescription,
+    ServerDescription,
+    Suggestion,
+    VerdictDescription,
+    VersionDescription,
+)
 from junctor.registry.records import InvalidRecord, ServerRecord
 from junctor.registry.rules import MappingRules
 from junctor.registry.scan import RegistryScan
@@ -66,8 +79,8 @@ async def read_records(client: RegistryClient, name: str, version: str | None) -
         return ServerRecords(page.records, None)
 
 
-def describe_server(records: ServerRecords, name: str, version: str | None, registry: PreviewedRegistry) -> dict[str, Any]:
-    """Return the description of a server as a JSON object.
+def describe_server(records: ServerRecords, name: str, version: str | None, registry: PreviewedRegistry) -> ServerDescription:
+    """Return the description of a server.
 
     Args:
         records: what the registry says of the server.
@@ -85,20 +98,31 @@ def describe_server(records: ServerRecords, name: str, version: str | None, regi
     if name not in scan.servers:
         raise UnknownServer(f"{registry.spec.url} has no server {name}")
     chosen = version or scan.servers[name].version
-    found: dict[str, Any] = {"name": name, "version": chosen, "versions": _versions(known, name)}
+    versions = _versions(known, name)
     raw = next((raw for raw in (*known, records.current) if _version(raw) == chosen), None)
     if version is not None and raw is None:
-        raise UnknownServer(f"{name} has no version {version}", [item["version"] for item in found["versions"]])
-    if raw is None:  # no record of it can be read
-        return found | _verdict(scan.servers[name].outcome, registry)
-    record = ServerRecord.parse(raw)
-    outcome = map_server(record, registry.rules)
-    found |= {"status": record.status, "title": record.title, "description": record.description, **_verdict(outcome, registry)}
-    found["remotes"] = [_remote(remote.type, remote.url, list(needs_of(remote))) for remote in record.remotes]
-    found["packages"] = _packages(raw)
-    if isinstance(outcome, Skipped) and outcome.reason is SkipReason.CONFIGURATION_REQUIRED:
-        found |= _suggested(record, registry)
-    return found
+        raise UnknownServer(f"{name} has no version {version}", [item["version"] for item in versions])
+    outcome: Entry | Skipped = scan.servers[name].outcome
+    texts: RecordTexts = {}
+    places: Places = {}
+    suggestion: Suggestion = {}
+    if raw is not None:  # else no record of it can be read
+        record = ServerRecord.parse(raw)
+        outcome = map_server(record, registry.rules)
+        texts = {"status": record.status, "title": record.title, "description": record.description}
+        remotes = [_remote(remote.type, remote.url, list(needs_of(remote))) for remote in record.remotes]
+        places = {"remotes": remotes, "packages": _packages(raw)}
+        if isinstance(outcome, Skipped) and outcome.reason is SkipReason.CONFIGURATION_REQUIRED:
+            suggestion = _suggested(record, registry)
+    return {
+        "name": name,
+        "version": chosen,
+        "versions": versions,
+        **texts,
+        **_verdict(outcome, registry),
+        **places,
+        **suggestion,
+    }
 
 
 def _version(raw: Any) -> str | None:
@@ -108,7 +132,7 @@ def _version(raw: Any) -> str | None:
         return None
 
 
-def _versions(records: Sequence[Any], name: str) -> list[dict[str, Any]]:
+def _versions(records: Sequence[Any], name: str) -> list[VersionDescription]:
     """Return the versions of a server, the newest first."""
     read = []
     for raw in records:
@@ -124,27 +148,30 @@ def _day(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).date().isoformat() if seconds else ""
 
 
-def _verdict(outcome: Entry | Skipped, registry: PreviewedRegistry) -> dict[str, Any]:
+def _verdict(outcome: Entry | Skipped, registry: PreviewedRegistry) -> VerdictDescription:
     if isinstance(outcome, Entry):
         view = outcome.view
-        found = {"connector": True, "url": view.url, "transport": view.transport}
-        return found | ({"connectorID": outcome.id} if registry.is_named else {})
+        found: VerdictDescription = {"connector": True, "url": view.url, "transport": view.transport}
+        if registry.is_named:
+            found["connectorID"] = outcome.id
+        return found
     return {"connector": False, "reason": str(outcome.reason), "detail": outcome.detail, "remedy": SKIP_REASONS[outcome.reason].remedy}
 
 
-def _remote(kind: str, url: str, needs: Sequence[Need]) -> dict[str, Any]:
+def _remote(kind: str, url: str, needs: Sequence[Need]) -> RemoteDescription:
     return {"type": kind, "url": url, "takes": [_need(need) for need in needs]}
 
 
-def _need(need: Need) -> dict[str, Any]:
-    wanted = need.input
-    item: dict[str, Any] = {"kind": need.kind, "name": need.name} | ({"header": need.header} if need.header else {})
-    item |= {"required": need.by_owner, "secret": wanted.secret}
-    return (
-        item
-        | ({"default": wanted.default} if wanted.default is not None else {})
-        | ({"choices": list(wanted.choices)} if wanted.choices else {})
-    )
+def _need(need: Need) -> NeedDescription:
+    value = need.input
+    # The order of the fields is that of the output.
+    header: HeaderField = {"header": need.header} if need.header else {}
+    hints: HintFields = {}
+    if value.default is not None:
+        hints["default"] = value.default
+    if value.choices:
+        hints["choices"] = list(value.choices)
+    return {"kind": need.kind, "name": need.name, **header, "required": need.by_owner, "secret": value.secret, **hints}
 
 
 def _packages(raw: Any) -> list[dict[str, str]]:
@@ -155,7 +182,7 @@ def _packages(raw: Any) -> list[dict[str, str]]:
     return [{key: str(item[key])[:200] for key in fields if item.get(key)} for item in known if isinstance(item, dict)]
 
 
-def _suggested(record: ServerRecord, registry: PreviewedRegistry) -> dict[str, Any]:
+def _suggested(record: ServerRecord, registry: PreviewedRegistry) -> Suggestion:
     """Return the credentials that a server needs; `lacking` says what prevents it from being a connector even with them."""
     for kind in _TRANSPORTS:
         for remote in record.remotes:
@@ -170,7 +197,7 @@ def _suggested(record: ServerRecord, registry: PreviewedRegistry) -> dict[str, A
     return {}
 
 
-def _lacking(record: ServerRecord, entry: Mapping[str, Any], registry: PreviewedRegistry) -> dict[str, str]:
+def _lacking(record: ServerRecord, entry: KubernetesObjectView, registry: PreviewedRegistry) -> Suggestion:
     """Judge a record by rules that have the suggested entry."""
     spec = {**registry.spec.to_json(), "credentials": [entry]}
     try:
