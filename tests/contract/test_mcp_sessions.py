@@ -195,7 +195,7 @@ async def test_the_era_is_remembered_so_that_a_legacy_server_is_not_probed_again
         client = pool.from_config(entry(url), {})
         for _ in range(3):
             assert await said(client) == "Echo: hi"
-            client.rest()
+            client.end_if_idle()
     assert app.methods.count("server/discover") == 1
     assert app.methods.count("initialize") == 3
 
@@ -206,7 +206,7 @@ async def test_a_modern_server_is_pinned_and_reconnects_without_negotiation() ->
         client = pool.from_config(entry(url), {})
         for _ in range(3):
             assert await said(client) == "Echo: hi"
-            client.rest()
+            client.end_if_idle()
     assert app.passed.count("server/discover") == 1
     assert app.passed.count("tools/call") == 3
 
@@ -217,7 +217,7 @@ async def test_an_outage_on_the_probe_is_not_remembered_as_an_old_era() -> None:
         client = pool.from_config(entry(url), {})
         for _ in range(2):
             assert await said(client) == "Echo: hi"
-            client.rest()
+            client.end_if_idle()
     assert app.passed.count("server/discover") == 2
 
 

@@ -9,7 +9,7 @@ import anyio
 import mcp_types as types
 
 from junctor.gateway.mcp.failures import SessionFailed, SessionLost
-from junctor.gateway.mcp.outcome import failed, outcome_of
+from junctor.gateway.mcp.outcome import failed_outcome, outcome_of
 from junctor.gateway.mcp.session import Session
 from junctor.gateway.mcp.target import Target
 from junctor.gateway.mcp.transport import HttpPools
@@ -87,9 +87,9 @@ class McpClient:
                 result = await self._call(name, arguments)
                 return outcome_of(result, limits.max_result_bytes)
             text = "the server did not answer in time" if has_slot else f"{limits.max_concurrent_calls} calls of this connector run already"
-            return failed(ToolFailure("http", text, 504))
+            return failed_outcome(ToolFailure("http", text, 504))
         except SessionFailed as error:
-            return failed(error.failure)
+            return failed_outcome(error.failure)
         finally:
             if has_slot:
                 self._slots.release()
@@ -105,11 +105,11 @@ class McpClient:
     @property
     def has_session(self) -> bool:
         """Whether a session is open or being opened."""
-        return self._session is not None and not self._session.dead
+        return self._session is not None and not self._session.is_dead
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is retired and its last session has ended."""
+        """Whether the client is retired and its last session has ended."""
         return self._retired and not self._users and self._session is None and not self._ending
 
     def forget_tools(self) -> None:
@@ -117,7 +117,7 @@ class McpClient:
         self._changes += 1
         self._tools_stale = True
 
-    def rest(self) -> None:
+    def end_if_idle(self) -> None:
         """End the session unless something runs; the next use opens another one."""
         if not self._users:
             self._discard(self._session)
@@ -125,7 +125,7 @@ class McpClient:
     def retire(self) -> None:
         """End the session once nothing runs, and after each later use: requests that began with this client may finish."""
         self._retired = True
-        self.rest()
+        self.end_if_idle()
 
     async def aclose(self) -> None:
         """End everything now, running calls included."""
@@ -136,7 +136,7 @@ class McpClient:
         self._discard(self._session)
         for session in list(self._ending):
             session.end()
-            await session.finished()
+            await session.wait_until_finished()
             self._ending.discard(session)
 
     async def __aenter__(self) -> "McpClient":
@@ -170,39 +170,39 @@ class McpClient:
 
     async def _list_with_retry(self) -> tuple[ToolSpec, ...]:
         reused = self.has_session
-        session = await self._open()
+        session = await self._open_session()
         try:
             return await session.list_tools()
         except SessionFailed as error:
-            if not isinstance(error, SessionLost) and not session.dead and not (reused and _doubts_era(session, error.failure)):
+            if not isinstance(error, SessionLost) and not session.is_dead and not (reused and _may_have_wrong_era(session, error.failure)):
                 raise
         # Listing twice does no harm. The remembered era may be what was wrong.
         self._discard(session)
         self._era = None
-        return await (await self._open()).list_tools()
+        return await (await self._open_session()).list_tools()
 
     async def _call(self, name: str, arguments: MCPObjectView) -> Any:
-        session = await self._open()
+        session = await self._open_session()
         try:
             return await session.call_tool(name, arguments)
         except SessionLost:
             # The only failure after which it is certain that nothing was executed.
             self._discard(session)
         except SessionFailed as error:
-            if _doubts_era(session, error.failure):
+            if _may_have_wrong_era(session, error.failure):
                 # The call is not repeated, but the next session negotiates the protocol anew.
                 self._discard(session)
                 self._era = None
             raise
-        return await (await self._open()).call_tool(name, arguments)
+        return await (await self._open_session()).call_tool(name, arguments)
 
-    async def _open(self) -> Session:
+    async def _open_session(self) -> Session:
         session = self._session
-        if session is None or session.dead or session.is_worn:
+        if session is None or session.is_dead or session.is_worn:
             self._discard(session)
             session = self._session = Session(self._target, self._pools, self._era, self.forget_tools, listen=self._listen)
         try:
-            await session.opened()
+            await session.wait_until_open()
         except SessionFailed:
             self._era = None
             self._discard(session)
@@ -227,11 +227,11 @@ class McpClient:
         self._users -= 1
         self.last_used = self._clock()
         if self._retired:
-            self.rest()
+            self.end_if_idle()
 
 
-def _doubts_era(session: Session, failure: ToolFailure) -> bool:
-    """Tell whether a failure is the answer of an older server to a session whose protocol version was assumed."""
+def _may_have_wrong_era(session: Session, failure: ToolFailure) -> bool:
+    """Tell whether a failure looks like an older server's answer to a session whose protocol version was assumed."""
     if session.era is None or session.era.mode == "legacy":
         return False
     return (failure.code in _NOT_UNDERSTOOD) if failure.kind == "protocol" else (failure.code in (400, 404, 405))

@@ -64,12 +64,12 @@ class _Connection(httpx2.AsyncHTTPTransport):
 
 
 class _Body(httpx2.AsyncByteStream):
-    """An answer's body. closed: called once, when it is closed."""
+    """An answer's body. on_close: called once, when it is closed."""
 
-    def __init__(self, response: httpx2.Response, closed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, response: httpx2.Response, on_close: Callable[[], Awaitable[None]]) -> None:
         assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # for the type: every async transport gives one
         self._inner = response.stream
-        self._closed: Callable[[], Awaitable[None]] | None = closed
+        self._on_close: Callable[[], Awaitable[None]] | None = on_close
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._inner:
@@ -79,6 +79,6 @@ class _Body(httpx2.AsyncByteStream):
         try:
             await self._inner.aclose()
         finally:
-            closed, self._closed = self._closed, None
-            if closed is not None:
-                await closed()
+            on_close, self._on_close = self._on_close, None
+            if on_close is not None:
+                await on_close()

@@ -24,52 +24,52 @@ Problem = tuple[int, str]
 class Exchange:
     """One call, one listing or one connect. limit: bytes that an answer may have on the wire.
 
-    status: of the last answer, 0 before there is one. json_rpc: the answer was a JSON-RPC error. unclear: an answer was an outage or a
-    refusal, which does not show the protocol that the server speaks. problem: what went wrong below HTTP, with the status to report for it.
-    session_lost: the server does not know the session and refused the request before executing it. resumed: how often a broken answer was
-    resumed.
+    status: of the last answer, 0 before there is one. json_rpc: the answer was a JSON-RPC error. is_inconclusive: an answer was an outage
+    or a refusal, which does not show the protocol that the server speaks. problem: what went wrong below HTTP, with the status to report
+    for it. session_lost: the server does not know the session and refused the request before executing it. resumed: how often a broken
+    answer was resumed. is_over: nobody waits for an answer any more.
     """
 
     limit: int
     status: int = 0
     json_rpc: bool = False
-    unclear: bool = False
+    is_inconclusive: bool = False
     problem: Problem | None = None
     session_lost: bool = False
-    over: bool = False
+    is_over: bool = False
     resumed: int = 0
     scope: anyio.CancelScope | None = field(default=None, repr=False)
     _requests: set[anyio.CancelScope] = field(default_factory=set, init=False, repr=False)
 
-    def answered(self, status: int, *, json_rpc: bool = False, session_lost: bool = False) -> None:
+    def record_answer(self, status: int, *, json_rpc: bool = False, session_lost: bool = False) -> None:
         """Record an answer."""
-        if not self.over:
+        if not self.is_over:
             self.status, self.json_rpc = status, json_rpc
             self.session_lost = self.session_lost or session_lost
-            self.unclear = self.unclear or status in (401, 403, 429) or status >= 500
+            self.is_inconclusive = self.is_inconclusive or status in (401, 403, 429) or status >= 500
 
-    def broke(self, code: int, message: str) -> None:
+    def record_failure(self, code: int, message: str) -> None:
         """Record what went wrong. The first cause is kept."""
-        if not self.over:
-            self.unclear = True
+        if not self.is_over:
+            self.is_inconclusive = True
             self.problem = self.problem or (code, message)
 
     def abort(self) -> None:
         """End the wait for an answer that cannot arrive any more."""
-        if self.scope is not None and not self.over:
+        if self.scope is not None and not self.is_over:
             self.scope.cancel()
 
     def end(self) -> None:
         """Cancel what still runs for this exchange. The SDK would read on until the server ends its answer."""
-        self.over = True
+        self.is_over = True
         for request in self._requests:
             request.cancel()
 
     @contextmanager
-    def cancelled_at_end(self) -> Iterator[None]:
+    def cancel_at_end(self) -> Iterator[None]:
         """Cancel the body of the context, and absorb the cancellation, when the exchange is over."""
         with anyio.CancelScope() as scope:
-            if self.over:
+            if self.is_over:
                 scope.cancel()
             self._requests.add(scope)
             try:
@@ -78,7 +78,8 @@ class Exchange:
                 self._requests.discard(scope)
 
 
-current: Final[ContextVar[Exchange | None]] = ContextVar("junctor_mcp_exchange", default=None)
+#: The exchange of the task that runs.
+current_exchange: Final[ContextVar[Exchange | None]] = ContextVar("junctor_mcp_exchange", default=None)
 
 
 class BoundedEvents(httpx2.AsyncByteStream):
@@ -90,7 +91,7 @@ class BoundedEvents(httpx2.AsyncByteStream):
         limit: int,
         exchange: Exchange | None,
         total: float | None,
-        ended: Callable[[Problem | None], None] | None,
+        on_end: Callable[[Problem | None], None] | None,
     ) -> None:
         """Wrap an answer.
 
@@ -99,13 +100,13 @@ class BoundedEvents(httpx2.AsyncByteStream):
             limit: bytes that one event may have.
             exchange: the request that the stream belongs to; None when it lasts as long as the session.
             total: seconds that the whole stream may take; None for no limit.
-            ended: called when the stream ends, with the reason when it broke.
+            on_end: called when the stream ends, with the reason when it broke.
         """
         self._response = response
         self._limit = limit
         self._exchange = exchange
         self._total = total
-        self._ended = ended
+        self._on_end = on_end
         self._problem: Problem | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -126,11 +127,11 @@ class BoundedEvents(httpx2.AsyncByteStream):
                     raise httpx2.SSEError(self._note(504, "the server did not finish its answer in time"))
                 yield chunk
         except httpx2.TransportError as error:
-            self._note(*describe(error))
+            self._note(*describe_error(error))
             raise
         finally:
-            if self._ended is not None:
-                self._ended(self._problem)
+            if self._on_end is not None:
+                self._on_end(self._problem)
 
     async def aclose(self) -> None:
         """Close the connection, unless the stream has ended."""
@@ -139,18 +140,18 @@ class BoundedEvents(httpx2.AsyncByteStream):
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         if self._exchange is None:
             return await anext(chunks, None)
-        with self._exchange.cancelled_at_end():
+        with self._exchange.cancel_at_end():
             return await anext(chunks, None)
         raise httpx2.SSEError("nobody waits for the answer any more")
 
     def _note(self, code: int, message: str) -> str:
         self._problem = self._problem or (code, message)
         if self._exchange is not None:
-            self._exchange.broke(code, message)
+            self._exchange.record_failure(code, message)
         return message
 
 
-def describe(error: httpx2.TransportError) -> tuple[int, str]:
+def describe_error(error: httpx2.TransportError) -> tuple[int, str]:
     """Return a status and a sentence for a transport error. The library's own text may name addresses."""
     if any(isinstance(cause, AddressNotPublic) for cause in causes(error)):
         return 502, "address not public; servers of this registry are called at public addresses only (allowPrivateAddresses)"

@@ -10,7 +10,7 @@ import mcp_types as types
 from mcp import MCPError
 
 from junctor.gateway.mcp.exchange import Exchange
-from junctor.gateway.mcp.outcome import short
+from junctor.gateway.mcp.outcome import shorten
 from junctor.gateway.tools.ports import ToolFailure
 
 CLOSED: Final = ToolFailure("http", "the connection to the server was closed", 502)
@@ -34,7 +34,7 @@ def failure_of(exchange: Exchange, error: MCPError | None) -> ToolFailure:
         code, message = exchange.problem
         return ToolFailure("http", message, code)
     status = exchange.status
-    reason = f": {short(error.message)}" if error is not None and exchange.json_rpc else ""
+    reason = f": {shorten(error.message)}" if error is not None and exchange.json_rpc else ""
     if 300 <= status < 400:
         return ToolFailure("http", "the server redirects to another place, where requests are not sent", 502)
     if status >= 400 and (not exchange.json_rpc or status in (401, 403, 429) or status >= 500):
@@ -47,7 +47,7 @@ def failure_of(exchange: Exchange, error: MCPError | None) -> ToolFailure:
         return ToolFailure("http", "the server broke the connection before its answer was complete", 502)
     if error.code == types.PARSE_ERROR and error.message.startswith("Failed to parse"):
         return ToolFailure("protocol", "the server's answer is not valid JSON-RPC", types.PARSE_ERROR)
-    return ToolFailure("protocol", short(error.message), error.code)
+    return ToolFailure("protocol", shorten(error.message), error.code)
 
 
 def connect_failure(exchange: Exchange, error: BaseException | None, *, timed_out: bool, seconds: float) -> ToolFailure:

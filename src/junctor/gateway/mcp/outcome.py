@@ -9,7 +9,7 @@ import mcp_types as types
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome
 from junctor.net.formats import MCPObject
 
-_SHOWN: Final = 2000
+_MAX_MESSAGE: Final = 2000
 
 
 def outcome_of(result: types.CallToolResult, limit: int) -> ToolOutcome:
@@ -19,7 +19,7 @@ def outcome_of(result: types.CallToolResult, limit: int) -> ToolOutcome:
     if result.is_error:
         if _size(_json(content)) > limit:
             content = [{"type": "text", "text": _cut(for_model, limit // 2)}]
-        return failed(ToolFailure("execution", content=content), _cut(for_model, limit) or "The tool failed without saying why.")
+        return failed_outcome(ToolFailure("execution", content=content), _cut(for_model, limit) or "The tool failed without saying why.")
     if content and all(part.get("type") == "text" for part in content):
         output = for_model = "\n".join(part["text"] for part in content)
     elif content:
@@ -30,18 +30,18 @@ def outcome_of(result: types.CallToolResult, limit: int) -> ToolOutcome:
         output = for_model = "[]"
     if (size := max(_size(output), _size(for_model))) > limit:
         text = f"The result has {size} bytes, more than the {limit} that are allowed for this server; ask for less."
-        return failed(ToolFailure("execution", content=[{"type": "text", "text": text}]), text)
+        return failed_outcome(ToolFailure("execution", content=[{"type": "text", "text": text}]), text)
     return ToolOutcome(output, None, for_model)
 
 
-def failed(failure: ToolFailure, for_model: str = "") -> ToolOutcome:
+def failed_outcome(failure: ToolFailure, for_model: str = "") -> ToolOutcome:
     """Return the outcome of a failed call. for_model: what the model reads, by default the failure's message."""
     return ToolOutcome(None, failure, for_model or f"The tool call failed: {failure.message}")
 
 
-def short(text: object) -> str:
+def shorten(text: object) -> str:
     """Return a server's text on one line, cut to the length of a message."""
-    return " ".join(_cut(str(text), _SHOWN).split())
+    return " ".join(_cut(str(text), _MAX_MESSAGE).split())
 
 
 def _describe(part: MCPObject) -> str:

@@ -156,7 +156,7 @@ class McpClientPool:
         for key, client in list(self._clients.items()):
             if client.is_busy or now - client.last_used < self._idle_seconds:
                 continue
-            client.rest()
+            client.end_if_idle()
             if now - client.last_used >= max(self._idle_seconds, LISTING_USABLE):
                 self._retire(self._clients.pop(key))
         for client in list(self._unshared):

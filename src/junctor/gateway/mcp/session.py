@@ -14,11 +14,11 @@ from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
-from junctor.gateway.mcp.exchange import Exchange, Problem, current
+from junctor.gateway.mcp.exchange import Exchange, Problem, current_exchange
 from junctor.gateway.mcp.failures import CLOSED, SessionFailed, SessionLost, connect_failure, failure_of
 from junctor.gateway.mcp.target import Target
-from junctor.gateway.mcp.transport import LISTING_LIMIT, HttpPools, SoftTransport
-from junctor.gateway.mcp.wire import Era, client_of
+from junctor.gateway.mcp.transport import LISTING_LIMIT, HttpPools, SessionTransport
+from junctor.gateway.mcp.wire import Era, sdk_client
 from junctor.gateway.tools.ports import ToolFailure, ToolSpec
 from junctor.net.formats import MCPObjectView
 
@@ -36,7 +36,10 @@ T = TypeVar("T")
 
 
 class Session:
-    """One session: await `opened`, send requests from any task, then `abandon` it. tools_changed: called when the server announces it."""
+    """One session: await `wait_until_open`, send requests from any task, then `abandon` it.
+
+    tools_changed: called when the server announces that its tools changed. listen: subscribe to these announcements.
+    """
 
     def __init__(self, target: Target, pools: HttpPools, era: Era | None, tools_changed: Callable[[], None], *, listen: bool) -> None:
         self._target = target
@@ -56,9 +59,9 @@ class Session:
         self._task = asyncio.create_task(self._run(), name=f"mcp session of {target.name}")
         #: The era to begin the next session with; None when this session did not establish it.
         self.era: Era | None = None
-        self.dead = False
+        self.is_dead = False
 
-    async def opened(self) -> None:
+    async def wait_until_open(self) -> None:
         """Wait until the session can be used. Raises SessionFailed. Cancelling this does not end the session."""
         await self._ready.wait()
         if self._client is None:
@@ -81,7 +84,7 @@ class Session:
         """End the session within seconds, whatever the server does. Running requests fail."""
         self._end()
 
-    async def finished(self) -> None:
+    async def wait_until_finished(self) -> None:
         """Wait until the owner task has ended."""
         await asyncio.wait([self._task])
 
@@ -96,7 +99,7 @@ class Session:
             cursor: str | None = None
             cursors: set[str] = set()
             for _ in range(MAX_PAGES):
-                page = await self._answer(exchange, client.list_tools(cursor=cursor, cache_mode="bypass"), "tools/list")
+                page = await self._await_answer(exchange, client.list_tools(cursor=cursor, cache_mode="bypass"), "tools/list")
                 for tool in page.tools:
                     tools.setdefault(tool.name, _spec(tool))
                 if len(tools) > MAX_TOOLS:
@@ -122,13 +125,13 @@ class Session:
                 return client.session.send_request(request, _CALL_RESULT, request_read_timeout_seconds=timeout)
 
             try:
-                result = await self._answer(exchange, send(), "tools/call")
+                result = await self._await_answer(exchange, send(), "tools/call")
             except SessionFailed as failed:
                 if failed.failure.kind != "protocol" or failed.failure.code != types.HEADER_MISMATCH:
                     raise
                 # The server requires arguments to be mirrored in headers, for which the SDK needs the tool's schema.
-                await self._answer(exchange, client.list_tools(cache_mode="bypass"), "tools/list")
-                result = await self._answer(exchange, send(), "tools/call")
+                await self._await_answer(exchange, client.list_tools(cache_mode="bypass"), "tools/list")
+                result = await self._await_answer(exchange, send(), "tools/call")
         if isinstance(result, types.InputRequiredResult):
             message = "the tool asks for more input, which this gateway does not pass on"
             raise SessionFailed(ToolFailure("protocol", message, types.INVALID_REQUEST))
@@ -136,10 +139,10 @@ class Session:
 
     @asynccontextmanager
     async def _exchange(self, limit: int) -> AsyncIterator[tuple[Client, Exchange]]:
-        if self._client is None or self.dead:
+        if self._client is None or self.is_dead:
             raise SessionFailed(CLOSED)
         exchange = Exchange(limit)
-        token = current.set(exchange)
+        token = current_exchange.set(exchange)
         self._calls.add(exchange)
         try:
             with anyio.CancelScope() as exchange.scope:
@@ -151,50 +154,50 @@ class Session:
         finally:
             exchange.end()
             self._calls.discard(exchange)
-            current.reset(token)
+            current_exchange.reset(token)
             if self._abandoned:
                 self.abandon()
         if exchange.scope.cancelled_caught:
-            raise self._failed(exchange, None)
+            raise self._failure(exchange, None)
 
-    async def _answer(self, exchange: Exchange, request: Awaitable[T], method: str) -> T:
+    async def _await_answer(self, exchange: Exchange, request: Awaitable[T], method: str) -> T:
         exchange.problem, exchange.status, exchange.json_rpc = None, 0, False
         try:
             return await request
         except MCPError as error:
-            raise self._failed(exchange, error) from None
+            raise self._failure(exchange, error) from None
         except ValidationError as error:
             where = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))[:200]
             message = f"the server's answer to {method} does not conform to MCP ({where or 'unexpected shape'})"
             raise SessionFailed(ToolFailure("protocol", message, types.PARSE_ERROR)) from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            self.dead = True
+            self.is_dead = True
             raise SessionFailed(CLOSED) from None
 
-    def _failed(self, exchange: Exchange, error: MCPError | None) -> SessionFailed:
+    def _failure(self, exchange: Exchange, error: MCPError | None) -> SessionFailed:
         if error is not None and error.code == types.CONNECTION_CLOSED and error.message == "Connection closed":
-            self.dead = True
+            self.is_dead = True
         if exchange.session_lost:
-            self.dead = True
+            self.is_dead = True
             return SessionLost(ToolFailure("http", "the server does not know the session any more", 404))
         return SessionFailed(failure_of(exchange, error))
 
     # --- the owner task ---------------------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        current.set(self._connecting)
+        current_exchange.set(self._connecting)
         transport = self._pools.acquire(self._target)
         try:
             deadline = anyio.current_time() + self._target.limits.connect_timeout
             with anyio.CancelScope(deadline=deadline) as self._lifetime, anyio.CancelScope() as self._connecting.scope:
                 await self._connect(transport)
-        except Exception as error:  # whatever the SDK raises: the session has ended, and `opened` explains why
+        except Exception as error:  # whatever the SDK raises: the session has ended, and `wait_until_open` explains why
             self._error = error
         finally:
-            self.dead = True
+            self.is_dead = True
             self._ready.set()
             for exchange in list(self._calls):
-                exchange.broke(CLOSED.code, CLOSED.message)
+                exchange.record_failure(CLOSED.code, CLOSED.message)
                 exchange.abort()
             await self._pools.release(self._target)
 
@@ -215,21 +218,21 @@ class Session:
                 raise
             # The SDK does not fall back to HTTP+SSE by itself.
             self._connecting = Exchange(LISTING_LIMIT, status=exchange.status, scope=exchange.scope)
-            current.set(self._connecting)
+            current_exchange.set(self._connecting)
             await self._serve(transport, Era("sse", "legacy"))
 
     async def _serve(self, inner: httpx2.AsyncBaseTransport, era: Era) -> None:
-        soft = SoftTransport(inner, self._target, sse=era.wire == "sse", ended=self._stream_ended)
-        client = client_of(self._target, era, soft, self._notified)
+        session_transport = SessionTransport(inner, self._target, sse=era.wire == "sse", on_end=self._handle_stream_end)
+        client = sdk_client(self._target, era, session_transport, self._handle_notification)
         async with client:
-            self._connected(client, era)
+            self._use_client(client, era)
             async with anyio.create_task_group() as tasks:
                 if self._listen and client.protocol_version in MODERN_PROTOCOL_VERSIONS and _announces_changes(client):
                     tasks.start_soon(self._listen_for_changes, client)
                 await self._stop.wait()
                 tasks.cancel_scope.cancel()
 
-    def _connected(self, client: Client, era: Era) -> None:
+    def _use_client(self, client: Client, era: Era) -> None:
         assert self._lifetime is not None  # noqa: S101  # for the type: the owner entered it
         self._client = client
         self._connecting.scope = None
@@ -237,7 +240,7 @@ class Session:
         modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
         if modern:
             self.era = Era(era.wire, client.protocol_version, client.session.discover_result)
-        elif not self._connecting.unclear:
+        elif not self._connecting.is_inconclusive:
             # A modern server behind a load balancer that answered 503 looks like an old one, so such a session proves nothing.
             self.era = Era(era.wire, "legacy")
         self._ready.set()
@@ -245,17 +248,17 @@ class Session:
             self._end()
 
     def _end(self) -> None:
-        self.dead = True
+        self.is_dead = True
         self._stop.set()
         if self._lifetime is not None:
             now = asyncio.get_running_loop().time()
             self._lifetime.deadline = min(self._lifetime.deadline, now + (_CLOSE_SECONDS if self._client else 0))
 
-    def _stream_ended(self, problem: Problem | None) -> None:
+    def _handle_stream_end(self, problem: Problem | None) -> None:
         """Handle the end of the stream of HTTP+SSE: no answer can arrive any more."""
         if problem is not None:
             for exchange in (self._connecting, *self._calls):
-                exchange.broke(*problem)
+                exchange.record_failure(*problem)
         self._end()
 
     async def _listen_for_changes(self, client: Client) -> None:
@@ -266,7 +269,7 @@ class Session:
         except (MCPError, ListenNotSupportedError, SubscriptionLost, TimeoutError):
             return  # the age limit of the cached list still applies
 
-    async def _notified(self, message: object) -> None:
+    async def _handle_notification(self, message: object) -> None:
         if isinstance(message, types.ToolListChangedNotification):
             self._tools_changed()
         await asyncio.sleep(0)

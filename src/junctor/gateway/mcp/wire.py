@@ -14,7 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from junctor import __version__
 from junctor.gateway.mcp.target import Target
-from junctor.gateway.mcp.transport import LISTING_LIMIT, READ_GRACE, SoftTransport
+from junctor.gateway.mcp.transport import LISTING_LIMIT, READ_GRACE, SessionTransport
 
 _CLIENT_INFO: Final = types.Implementation(name="junctor", version=__version__)
 
@@ -32,20 +32,20 @@ class Era:
     discovered: types.DiscoverResult | None = None
 
 
-def client_of(target: Target, era: Era, soft: SoftTransport, notified: MessageHandlerFnT) -> Client:
+def sdk_client(target: Target, era: Era, transport: SessionTransport, on_notification: MessageHandlerFnT) -> Client:
     """Return the SDK's client, to be entered once.
 
     Args:
         target: the server and what is sent to it.
         era: the protocol to begin with.
-        soft: the transport under the SDK.
-        notified: receives the server's notifications.
+        transport: the transport under the SDK.
+        on_notification: receives the server's notifications.
     """
     limits = target.limits
 
     def http_client(*_: Any, **__: Any) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
-            transport=soft,
+            transport=transport,
             headers={**target.headers, "accept-encoding": "identity"},
             timeout=httpx2.Timeout(limits.connect_timeout, read=limits.call_timeout + READ_GRACE),
             trust_env=False,
@@ -60,7 +60,7 @@ def client_of(target: Target, era: Era, soft: SoftTransport, notified: MessageHa
         mode=era.mode,
         prior_discover=era.discovered,
         read_timeout_seconds=limits.call_timeout,
-        message_handler=notified,
+        message_handler=on_notification,
         client_info=_CLIENT_INFO,
         cache=None,
     )
