@@ -13,19 +13,17 @@ from junctor.api.configuration import OperatorConfiguration
 from junctor.api.resources import Resource
 from junctor.net.clock import Clock
 from junctor.planning.plan import GatewayPlan
-from junctor.reconcile.dirty import Dirty, DirtySet
 from junctor.reconcile.gateway_state import GatewayState
-from junctor.reconcile.notices import Notices
-from junctor.reconcile.pacing import Pacer, Passes, Timing
 from junctor.reconcile.ports import Cluster, MapObjects, PortError, Registries, Signal, StatusSink
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.registry_memory import registries_to_read
 from junctor.reconcile.registry_syncs import RegistrySyncs
-from junctor.reconcile.reporter import Reporter
+from junctor.reconcile.reporter import Notices, Reporter
 from junctor.reconcile.signaller import Signaller
 from junctor.reconcile.snapshot import Observation, Snapshot
 from junctor.reconcile.status_queue import StatusQueue
 from junctor.reconcile.stored_map import ObjectEvent
+from junctor.reconcile.wakeups import Dirty, DirtySet, Pacer, Passes, Timing
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
-"""Turns plans, published maps and acknowledgements into status updates, looking again only at connectors that something changed for."""
+"""Reports what became of resources: statuses, looking again only at what changed, and Events about what no condition says."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +13,13 @@ from junctor.net.formats import KubernetesObjectView
 from junctor.net.timestamps import rfc3339
 from junctor.planning.acceptance import Verdict
 from junctor.planning.readiness import GatewayProgress, ResourceProgress
+from junctor.planning.retain import Hold
 from junctor.planning.statuses import GatewayFindings, findings_of, status_of
+from junctor.reconcile.ports import ObjectReference
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
+
+logger = logging.getLogger(__name__)
 
 #: Statuses of one resource whose watch events may still arrive; an older one counts as somebody else's write.
 _IN_FLIGHT: Final = 4
@@ -94,6 +99,38 @@ class Reporter:
             self._queue.put(update)
             in_flight = (*in_flight[1 - _IN_FLIGHT :], update.status)
         return _Reported(basis, status, in_flight, ready)
+
+
+class Notices:
+    """Posts Kubernetes Events about what no condition says, each of them once."""
+
+    def __init__(self, queue: StatusQueue) -> None:
+        self._queue = queue
+        self._holding: set[str] = set()
+        self._ignoring: set[tuple[str, int]] = set()
+
+    def report_hold(self, gateway: str, hold: Hold | None, head: ObjectReference | None) -> None:
+        """An Event about the map's head when a gateway begins to keep connectors that are lost. hold: of its plan."""
+        if hold is None:
+            self._holding.discard(gateway)
+            return
+        if gateway in self._holding:
+            return
+        self._holding.add(gateway)
+        until = "until the kind is back" if hold.until == float("inf") else "for a minute"
+        message = f"{hold.lost} of {hold.of} connectors are gone without having been deleted one by one; gateways keep them {until}"
+        logger.warning("gateway %s: %s", gateway, message)
+        if head is not None:
+            self._queue.event(head, warning=True, reason="ConnectorLossHeld", message=message)
+
+    def report_ignored_fields(self, resources: Mapping[str, Resource]) -> None:
+        """An Event for a field that only describes and that this version does not know, once for each generation."""
+        self._ignoring = {reported for reported in self._ignoring if reported[0] in resources}
+        for uid, resource in resources.items():
+            if resource.ignored and (uid, resource.generation) not in self._ignoring:
+                self._ignoring.add((uid, resource.generation))
+                message = f"this operator does not know {', '.join(resource.ignored)}; ignored, upgrade the operator to use it"
+                self._queue.event(ObjectReference.of(resource), warning=True, reason="FieldIgnored", message=message)
 
 
 def _is_syncing_to_begin(progress: GatewayProgress, uid: str) -> bool:

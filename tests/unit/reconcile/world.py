@@ -10,10 +10,9 @@ from typing import Any, Final
 from junctor.connectormap.errors import MapUnreadable
 from junctor.net.backoff import Backoff
 from junctor.net.clock import Clock
-from junctor.reconcile.dirty import Dirty
-from junctor.reconcile.pacing import Pacer, Timing
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.snapshot import Snapshot
+from junctor.reconcile.wakeups import Dirty, Pacer, Timing
 from junctor.registry.connection import HTTPRegistries
 from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, registry_body, secret_body
