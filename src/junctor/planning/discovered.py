@@ -32,8 +32,8 @@ class _Resolution:
 class CredentialResolver:
     """Puts the versions of credentials into the entries of discovered servers.
 
-    Keeps the last result of each registry, because up to 100,000 entries change with a single credential: the same inputs return the same
-    object. Results do not depend on what is kept.
+    A registry can have 100,000 servers. Therefore the last result of each registry is cached: only entries that changed, or that name a
+    changed credential, are resolved again, and equal inputs return the same object. The cache does not affect the result.
     """
 
     def __init__(self) -> None:
@@ -81,20 +81,28 @@ class CredentialResolver:
 
 
 def _resolve(source: Discovered, versions: Mapping[str, str], previous: _Resolution | None) -> _Resolution:
-    """Resolve the servers of a sync; entries that the previous result already has are taken from it."""
+    """Resolve the servers of a sync. An entry is resolved again only if it changed, or if a credential that it names did."""
     if not source.credentialed:
         return _Resolution(source, versions, ResolvedServers(source.entries))
-    reusable = previous if previous is not None and previous.versions == versions else None
-    before = reusable.source.entries if reusable else {}
-    if reusable is not None and before is source.entries:
-        return _Resolution(source, versions, reusable.servers)
+    unchanged = _unchanged(source, versions, previous) if previous is not None else {}
+    if previous is not None and previous.source.entries is source.entries and len(unchanged) == len(source.credentialed):
+        return _Resolution(source, versions, previous.servers)
     entries = dict(source.entries)
     for key in source.credentialed:
-        entry = source.entries[key]
-        entries[key] = (
-            reusable.servers.entries[key] if reusable is not None and before.get(key) is entry else entry.resolve_credentials(versions)
-        )
+        entries[key] = unchanged.get(key) or entries[key].resolve_credentials(versions)
     return _Resolution(source, versions, ResolvedServers(entries, _credentials_in(entries)))
+
+
+def _unchanged(source: Discovered, versions: Mapping[str, str], previous: _Resolution) -> dict[str, Entry]:
+    """The resolved entries of the previous result that are still right, by id."""
+    before, entries = previous.source.entries, source.entries
+    references = previous.versions.keys() | versions.keys()
+    changed = {reference for reference in references if previous.versions.get(reference) != versions.get(reference)}
+    return {
+        key: previous.servers.entries[key]
+        for key in source.credentialed
+        if before.get(key) is entries[key] and changed.isdisjoint(entries[key].credentials)
+    }
 
 
 def _credentials_in(entries: Mapping[str, Entry]) -> tuple[str, ...]:

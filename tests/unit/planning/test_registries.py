@@ -91,6 +91,30 @@ def test_incremental_sync_keeps_the_entries_of_unchanged_servers() -> None:
     assert contents(second)["t"]["description"] == "new"
 
 
+def test_changed_credential_rewrites_only_the_entries_that_name_it() -> None:
+    resource, story = registry(credentials=[GRANT, GRANT | {"auth": bearer(key="other")}]), Story()
+    syncs = {resource.uid: synced(discovered(A, SECURED, server("t", key="other")))}
+    first = story.plan(resource, syncs=syncs, secrets=secret(value=b"one", other=b"two")).discovered[ID]
+    second = story.plan(resource, syncs=syncs, secrets=secret(value=b"one", other=b"new")).discovered[ID]
+    assert [key for key in first if second[key] is not first[key]] == ["mcp::internal::io.acme/t"]
+    assert second["mcp::internal::io.acme/t"].digest != first["mcp::internal::io.acme/t"].digest
+    third = story.plan(resource, syncs=syncs, secrets=secret(value=b"one")).discovered[ID]
+    assert third[SECURED.id] is first[SECURED.id]
+    assert third["mcp::internal::io.acme/t"].credentials != ()  # the last credential stays in use for a while
+    story.now += GRACE_SECONDS + 1
+    fourth = story.plan(resource, syncs=syncs, secrets=secret(value=b"one")).discovered[ID]
+    assert fourth[SECURED.id] is first[SECURED.id]
+    assert (fourth["mcp::internal::io.acme/t"].available, fourth["mcp::internal::io.acme/t"].credentials) == (False, ())
+
+
+def test_changed_credential_that_no_server_names_changes_nothing() -> None:
+    resource, story = registry(credentials=[GRANT], auth=bearer(key="own")), Story()
+    syncs = {resource.uid: synced(discovered(A, SECURED))}
+    first = story.plan(resource, syncs=syncs, secrets=secret(value=b"one", own=b"two"))
+    second = story.plan(resource, syncs=syncs, secrets=secret(value=b"one", own=b"new"))
+    assert second.discovered[ID] is first.discovered[ID]
+
+
 # --- after a restart --------------------------------------------------------------------------------------------------------------------
 
 
