@@ -1,6 +1,6 @@
 """Names for JSON whose format others define, so that a signature says whose format it takes.
 
-Each name stands for an object of that format or a part of one; the `View` of a name is the same, read only. What this project defines
+Each name stands for an object of that format or a part of one; a `View` is one that is only read. What this project defines
 itself has a class or a TypedDict instead.
 """
 
@@ -17,7 +17,6 @@ OpenAIObjectView = Mapping[str, Any]
 MCPObject = dict[str, Any]
 MCPObjectView = Mapping[str, Any]
 #: A record of the MCP Registry API, or a part of it.
-RegistryObject = dict[str, Any]
 RegistryObjectView = Mapping[str, Any]
 #: A JSON Schema: of a tool's arguments, of structured output, or of a resource (OpenAPI v3).
 JSONSchema = dict[str, Any]

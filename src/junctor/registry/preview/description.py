@@ -62,6 +62,14 @@ class Suggestion(TypedDict, total=False):
     lacking: str
 
 
+class ChosenVersion(TypedDict):
+    """The server and the version that is described, and the versions that the registry has."""
+
+    name: str
+    version: str
+    versions: list[VersionDescription]
+
+
 class RecordTexts(TypedDict, total=False):
     """What the record of the version says; empty when no record can be read."""
 
@@ -77,9 +85,5 @@ class Places(TypedDict, total=False):
     packages: list[dict[str, str]]
 
 
-class ServerDescription(RecordTexts, VerdictDescription, Places, Suggestion):
+class ServerDescription(ChosenVersion, RecordTexts, VerdictDescription, Places, Suggestion):
     """A server of a registry, in the version that is described."""
-
-    name: str
-    version: str
-    versions: list[VersionDescription]

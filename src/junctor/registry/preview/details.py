@@ -18,6 +18,7 @@ from junctor.registry.errors import NotARegistry
 from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.preview.credentials import Need, needs_of, suggested_credentials
 from junctor.registry.preview.description import (
+    ChosenVersion,
     HeaderField,
     HintFields,
     NeedDescription,
@@ -102,11 +103,15 @@ def describe_server(records: ServerRecords, name: str, version: str | None, regi
     raw = next((raw for raw in (*known, records.current) if _version(raw) == chosen), None)
     if version is not None and raw is None:
         raise UnknownServer(f"{name} has no version {version}", [item["version"] for item in versions])
-    outcome: Entry | Skipped = scan.servers[name].outcome
+    return _description({"name": name, "version": chosen, "versions": versions}, raw, scan.servers[name].outcome, registry)
+
+
+def _description(chosen: ChosenVersion, raw: Any, outcome: Entry | Skipped, registry: PreviewedRegistry) -> ServerDescription:
+    """Describe a version by its record. raw: None when no record of it can be read; `outcome`, of the scan, is then all that is known."""
     texts: RecordTexts = {}
     places: Places = {}
     suggestion: Suggestion = {}
-    if raw is not None:  # else no record of it can be read
+    if raw is not None:
         record = ServerRecord.parse(raw)
         outcome = map_server(record, registry.rules)
         texts = {"status": record.status, "title": record.title, "description": record.description}
@@ -114,15 +119,7 @@ def describe_server(records: ServerRecords, name: str, version: str | None, regi
         places = {"remotes": remotes, "packages": _packages(raw)}
         if isinstance(outcome, Skipped) and outcome.reason is SkipReason.CONFIGURATION_REQUIRED:
             suggestion = _suggested(record, registry)
-    return {
-        "name": name,
-        "version": chosen,
-        "versions": versions,
-        **texts,
-        **_verdict(outcome, registry),
-        **places,
-        **suggestion,
-    }
+    return {**chosen, **texts, **_verdict(outcome, registry), **places, **suggestion}
 
 
 def _version(raw: Any) -> str | None:
