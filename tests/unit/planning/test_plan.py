@@ -29,7 +29,7 @@ from tests.unit.planning.building import (
     verdict,
 )
 
-# --- ids --------------------------------------------------------------------------------------------------------------------------------
+# --- refused resources ----------------------------------------------------------------------------------------------------------------
 
 
 def test_resource_that_breaks_the_schema_is_refused_and_hurts_nobody() -> None:
@@ -152,24 +152,12 @@ def test_rotated_secret_is_a_new_entry() -> None:
     assert before.entries["x"].digest != after.entries["x"].digest
 
 
-@pytest.mark.parametrize(
-    ("secrets", "wanted"),
-    [
-        ({}, Reason.SECRET_NOT_FOUND),
-        (secret(namespace="team-b", value=b"of another namespace"), Reason.SECRET_NOT_FOUND),
-        (secret(other=b"x"), Reason.SECRET_KEY_NOT_FOUND),
-        (secret(problem="is empty", value=b""), Reason.SECRET_VALUE_INVALID),
-    ],
-)
-def test_unresolved_reference_publishes_the_connector_as_unavailable(secrets: dict[Any, Any], wanted: Reason) -> None:
+def test_unresolved_reference_hides_only_its_own_connector() -> None:
     resource, other = connector("x", auth=bearer()), connector("other")
-    plan = Story().plan(resource, other, secrets=secrets)
-    assert verdict(plan, resource).resolved.reason is wanted
-    assert verdict(plan, resource).accepted.ok
-    content = plan.entries["x"].content
-    assert (content["available"], content["reason"]) == (False, wanted)
-    assert "auth" not in content
-    assert plan.entries["other"].content["available"]
+    plan = Story().plan(resource, other)
+    assert verdict(plan, resource).resolved.reason is Reason.SECRET_NOT_FOUND
+    assert [plan.entries[name].available for name in ("x", "other")] == [False, True]
+    assert not plan.credentials
 
 
 def test_last_credentials_serve_for_five_minutes_after_a_secret_vanished() -> None:
@@ -202,20 +190,6 @@ def test_secret_that_comes_back_within_the_grace_ends_it() -> None:
     again = story.plan(resource)
     assert again.entries["x"].content["available"]
     assert again.wake_at == story.now + GRACE_SECONDS
-
-
-def test_reference_that_was_never_there_has_no_grace() -> None:
-    plan = Story().plan(resource := connector("x", auth=bearer()))
-    assert not verdict(plan, resource).is_available
-    assert plan.wake_at is None
-
-
-def test_incumbent_of_a_conflict_takes_no_credentials_of_another_resource() -> None:
-    story = Story()
-    first, second = connector("first", connectorID="x", auth=bearer()), connector("second", connectorID="x", auth=bearer())
-    story.plan(first, secrets=secret(value=b"one"))
-    plan = story.plan(second, deleted=frozenset({first.uid}))
-    assert not verdict(plan, second).is_available
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------------------------
