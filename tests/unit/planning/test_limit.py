@@ -8,9 +8,10 @@ from junctor.api.conditions import Reason
 from junctor.api.resources import ConnectorResource
 from junctor.connectormap.credentials import CREDENTIALS_LIMIT, credential_object, reference_hash
 from junctor.connectormap.entry import ENTRY_LIMIT, Entry
-from junctor.planning.inputs import CredentialVersion, Inputs, Origin, Published
+from junctor.planning.acceptance import ACCEPTED, RESOLVED, Verdict
+from junctor.planning.entries import origin_of_resource
+from junctor.planning.inputs import CredentialVersion, Inputs, Published
 from junctor.planning.limit import limit_credentials, limit_entry
-from junctor.planning.verdicts import ACCEPTED, RESOLVED, Verdict
 from tests.unit.planning.building import connector
 
 HALF = CREDENTIALS_LIMIT // 2
@@ -91,7 +92,7 @@ FIRST_UID, SECOND_UID = connector("b", uid="1"), connector("a", uid="2")
 def test_incumbent_then_the_oldest_then_the_smallest_uid_keeps_its_place(
     incumbent: ConnectorResource | None, fits: ConnectorResource, does_not: ConnectorResource, order: int
 ) -> None:
-    origins = {incumbent.name: Origin(incumbent.uid, "team-a", incumbent.name, 1)} if incumbent else {}
+    origins = {incumbent.name: origin_of_resource(incumbent)} if incumbent else {}
     verdicts = [verdict_on(fits, credential(A)), verdict_on(does_not, credential(B))][::order]
     refusals = refused_of({A: HALF, B: HALF}, *verdicts, published=Published(origins=origins))
     assert list(refusals) == [does_not.name]

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from junctor.api.conditions import Reason
 from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import Resource
@@ -199,25 +197,6 @@ def _many(count: int) -> list[Any]:
     return [connector(f"c{number:03d}") for number in range(count)]
 
 
-def test_deletion_that_was_seen_is_followed_at_once() -> None:
-    story = Story()
-    everything = _many(30)
-    story.plan(*everything)
-    plan = story.plan(deleted=frozenset(resource.uid for resource in everything))
-    assert not plan.entries
-    assert plan.hold is None
-
-
-@pytest.mark.parametrize(("before", "after", "held"), [(40, 20, False), (40, 19, True), (20, 0, True), (19, 0, False), (30, 11, False)])
-def test_losing_more_than_half_and_at_least_twenty_is_held(before: int, after: int, held: bool) -> None:
-    story = Story()
-    everything = _many(before)
-    story.plan(*everything)
-    plan = story.plan(*everything[:after])
-    assert (plan.hold is not None) is held
-    assert len(plan.entries) == (before if held else after)
-
-
 def test_mass_loss_is_held_for_sixty_seconds_and_then_followed() -> None:
     story = Story()
     everything = _many(50)
@@ -233,19 +212,6 @@ def test_mass_loss_is_held_for_sixty_seconds_and_then_followed() -> None:
     after = story.plan(*everything[:1])
     assert ids(after.entries) == ["c000"]
     assert after.hold is None
-
-
-def test_held_loss_that_comes_back_is_forgotten() -> None:
-    story = Story()
-    everything = _many(50)
-    story.plan(*everything)
-    story.plan()
-    story.now += 50
-    story.plan(*everything)
-    story.now += 50
-    plan = story.plan()
-    assert plan.hold is not None
-    assert plan.wake_at == story.now + HOLD_SECONDS
 
 
 def test_loss_that_was_held_is_not_held_again_when_publishing_failed() -> None:
@@ -366,9 +332,3 @@ def test_losing_everything_at_the_start_is_held_whatever_the_number() -> None:
     assert held.wake_at == 100.0 + HOLD_SECONDS
     story.now += HOLD_SECONDS
     assert not story.plan(publish=False).entries
-
-
-def test_losing_the_only_connectors_later_is_followed_at_once() -> None:
-    story = Story()
-    story.plan(connector("a"), connector("b"))
-    assert not story.plan().entries

@@ -7,11 +7,11 @@ import pytest
 from junctor.api.conditions import Reason
 from junctor.api.resources import Resource
 from junctor.connectormap.credentials import credential_version, reference_hash
+from junctor.planning.acceptance import RESOLVED
 from junctor.planning.discovered import CredentialResolver
-from junctor.planning.inputs import Origin, Published
-from junctor.planning.references import GRACE_SECONDS, resolve_references
-from junctor.planning.resolve import Resolved, resolve
-from junctor.planning.verdicts import RESOLVED
+from junctor.planning.entries import origin_of_resource
+from junctor.planning.inputs import Published
+from junctor.planning.resolve import GRACE_SECONDS, Resolved, resolve, resolve_references
 from tests.unit.planning.building import KEY, bearer, connector, discovered, inputs, registry, secret, server, synced
 
 NOW = 1000.0
@@ -101,8 +101,7 @@ def resolved(
 def published_by(resource: Resource, of: Resolved) -> Published:
     """A map that contains the entry of a verdict, made from `resource`."""
     assert of.verdict.entry is not None
-    origin = Origin(resource.uid, resource.namespace, resource.name, resource.generation)
-    return Published({of.verdict.id: of.verdict.entry}, {of.verdict.id: origin})
+    return Published({of.verdict.id: of.verdict.entry}, {of.verdict.id: origin_of_resource(resource)})
 
 
 def test_resolved_connector_is_available_with_its_credentials() -> None:
