@@ -73,7 +73,7 @@ def test_last_credential_serves_for_a_grace_period(
 @pytest.mark.parametrize(("missing", "part"), [(["a"], "'a'"), (["b"], "'b'"), (["a", "b"], "'a'")])
 def test_resource_is_complete_only_with_all_its_references(missing: list[str], part: str) -> None:
     headers = [{"name": f"x-{key}", "valueFrom": {"secretKeyRef": {"name": "token", "key": key}}} for key in "ab"]
-    present = {key: b"1" for key in ("a", "b", "other") if key not in missing}
+    present: dict[str, Any] = {key: b"1" for key in ("a", "b", "other") if key not in missing}
     resolution = resolve_references(connector("x", headers=headers), secret(**present), {}, NOW, NOW)
     assert (resolution.complete, resolution.finding.reason) == (False, Reason.SECRET_KEY_NOT_FOUND)
     assert part in resolution.finding.message
