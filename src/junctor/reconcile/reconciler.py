@@ -17,7 +17,7 @@ from junctor.reconcile.gateway_state import GatewayState
 from junctor.reconcile.ports import Cluster, MapObjects, PortError, Registries, Signal, StatusSink
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.registry_memory import registries_to_read
-from junctor.reconcile.registry_syncs import RegistrySyncs
+from junctor.reconcile.registry_syncs import Recall, RegistrySyncs, recall_discovered
 from junctor.reconcile.reporter import Notices, Reporter
 from junctor.reconcile.signaller import Signaller
 from junctor.reconcile.snapshot import Observation, Snapshot
@@ -42,6 +42,7 @@ class Reconciler:
         clock: The clock of the loop, its reports and the syncs of registries.
         timing: How long the loop waits.
         pacer: When the next change may be published.
+        recall: Returns what the published map holds of a registry.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Reconciler:
         clock: Clock | None = None,
         timing: Timing | None = None,
         pacer: Pacer | None = None,
+        recall: Recall = recall_discovered,
     ) -> None:
         self.snapshot = snapshot
         self._cluster = cluster
@@ -65,7 +67,7 @@ class Reconciler:
         self._pacer = pacer or Pacer()
         self._dirty = DirtySet()
         self._queue = StatusQueue(sink)
-        self._syncs = RegistrySyncs(registries, self.wake, snapshot.secret_value, clock)
+        self._syncs = RegistrySyncs(registries, self.wake, snapshot.secret_value, clock, recall=recall)
         self._gateways = [
             GatewayState(
                 gateway,

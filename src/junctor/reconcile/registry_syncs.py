@@ -6,7 +6,7 @@ growing intervals while the registry does not answer.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -34,6 +34,14 @@ CONNECTION_FIELDS: Final = ("url", "headers", "auth", "tls", "sync")
 #: Returns the value of a Secret's key (namespace, reference) in the form in which it is sent; None when there is none.
 SecretValue = Callable[[str, SecretKeyRef], bytes | None]
 
+#: Returns what the published map holds of a registry's servers; None when the registry was never synced.
+Recall = Callable[[RegistryToSync], Awaitable[Discovered | None]]
+
+
+async def recall_discovered(registry: RegistryToSync) -> Discovered | None:
+    """Recall in a thread: the map may hold a hundred thousand servers of the registry."""
+    return await in_thread(partial(Discovered.recalled, registry.record, registry.published)) if registry.record else None
+
 
 class MissingSecret(Exception):
     """A Secret that a request to the registry itself needs is missing."""
@@ -42,14 +50,28 @@ class MissingSecret(Exception):
 class RegistrySyncs:
     """The tasks that sync registries.
 
-    registries: opens them. wake: called when a report has changed. secret_value: of a namespace's Secret key.
+    Args:
+        registries: Opens registries.
+        wake: Called when a report has changed.
+        secret_value: Returns the value of a Secret's key.
+        clock: The clock of intervals, pauses and reports.
+        recall: Returns what the published map holds of a registry.
     """
 
-    def __init__(self, registries: Registries, wake: Callable[[], None], secret_value: SecretValue, clock: Clock) -> None:
+    def __init__(
+        self,
+        registries: Registries,
+        wake: Callable[[], None],
+        secret_value: SecretValue,
+        clock: Clock,
+        *,
+        recall: Recall = recall_discovered,
+    ) -> None:
         self._registries = registries
         self._wake = wake
         self._secret_value = secret_value
         self._clock = clock
+        self._recall = recall
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._syncers: dict[str, _Syncer] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -67,8 +89,7 @@ class RegistrySyncs:
                 self._tasks[uid] = asyncio.create_task(self._keep_synced(uid, registry), name=f"registry {registry.resource}")
 
     async def _keep_synced(self, uid: str, registry: RegistryToSync) -> None:
-        # In a thread: the map may hold a hundred thousand servers of it.
-        discovered = await in_thread(partial(Discovered.recalled, registry.record, registry.published)) if registry.record else None
+        discovered = await self._recall(registry)
         while True:
             syncer = _Syncer(self._registries, registry, discovered, self._wake, self._secret_value, self._clock)
             self._syncers[uid] = syncer

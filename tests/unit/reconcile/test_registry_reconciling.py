@@ -1,13 +1,12 @@
 """The loop with registries: from a resource over its servers in the map to its status, and on after a restart."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-import junctor.reconcile.registry_syncs as registry_syncs
+from junctor.api.sync_report import Discovered
 from junctor.connectormap.head import SHARD_KEY
+from junctor.reconcile.registry_memory import RegistryToSync
+from junctor.reconcile.registry_syncs import Recall, recall_discovered
 from tests.support.fake_registry import FakeRegistry, Stall, Status
 from tests.support.registry_data import record, remote
 from tests.unit.planning.building import bearer
@@ -28,9 +27,9 @@ def world_of(server: FakeRegistry, **spec: Any) -> World:
     return world
 
 
-def restarted(before: World, *gateways: dict[str, Any]) -> World:
+def restarted(before: World, *gateways: dict[str, Any], recall: Recall = recall_discovered) -> World:
     """Another operator on the same cluster, whose pods go on serving what they serve."""
-    world = World(gateways, version=before.version)
+    world = World(gateways, version=before.version, recall=recall)
     world.pods.serving = dict(before.pods.serving)
     world.objects.head, world.objects.shards, world.objects.secrets = before.objects.head, before.objects.shards, before.objects.secrets
     world.objects.versions = before.objects.versions
@@ -99,7 +98,7 @@ async def test_operator_that_starts_while_the_registry_is_down_changes_nothing()
             assert second.served == 5
 
 
-async def test_status_waits_until_what_is_remembered_of_a_registry_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_status_waits_until_what_is_remembered_of_a_registry_is_known() -> None:
     with FakeRegistry(ROWS) as server:
         first = world_of(server)
         async with first.running():
@@ -109,12 +108,11 @@ async def test_status_waits_until_what_is_remembered_of_a_registry_is_known(monk
         server.requests.clear()
         remembered = asyncio.Event()
 
-        async def slow(work: Callable[[], Any]) -> Any:
+        async def slow(registry: RegistryToSync) -> Discovered | None:
             await remembered.wait()
-            return work()
+            return await recall_discovered(registry)
 
-        monkeypatch.setattr(registry_syncs, "in_thread", slow)
-        second = restarted(first)
+        second = restarted(first, recall=slow)
         async with second.running():
             await until(lambda: second.pods.asked)
             await second.settled()

@@ -11,6 +11,7 @@ from junctor.connectormap.errors import MapUnreadable
 from junctor.net.backoff import Backoff
 from junctor.net.clock import Clock
 from junctor.reconcile.reconciler import Reconciler
+from junctor.reconcile.registry_syncs import Recall, recall_discovered
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.wakeups import Dirty, Pacer, Timing
 from junctor.registry.connection import HTTPRegistries
@@ -50,6 +51,7 @@ class World:
     definition_reads: int = 0
     clock: SkippingClock = field(default_factory=SkippingClock)
     timing: Timing = TIMING
+    recall: Recall = recall_discovered
 
     def __post_init__(self) -> None:
         configured = configuration(*self.gateways)
@@ -71,6 +73,7 @@ class World:
             clock=self.clock,
             timing=self.timing,
             pacer=self.pacer,
+            recall=self.recall,
         )
         for name, objects in maps.items():
             objects.on_event = partial(self.loop.map_object_changed, name)
