@@ -1,1 +1,1 @@
-"""The contract that both planes share: resources, conditions, connector map, operator configuration. Pure models, no I/O."""
+"""The resources of Junctor: models, validation rules, conditions and reasons, and the operator's configuration. No I/O."""
