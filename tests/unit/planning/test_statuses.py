@@ -1,155 +1,20 @@
 """What is said about a connector: conditions out of verdicts, published maps and acknowledgements."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from junctor.api.conditions import ConditionType, Finding, Reason, pending_conditions
+from junctor.api.conditions import ConditionType, pending_conditions
 from junctor.api.resources import Resource
 from junctor.planning.acceptance import Verdict
-from junctor.planning.readiness import GatewayProgress, PodProgress, ResourceProgress, programmed, ready
+from junctor.planning.readiness import PodProgress, ResourceProgress
 from junctor.planning.statuses import GatewayFindings, StatusUpdate, findings_of, status_of
-from tests.unit.planning.building import Story, bearer, connector, gateway, verdict
+from tests.unit.planning.building import Story, connector, verdict
+from tests.unit.planning.progress import accepted, pod, progress, refused
 
 NOW, LATER = "2025-02-01T00:00:00Z", "2025-02-02T00:00:00Z"
-SINCE = 7
-
-
-def accepted(**spec: Any) -> Verdict:
-    """The verdict on a good connector."""
-    resource = connector("x", **spec)
-    return verdict(Story().plan(resource), resource)
-
-
-def refused(**spec: Any) -> Verdict:
-    """The verdict on a connector that an id policy refuses."""
-    resource = connector("x", **spec)
-    return verdict(Story(gateway(idPolicies=[{"pattern": "*", "namespaces": []}])).plan(resource), resource)
-
-
-def progress(of: Verdict, *pods: PodProgress, published: bool = True, name: str = "default", **fields: Any) -> GatewayProgress:
-    """A gateway whose map holds the verdict's entry since SINCE."""
-    entries = {of.id: of.entry.changed_at(SINCE)} if published and of.entry is not None else {}
-    return GatewayProgress(name, entries, fields.pop("sequence", SINCE), pods, **fields)
-
-
-def pod(name: str, acknowledged: int | None = SINCE, **fields: Any) -> PodProgress:
-    return PodProgress(name, acknowledged, **fields)
-
-
-def ready_of(of: Verdict, seen: GatewayProgress, is_known: bool = False) -> Finding:
-    return ready(ResourceProgress(of, seen, is_known))
-
-
-# --- Programmed -------------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("of", "published", "failure", "wanted"),
-    [
-        (accepted(), True, None, ("True", Reason.PROGRAMMED)),
-        (accepted(), False, None, ("Unknown", Reason.PUBLISHING)),
-        (accepted(), False, Finding("False", Reason.PUBLISH_FAILED, "no"), ("False", Reason.PUBLISH_FAILED)),
-        (accepted(), True, Finding("False", Reason.PUBLISH_FAILED, "no"), ("True", Reason.PROGRAMMED)),
-        (accepted(auth=bearer()), True, None, ("True", Reason.PROGRAMMED)),
-        (accepted(state="Disabled"), False, None, ("False", Reason.DISABLED)),
-        (refused(), False, None, ("False", Reason.NOT_ACCEPTED)),
-    ],
-)
-def test_programmed_tells_whether_the_published_map_holds_this_generation(
-    of: Verdict, published: bool, failure: Finding | None, wanted: tuple[str, Reason]
-) -> None:
-    finding = programmed(ResourceProgress(of, progress(of, published=published, failure=failure)))
-    assert (finding.status, finding.reason) == wanted
-
-
-def test_older_content_of_the_connector_in_the_map_is_not_programmed() -> None:
-    old, new = accepted(), accepted(description="new", generation=2)
-    assert programmed(ResourceProgress(new, progress(old))).reason is Reason.PUBLISHING
-
-
-# --- Ready ------------------------------------------------------------------------------------------------------------------------------
-
-READY_TABLE: list[tuple[str, Sequence[PodProgress], bool, tuple[str, Reason], str]] = [
-    ("no pods", [], False, ("Unknown", Reason.NO_GATEWAY_PODS), "has no ready pod"),
-    ("no pods any more", [], True, ("Unknown", Reason.NO_GATEWAY_PODS), "has no ready pod"),
-    ("all serve it", [pod("a"), pod("b", 9)], False, ("True", Reason.READY), "served by 2 of 2 pods"),
-    ("one is behind", [pod("a"), pod("b", 6)], False, ("False", Reason.AWAITING_GATEWAYS), "1 of 2 pods"),
-    ("one is behind a rotation", [pod("a"), pod("b", 6)], True, ("False", Reason.AWAITING_GATEWAYS), "generation yet: b"),
-    ("one has not answered", [pod("a"), pod("b", None)], False, ("False", Reason.AWAITING_GATEWAYS), ": b"),
-    ("one joins", [pod("a"), pod("b", None)], True, ("True", Reason.READY), ""),
-    ("one joins and does not answer", [pod("a"), pod("b", None, failure="refused")], True, ("True", Reason.READY), ""),
-    ("unreachable", [pod("a"), pod("b", 6, failure="timeout")], False, ("False", Reason.GATEWAY_UNREACHABLE), "b: timeout"),
-    ("unreachable but served", [pod("a"), pod("b", 7, failure="timeout")], False, ("True", Reason.READY), ""),
-    ("keeps its map", [pod("a"), pod("b", 6, refusal="bad digest")], False, ("False", Reason.GATEWAY_REJECTED), "b: bad digest"),
-    ("rejects it", [pod("a"), pod("b", rejected={"x": "old"})], False, ("False", Reason.GATEWAY_REJECTED), "b: old"),
-    ("rejects it now", [pod("a"), pod("b", rejected={"x": "old"})], True, ("False", Reason.GATEWAY_REJECTED), "1 of 2 pods"),
-    ("rejects another", [pod("a"), pod("b", rejected={"y": "old"})], False, ("True", Reason.READY), ""),
-]
-
-
-@pytest.mark.parametrize(("pods", "is_known", "wanted", "words"), [row[1:] for row in READY_TABLE], ids=[row[0] for row in READY_TABLE])
-def test_ready_tells_whether_every_ready_pod_serves_it(
-    pods: Sequence[PodProgress], is_known: bool, wanted: tuple[str, Reason], words: str
-) -> None:
-    of = accepted()
-    finding = ready_of(of, progress(of, *pods), is_known)
-    assert (finding.status, finding.reason) == wanted
-    assert words in finding.message
-
-
-def test_unreachable_pods_are_named_and_many_are_counted() -> None:
-    of = accepted()
-    message = ready_of(of, progress(of, *(pod(f"gw-{n}", None, failure="timeout") for n in range(5)))).message
-    assert message == "5 of 5 pods do not answer: gw-0: timeout; gw-1: timeout; gw-2: timeout; and 2 more"
-
-
-def test_connector_with_an_unresolved_reference_is_not_ready_although_it_is_in_the_map() -> None:
-    of = accepted(auth=bearer())
-    finding = ready_of(of, progress(of, pod("a")))
-    assert (finding.status, finding.reason) == ("False", Reason.UNRESOLVED_REFS)
-    assert "token" in finding.message
-
-
-def test_refused_connector_repeats_why() -> None:
-    of = refused()
-    finding = ready_of(of, progress(of, pod("a")))
-    assert (finding.status, finding.reason, finding.message) == ("False", Reason.NOT_ACCEPTED, of.accepted.message)
-
-
-@pytest.mark.parametrize(
-    ("pods", "removed", "wanted"),
-    [
-        ([], {}, ("True", Reason.DISABLED)),
-        ([pod("a")], {}, ("True", Reason.DISABLED)),
-        ([pod("a", 8)], {"uid-team-a-x": 8}, ("True", Reason.DISABLED)),
-        ([pod("a", 7)], {"uid-team-a-x": 8}, ("False", Reason.AWAITING_GATEWAYS)),
-        ([pod("a", 7, failure="timeout")], {"uid-team-a-x": 8}, ("False", Reason.GATEWAY_UNREACHABLE)),
-    ],
-)
-def test_disabled_connector_is_ready_once_no_pod_serves_it(
-    pods: Sequence[PodProgress], removed: Mapping[str, int], wanted: tuple[str, Reason]
-) -> None:
-    of = accepted(state="Disabled")
-    finding = ready_of(of, progress(of, *pods, removed=removed, sequence=max(removed.values(), default=SINCE)))
-    assert (finding.status, finding.reason) == wanted
-
-
-def test_disabled_connector_is_not_ready_while_the_map_still_holds_it() -> None:
-    served, of = accepted(), accepted(state="Disabled", generation=2)
-    waiting = ready_of(of, progress(served, pod("a")))
-    assert (waiting.status, waiting.reason) == ("Unknown", Reason.NOT_PROGRAMMED)
-    failing = ready_of(of, progress(served, pod("a"), failure=Finding("False", Reason.PUBLISH_FAILED, "no permission")))
-    assert (failing.status, failing.reason, failing.message) == ("False", Reason.NOT_PROGRAMMED, "no permission")
-
-
-def test_disabled_connector_whose_id_another_one_has_is_ready() -> None:
-    of = accepted(state="Disabled", connectorID="y")
-    other = accepted(uid="another", connectorID="y")
-    assert ready_of(of, progress(other, pod("a"))).reason is Reason.DISABLED
-
 
 # --- the status that is written ---------------------------------------------------------------------------------------------------------
 
