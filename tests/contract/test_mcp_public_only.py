@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from junctor.gateway.mcp import McpClient, McpClientPool
-from junctor.gateway.mcp.public_only import PublicOnly
+from junctor.gateway.mcp.connections import PublicOnly
 from junctor.gateway.tools.server_errors import ListingFailed
 from tests.support.mcp_servers import sdk_server, self_signed, serving
 from tests.support.ports import free_port

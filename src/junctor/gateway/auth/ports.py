@@ -1,11 +1,14 @@
-"""The port of authentication: callers, what identifies them, and the subjects of `access` that they match."""
+"""Authentication: callers, the port that identifies them, the subjects of `access` that they match, and the middleware for all requests."""
 
 import re
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from junctor.connectormap.policy import Subject
 from junctor.gateway import GatewayError
+from junctor.gateway.web.errors import Unauthorized
 
 CallerKind = Literal["User", "ServiceAccount", "Anonymous"]
 
@@ -57,3 +60,23 @@ def subjects_of(caller: Caller) -> frozenset[Subject]:
     """Return the caller itself and its groups: it may use a connector whose `access` names one of them."""
     groups = (Subject("Group", "", group) for group in caller.groups)
     return frozenset([Subject(caller.kind, caller.namespace, caller.name), *groups])
+
+
+class AuthenticationMiddleware:
+    """Wraps an ASGI app, inside a `ErrorMiddleware`. Handlers find the `Caller` as `request.state.caller`."""
+
+    def __init__(self, app: ASGIApp, callers: Callers) -> None:
+        self._app = app
+        self._callers = callers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on with its caller. Raises Unauthorized."""
+        keys = [value for name, value in scope["headers"] if name == b"authorization"]
+        # With two headers, this layer and a handler could each read a different one.
+        if len(keys) > 1:
+            raise Unauthorized
+        caller = await self._callers.identify(keys[0].decode("latin-1") if keys else None)
+        # Handlers do not see the key, so none can send it on.
+        headers = [(name, value) for name, value in scope["headers"] if name not in (b"authorization", b"proxy-authorization")]
+        state = {**scope.get("state", {}), "caller": caller}
+        await self._app({**scope, "headers": headers, "state": state}, receive, send)

@@ -8,8 +8,7 @@ from typing import Any, Final
 import anyio
 import mcp_types as types
 
-from junctor.gateway.mcp.failures import SessionFailed, SessionLost
-from junctor.gateway.mcp.outcome import failed_outcome, outcome_of
+from junctor.gateway.mcp.outcome import SessionFailed, SessionLost, failed_outcome, outcome_of
 from junctor.gateway.mcp.session import Session
 from junctor.gateway.mcp.target import Target
 from junctor.gateway.mcp.transport import HttpPools

@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 import httpx2
 
-from junctor.gateway.mcp.public_only import AddressNotPublic
+from junctor.gateway.mcp.connections import AddressNotPublic
 from junctor.net.transport_failures import FailureKind, causes, transport_failure
 
 #: What went wrong below HTTP: the status to report for it, and a sentence.

@@ -12,7 +12,7 @@ from typing import Final
 from junctor.connectormap.policy import Limits
 from junctor.connectormap.view import EntryView
 from junctor.gateway.mcp.client import LISTING_USABLE, McpClient
-from junctor.gateway.mcp.public_only import PublicOnly
+from junctor.gateway.mcp.connections import PublicOnly
 from junctor.gateway.mcp.target import Target, target_of_entry, target_of_params
 from junctor.gateway.mcp.transport import HttpPools
 from junctor.gateway.serving.connector import Connector

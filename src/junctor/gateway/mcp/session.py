@@ -15,7 +15,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
 from junctor.gateway.mcp.exchange import Exchange, Problem, current_exchange
-from junctor.gateway.mcp.failures import CLOSED, SessionFailed, SessionLost, connect_failure, failure_of
+from junctor.gateway.mcp.outcome import CLOSED, SessionFailed, SessionLost, connect_failure, failure_of
 from junctor.gateway.mcp.target import Target
 from junctor.gateway.mcp.transport import LISTING_LIMIT, HttpPools, SessionTransport
 from junctor.gateway.mcp.wire import Era, sdk_client

@@ -15,9 +15,8 @@ from typing import Final
 
 import httpx2
 
-from junctor.gateway.mcp.connections import Connections
+from junctor.gateway.mcp.connections import Connections, PublicOnly
 from junctor.gateway.mcp.exchange import BoundedEvents, Exchange, Problem, current_exchange, describe_error
-from junctor.gateway.mcp.public_only import PublicOnly
 from junctor.gateway.mcp.target import Target
 from junctor.net.formats import MCPObject
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -15,11 +15,12 @@ from junctor.gateway.models.chat_turn import ChatTurn
 from junctor.gateway.models.model_errors import stream_error
 from junctor.gateway.models.model_server import Key, ModelClients, ModelServer, Timeouts, no_key
 from junctor.gateway.models.ports import ModelEvent, ModelRequest, RoundAccepted, UpstreamError
-from junctor.gateway.models.sse import MAX_EVENT, MAX_STREAM, EventReader
 from junctor.net.formats import OpenAIObjectView
 
 _DONE: Final = "[DONE]"
 _DRAIN_SECONDS: Final = 0.2
+MAX_EVENT: Final = 4 * 1024 * 1024
+MAX_STREAM: Final = 64 * 1024 * 1024
 
 
 class ChatCompletionsUpstream:
@@ -126,3 +127,56 @@ def _decoded(data: str) -> OpenAIObjectView:
     if not isinstance(chunk, dict):
         raise UpstreamError("the model server sent a chunk that is not JSON", code="server_error")
     return chunk
+
+
+class StreamTooLarge(UpstreamError):
+    """One event or the whole stream has more bytes than allowed."""
+
+    def __init__(self) -> None:
+        super().__init__("the model server's answer is larger than the gateway takes", code="server_error")
+
+
+class EventReader:
+    """Splits a byte stream into events. Only LF and CRLF end a line: no model server sends the lone CR that the standard also allows."""
+
+    def __init__(self, *, max_event: int = MAX_EVENT, max_stream: int = MAX_STREAM) -> None:
+        self._max_event = max_event
+        self._left = max_stream
+        self._rest = b""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """Yield the data of each event that `chunk` completes. Raises StreamTooLarge."""
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise StreamTooLarge
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            yield from self._line(line)
+        self._check(len(self._rest))
+
+    def finish(self) -> Iterator[str]:
+        """Yield the last event when the stream ends: some servers omit the empty line that the standard requires after it."""
+        line, self._rest = self._rest, b""
+        if line:
+            yield from self._line(line)
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[str]:
+        line = line.removesuffix(b"\r")
+        if not line:
+            if self._data:
+                # Decode complete events only: a character's bytes may arrive in two chunks.
+                data, self._data, self._size = b"\n".join(self._data), [], 0
+                yield data.decode("utf-8", errors="replace")
+            return
+        name, _, value = line.removeprefix(b"\xef\xbb\xbf").partition(b":")
+        if name == b"data":
+            self._check(len(value))
+            self._data.append(value.removeprefix(b" "))
+            self._size += len(value)
+
+    def _check(self, more: int) -> None:
+        if self._size + more > self._max_event:
+            raise StreamTooLarge

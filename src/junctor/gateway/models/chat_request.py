@@ -1,15 +1,23 @@
-"""Writes a round as the body of POST /v1/chat/completions."""
+"""Writes a round as the body of POST /v1/chat/completions.
+
+Tool parameters are rewritten into a form that model servers accept: an object with properties, and definitions without name clashes. For
+`required` and named choices, vLLM builds one JSON schema from all tools. It merges their `$defs`, answers 400 when two of the same name
+differ, and ignores definitions in other places.
+"""
 
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from junctor.gateway.models.ports import ChatMessage, FunctionTool, ModelCall, ModelRequest
-from junctor.gateway.models.schemas import normalised
-from junctor.net.formats import JSONSchema, OpenAIObject, OpenAIObjectView
+from junctor.net.formats import JSONSchema, JSONSchemaView, OpenAIObject, OpenAIObjectView
 
 #: Fields that options cannot set: they follow from the request's tools.
 _DERIVED: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+#: Keywords whose value maps names to schemas; a name may well be `$ref` or `enum`.
+_SCHEMA_MAPS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+#: Keywords whose value is data.
+_DATA_KEYWORDS: Final = frozenset({"const", "enum", "default", "example", "examples", "required", "dependentRequired"})
 
 
 def chat_body(request: ModelRequest) -> OpenAIObject:
@@ -33,7 +41,7 @@ def chat_body(request: ModelRequest) -> OpenAIObject:
 
 
 def _tools(tools: Sequence[FunctionTool]) -> list[OpenAIObject]:
-    schemas = normalised((tool.name, tool.parameters) for tool in tools)
+    schemas = normalised_schemas((tool.name, tool.parameters) for tool in tools)
     return [{"type": "function", "function": _function(tool, schema)} for tool, schema in zip(tools, schemas, strict=True)]
 
 
@@ -88,3 +96,69 @@ def _object(arguments: str) -> str:
         return arguments if isinstance(json.loads(arguments), dict) else "{}"
     except (ValueError, RecursionError):
         return "{}"
+
+
+def normalised_schemas(schemas: Iterable[tuple[str, JSONSchemaView]]) -> list[JSONSchema]:
+    """Return the parameters of the tools of one request, passed as (tool name, schema). The arguments are not changed."""
+    used: JSONSchema = {}
+    return [_normalise(name, schema, used) for name, schema in schemas]
+
+
+def _normalise(tool: str, schema: JSONSchemaView, used: JSONSchema) -> JSONSchema:
+    plain = {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
+    if "$defs" in plain or "definitions" in plain:
+        plain = _with_own_definitions(tool, plain, used)
+    properties = plain.get("properties")
+    return {**plain, "type": "object", "properties": properties if isinstance(properties, Mapping) else {}}
+
+
+def _with_own_definitions(tool: str, schema: JSONSchema, used: JSONSchema) -> JSONSchema:
+    """Move all definitions to $defs. When one differs from another tool's of the same name, rename all of them after this tool."""
+    definitions: JSONSchema = {}
+    for part in [schema.pop(key, None) for key in ("definitions", "$defs")]:
+        definitions |= part if isinstance(part, Mapping) else {}
+    moved = {name: _rewrite(value, lambda old: old) for name, value in definitions.items()}
+    names = {name: name for name in moved}
+    if any(name in used and used[name] != value for name, value in moved.items()):
+        names = {name: _free_name(f"{name}__{tool}", used) for name in moved}
+    written = {names[name]: _rewrite(value, lambda old: names.get(old, old)) for name, value in moved.items()}
+    used.update(written)
+    rewritten: JSONSchema = _rewrite(schema, lambda old: names.get(old, old))
+    return {**rewritten, "$defs": written} if written else rewritten
+
+
+def _free_name(name: str, used: JSONSchemaView) -> str:
+    number = 2
+    free = name
+    while free in used:
+        free, number = f"{name}_{number}", number + 1
+    return free
+
+
+def _rewrite(schema: Any, rename: Callable[[str], str]) -> Any:
+    """Return a copy whose references to definitions are `#/$defs/<new name>`."""
+    if isinstance(schema, list):
+        return [_rewrite(item, rename) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    copy: JSONSchema = {}
+    for key, value in schema.items():
+        if key in _DATA_KEYWORDS:
+            copy[key] = value
+        elif key == "$ref" and isinstance(value, str):
+            copy[key] = _reference(value, rename)
+        elif key in _SCHEMA_MAPS and isinstance(value, Mapping):
+            copy[key] = {name: _rewrite(item, rename) for name, item in value.items()}
+        else:
+            copy[key] = _rewrite(value, rename)
+    return copy
+
+
+def _reference(reference: str, rename: Callable[[str], str]) -> str:
+    for prefix in ("#/$defs/", "#/definitions/"):
+        if reference.startswith(prefix):
+            name, slash, rest = reference.removeprefix(prefix).partition("/")
+            # Escapes of JSON Pointer (RFC 6901).
+            new = rename(name.replace("~1", "/").replace("~0", "~")).replace("~", "~0").replace("/", "~1")
+            return f"#/$defs/{new}{slash}{rest}"
+    return reference

@@ -23,9 +23,9 @@ from junctor.gateway.responses.accumulator import ResponseAccumulator, new_id
 from junctor.gateway.responses.calls import Plan, PlannedCall, plan_calls
 from junctor.gateway.responses.choice import OfferedTools, check_names, offered_tools
 from junctor.gateway.responses.events import Event, listed_tool
-from junctor.gateway.responses.listing import DeclaredServer, list_servers
 from junctor.gateway.responses.refusals import not_to_be_retried
 from junctor.gateway.responses.request import CreateRequest
+from junctor.gateway.responses.servers import DeclaredServer, list_servers
 from junctor.gateway.tools.ports import ToolOutcome
 from junctor.gateway.tools.registry import ToolRegistry
 from junctor.gateway.web.errors import ApiError, log_failure

@@ -1,17 +1,25 @@
-"""The tools of one request: which ones the model may be offered, and the only way to execute a call."""
+"""The tools of one request: their names, which ones the model may be offered, and the only way to execute a call.
 
-from collections.abc import Iterable, Mapping, Sequence
+Models see the tools of MCP servers as `mcp__<label>__<tool>`, which is valid for model servers and unique within a request.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from hashlib import sha256
 from typing import Final, Self
 
 from junctor.gateway.models.ports import FunctionTool
-from junctor.gateway.tools.names import assign_names, visible_name
 from junctor.gateway.tools.policy import ToolPolicy
 from junctor.gateway.tools.ports import ToolOutcome, ToolServer, ToolSpec
 from junctor.net.formats import MCPObjectView
 
 _DESCRIPTION_LENGTH: Final = 500
+LONGEST_NAME: Final = 64
+
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
+_HASH_DIGITS: Final = 10
 
 
 class McpHandlerKind(Enum):
@@ -117,3 +125,48 @@ class ToolRegistry:
 def _description(tool: ToolSpec, server: ListedServer) -> str:
     about = server.description.strip()[:_DESCRIPTION_LENGTH]
     return "\n\n".join(text for text in (tool.description.strip(), f"Server {server.label}: {about}" if about else "") if text)
+
+
+def plain_name(label: str, tool: str) -> str:
+    """Return the readable name, which may be too long or clash with another."""
+    return _NOT_IN_NAMES.sub("_", f"mcp__{label}__{tool}")
+
+
+def visible_name(label: str, tool: str) -> str:
+    """Return the name that a tool gets when nothing clashes: hashed when the plain one is too long."""
+    plain = plain_name(label, tool)
+    return plain if len(plain) <= LONGEST_NAME else hashed_name(label, tool)
+
+
+def hashed_name(label: str, tool: str, taken: Collection[str] = ()) -> str:
+    """Return a name that ends in a hash of label and tool; `taken` names are avoided by further attempts."""
+    plain = plain_name(label, tool)
+    attempt = 0
+    while True:
+        digest = sha256("\0".join((label, tool, str(attempt)) if attempt else (label, tool)).encode(errors="replace")).hexdigest()[
+            :_HASH_DIGITS
+        ]
+        name = f"{plain[: LONGEST_NAME - _HASH_DIGITS - 2]}__{digest}"
+        if name not in taken:
+            return name
+        attempt += 1
+
+
+def assign_names(tools: Collection[tuple[str, str]], taken: Collection[str] = ()) -> dict[tuple[str, str], str]:
+    """Return a name for each (label, tool), none of them in `taken`.
+
+    The names do not depend on the order of the tools: of tools with the same plain name, each gets a hashed one.
+    """
+    owners_of: dict[str, list[tuple[str, str]]] = {}
+    for label, tool in sorted(set(tools)):
+        owners_of.setdefault(visible_name(label, tool), []).append((label, tool))
+    used = set(taken) | set(owners_of)
+    names: dict[tuple[str, str], str] = {}
+    for name, owners in owners_of.items():
+        if len(owners) == 1 and name not in taken:
+            names[owners[0]] = name
+            continue
+        for label, tool in owners:
+            names[label, tool] = hashed_name(label, tool, used)
+            used.add(names[label, tool])
+    return names

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from junctor.gateway.models.schemas import normalised
+from junctor.gateway.models.chat_request import normalised_schemas
 
 EMPTY = {"type": "object", "properties": {}}
 
@@ -24,7 +24,7 @@ EMPTY = {"type": "object", "properties": {}}
     ],
 )
 def test_parameters_are_an_object_with_properties(given: dict[str, Any], sent: dict[str, Any]) -> None:
-    assert normalised([("tool", given)]) == [sent]
+    assert normalised_schemas([("tool", given)]) == [sent]
 
 
 def place(kind: str) -> dict[str, Any]:
@@ -36,11 +36,11 @@ def place(kind: str) -> dict[str, Any]:
 
 
 def test_equal_definitions_stay() -> None:
-    assert normalised([("a", place("object")), ("b", place("object"))]) == [place("object")] * 2
+    assert normalised_schemas([("a", place("object")), ("b", place("object"))]) == [place("object")] * 2
 
 
 def test_definition_with_two_meanings_gets_two_names() -> None:
-    first, second, third = normalised([("a", place("object")), ("b", place("string")), ("c", place("object"))])
+    first, second, third = normalised_schemas([("a", place("object")), ("b", place("string")), ("c", place("object"))])
     assert first == third == place("object")
     assert list(second["$defs"]) == ["Place__b"]
     assert second["properties"]["at"] == {"$ref": "#/$defs/Place__b"}
@@ -52,19 +52,19 @@ def test_definitions_that_lean_on_a_renamed_one_are_renamed_too() -> None:
     def two(kind: str) -> dict[str, Any]:
         return {**EMPTY, "$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"type": kind}}}
 
-    _, second = normalised([("a", two("string")), ("b", two("number"))])
+    _, second = normalised_schemas([("a", two("string")), ("b", two("number"))])
     assert second["$defs"] == {"A__b": {"$ref": "#/$defs/B__b"}, "B__b": {"type": "number"}}
 
 
 def test_new_name_may_be_taken() -> None:
     taken = {**EMPTY, "$defs": {"P__b": {"type": "null"}, "P": {"type": "string"}}}
-    _, second = normalised([("a", taken), ("b", {**EMPTY, "$defs": {"P": {"type": "number"}}})])
+    _, second = normalised_schemas([("a", taken), ("b", {**EMPTY, "$defs": {"P": {"type": "number"}}})])
     assert list(second["$defs"]) == ["P__b_2"]
 
 
 def test_old_place_of_definitions_is_moved() -> None:
     given = {"type": "object", "properties": {"a": {"$ref": "#/definitions/x~1y"}}, "definitions": {"x/y": {"type": "string"}}}
-    [sent] = normalised([("a", given)])
+    [sent] = normalised_schemas([("a", given)])
     assert sent == {"type": "object", "properties": {"a": {"$ref": "#/$defs/x~1y"}}, "$defs": {"x/y": {"type": "string"}}}
 
 
@@ -75,7 +75,7 @@ def test_names_and_data_that_look_like_keywords_stay() -> None:
         "default": {"$ref": "#/definitions/X"},
         "definitions": {"X": {"const": {"$ref": "#/definitions/X"}}},
     }
-    [sent] = normalised([("a", given)])
+    [sent] = normalised_schemas([("a", given)])
     assert sent["properties"] == {"$ref": {"type": "string"}, "enum": {"$ref": "#/$defs/X"}}
     assert sent["default"] == {"$ref": "#/definitions/X"}
     assert sent["$defs"] == {"X": {"const": {"$ref": "#/definitions/X"}}}
@@ -84,5 +84,5 @@ def test_names_and_data_that_look_like_keywords_stay() -> None:
 def test_given_schemas_are_not_changed() -> None:
     given = [("a", place("object")), ("b", place("string"))]
     before = copy.deepcopy(given)
-    normalised(given)
+    normalised_schemas(given)
     assert given == before

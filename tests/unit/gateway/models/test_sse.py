@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from junctor.gateway.models.sse import EventReader, StreamTooLarge
+from junctor.gateway.models.chat_completions import EventReader, StreamTooLarge
 
 
 def read(*chunks: bytes) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from junctor.gateway.models.ports import ChatMessage, ModelCall
 from junctor.gateway.responses.history import history
-from junctor.gateway.tools.names import visible_name
+from junctor.gateway.tools.registry import visible_name
 
 MCP_CALL = {"type": "mcp_call", "id": "mcp_1", "server_label": "git", "name": "re.ad", "arguments": "{}", "status": "completed"}
 READ = ModelCall("mcp_1", "mcp__git__re_ad", "{}")

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from junctor.connectormap.view import EntryView
 from junctor.gateway.models.ports import FunctionTool
-from junctor.gateway.tools.names import assign_names
 from junctor.gateway.tools.policy import ConnectorPolicy, RequestedApproval, ToolFilter, ToolPolicy
-from junctor.gateway.tools.registry import ListedServer, McpHandler, McpHandlerKind, ServerTool, ToolRegistry
+from junctor.gateway.tools.registry import ListedServer, McpHandler, McpHandlerKind, ServerTool, ToolRegistry, assign_names
 from tests.unit.gateway.tools.servers import FakeServer, tool
 
 names = st.text(min_size=1, max_size=80)
