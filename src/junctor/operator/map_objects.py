@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def port_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Answers of the API server as the port's errors."""
+    """Make a method raise the port's errors instead of those of the Kubernetes client."""
 
     @wraps(method)
     async def translated(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -48,12 +48,12 @@ class ConfigMapObjects:
         self._key = b""
 
     def use_key(self, key: bytes) -> None:
-        """Use the key of another map's installation: one operator has one key, whatever the number of its gateways."""
+        """Use the key of another map: an operator has one key for all its gateways."""
         self._key = key
 
     @port_errors
     async def installation(self, remembered: str) -> str:
-        """Read or make the anchor."""
+        """Read the anchor, or create it, and return the id of the installation."""
         name = f"{self._map}-anchor"
         try:
             anchor = await self._api.get(self._config_map(name))
@@ -68,7 +68,7 @@ class ConfigMapObjects:
 
     @port_errors
     async def installation_key(self) -> bytes:
-        """Read or make the Secret `<map>-installation`."""
+        """Read the key from the Secret `<map>-installation`, or create both."""
         if not self._key:
             name = f"{self._map}-installation"
             try:
@@ -111,7 +111,7 @@ class ConfigMapObjects:
 
     @port_errors
     async def create_shard(self, name: str, text: str) -> StoredObject:
-        """Create an immutable ConfigMap."""
+        """Create a shard as an immutable ConfigMap; one that exists with the same text is taken over."""
         body = self._object("ConfigMap", name)
         body["immutable"] = True
         body["data"] = {SHARD_KEY: text}
@@ -125,7 +125,7 @@ class ConfigMapObjects:
 
     @port_errors
     async def delete_shard(self, shard: StoredObject) -> None:
-        """Delete with preconditions."""
+        """Delete a shard unless it has changed or was deleted already."""
         try:
             await self._api.delete(self._config_map(shard.name), uid=shard.uid, version=shard.version)
         except (client.NotFound, client.Conflict):
@@ -163,7 +163,7 @@ class ConfigMapObjects:
 
     @port_errors
     async def remove_credentials(self, stored: StoredCredentials, keys: frozenset[str]) -> StoredCredentials | None:
-        """Remove keys under the precondition of the version; a Secret without keys is deleted."""
+        """Remove keys if the Secret has not changed since; a Secret that would have no keys is deleted."""
         name = credential_object_name(self._map, stored.number)
         try:
             if stored.all_keys <= keys:

@@ -1,4 +1,4 @@
-"""What the loop knows of the cluster: kept current by events, replaced by LISTs."""
+"""What the loop knows of the cluster. Events keep it current, and LISTs replace it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,14 +28,14 @@ from junctor.reconcile.ports import Pod
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The cluster at one moment: what the planner looks at, and the values of all credentials, by `<refhash>.<version>`."""
+    """The cluster at one moment: the inputs of the planner, and the values of all credentials, by `<refhash>.<version>`."""
 
     inputs: Inputs
     credentials: Mapping[str, bytes] = field(repr=False)
 
     @property
     def unlisted_kinds(self) -> frozenset[str]:
-        """Our kinds of which nobody can tell which resources exist."""
+        """Those of our kinds whose resources are unknown, because the kind is not defined or was never listed."""
         known = {CONNECTOR_KIND: self.inputs.connectors_known, REGISTRY_KIND: self.inputs.registries_known}
         return frozenset(kind for kind, is_known in known.items() if not is_known)
 
@@ -61,7 +61,7 @@ class Snapshot:
 
     @property
     def complete(self) -> bool:
-        """Whether every collection was listed once, so that conclusions may be drawn. A kind that is not defined cannot be listed."""
+        """Whether every collection was listed once, so that a missing object does not exist. A kind that is not defined has no LIST."""
         listed = all(collection.synced or kind not in self.defined for kind, collection in self.kinds.items())
         return listed and self.secrets.synced and self.pods.synced and (self.namespaces.synced or not self._needs_namespaces)
 
@@ -71,13 +71,14 @@ class Snapshot:
         return {CONNECTOR_KIND: self.connectors, REGISTRY_KIND: self.registries}
 
     def tracked(self, uid: str) -> Tracked[ConnectorResource] | Tracked[RegistryResource] | None:
-        """A connector or registry."""
+        """Return the connector or registry with this uid; None when it does not exist."""
         return self.connectors.items.get(uid) or self.registries.items.get(uid)
 
     def observe_resource(self, kind: str, body: KubernetesObjectView, *, deleted: bool) -> bool:
-        """Apply an event about an MCPConnector or MCPRegistry; a deletion is remembered until `forget_deletions`.
+        """Apply an event about an MCPConnector or MCPRegistry; True when it changed something that matters.
 
-        A LIST may have shown the loss already: that it was a deletion matters all the same.
+        A deletion is remembered until `forget_deletions`. It is news even if a LIST has shown already that the resource is missing,
+        because only the event says that somebody deleted it.
         """
         uid = body["metadata"]["uid"]
         is_new_deletion = uid not in self.deleted and (deleted or bool(body["metadata"].get("deletionTimestamp")))
@@ -86,11 +87,11 @@ class Snapshot:
         return self.kinds[kind].observe(body, deleted=deleted) or is_new_deletion
 
     def observation(self, syncs: Mapping[str, SyncReport] | None = None) -> Observation:
-        """The present state, for one pass. syncs: reports on the registries, by uid."""
+        """Return the present state, for one pass. syncs: reports on the registries, by uid."""
         return Observation(self.inputs(syncs), self.credentials())
 
     def inputs(self, syncs: Mapping[str, SyncReport] | None = None) -> Inputs:
-        """What the planner looks at."""
+        """Return the inputs of the planner. syncs: reports on the registries, by uid."""
         return Inputs(
             connectors={uid: tracked.resource for uid, tracked in self.connectors.items.items()},
             registries={uid: tracked.resource for uid, tracked in self.registries.items.items()},
@@ -104,7 +105,7 @@ class Snapshot:
         )
 
     def credentials(self) -> dict[str, bytes]:
-        """The values of all credentials as they are sent, by `<refhash>.<version>`."""
+        """Return the values of all credentials as they are sent, by `<refhash>.<version>`."""
         return {key: value for item in self.secrets.items.values() for key, value in item.credentials.items()}
 
     def _unresolved_for(self) -> dict[str, float]:
@@ -119,17 +120,17 @@ class Snapshot:
         self.deleted -= published
 
     def secret_value(self, namespace: str, ref: SecretKeyRef) -> bytes | None:
-        """The value of a Secret's key as it is sent; None when there is none, or it cannot be a header's value."""
+        """Return the value of a Secret's key as it is sent; None when there is none, or when no header can carry it."""
         for secret in self.secrets.items.values():
             if (secret.namespace, secret.name) == (namespace, ref.name) and ref.key in secret.values:
                 return None if secret.versions[ref.key].problem else secret.values[ref.key]
         return None
 
     def pods_of(self, gateway: str) -> list[Pod]:
-        """The ready pods of a gateway, by name."""
+        """Return the ready pods of a gateway, sorted by name."""
         return sorted((item.pod for item in self.pods.items.values() if item.gateway == gateway), key=lambda pod: pod.name)
 
     def _read_pod(self, body: KubernetesObjectView, before: GatewayPod | None) -> GatewayPod | None:
-        """A pod counts in its gateway's namespace only: the label alone is within anybody's reach."""
+        """Read a pod. It counts only in its gateway's namespace, because anybody may set the label in a namespace of their own."""
         pod = read_pod(body, before)
         return pod if pod is not None and (pod.gateway, pod.namespace) in self._namespaces_of_gateways else None

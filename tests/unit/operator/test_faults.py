@@ -185,7 +185,7 @@ async def write(api: Api, error: KubernetesError) -> None:
     await KubernetesStatusSink(api).write_status(StatusUpdate(connector("a"), {}, ()))  # type: ignore[arg-type]
 
 
-async def test_status_of_a_resource_that_is_gone_is_no_error(api: Api) -> None:
+async def test_status_of_a_deleted_resource_is_no_error(api: Api) -> None:
     await write(api, NotFound(404, "404"))
 
 
@@ -203,7 +203,7 @@ async def test_status_that_was_not_written_is_an_error(api: Api, error: Kubernet
         await write(api, error)
 
 
-async def test_event_in_a_namespace_that_is_gone_is_no_error(api: Api) -> None:
+async def test_event_in_a_deleted_namespace_is_no_error(api: Api) -> None:
     api.fault = on("create", "/events", NotFound(404, "404"))
     sink = KubernetesStatusSink(api)  # type: ignore[arg-type]
     await sink.post_event(ObjectReference("v1", "ConfigMap", "gone", "a", "uid-a"), warning=False, reason="R", message="m")
@@ -242,7 +242,7 @@ async def test_shard_that_exists_with_another_content_is_a_conflict(api: Api) ->
 
 
 @pytest.mark.parametrize("error", [NotFound(404, "404"), ServerConflict(409, "409")])
-async def test_shard_that_is_gone_or_replaced_is_left_alone(api: Api, error: KubernetesError) -> None:
+async def test_shard_that_was_deleted_or_replaced_is_left_alone(api: Api, error: KubernetesError) -> None:
     api.fault = lambda verb, path: error
     await objects(api).delete_shard(StoredObject("s", "u", "1", True))
 

@@ -90,7 +90,7 @@ def test_namespace_wakes_the_loop(observer: Observer, loop: Mock) -> None:
 
 
 @pytest.mark.parametrize(("kind", "deleted"), [("MODIFIED", False), ("DELETED", True)])
-def test_object_of_a_map_is_told_to_its_gateway(observer: Observer, loop: Mock, kind: str, deleted: bool) -> None:
+def test_change_of_a_map_object_reaches_its_gateway(observer: Observer, loop: Mock, kind: str, deleted: bool) -> None:
     observer.map_object(kind, map_object("junctor-connectors"))
     loop.map_object_changed.assert_called_once_with("default", ObjectEvent("junctor-connectors", "uid-junctor-connectors", 7, deleted))
 
@@ -128,7 +128,7 @@ def synced_without_registries(loop: Mock) -> None:
 
 
 @pytest.mark.parametrize(("known", "kind", "asked"), [(False, "ADDED", 1), (False, None, 1), (False, "DELETED", 0), (True, "ADDED", 0)])
-def test_object_of_a_kind_that_was_not_there_asks_for_a_full_list(
+def test_object_of_an_undefined_kind_requests_a_full_list(
     observer: Observer, loop: Mock, known: bool, kind: str | None, asked: int
 ) -> None:
     synced_without_registries(loop)

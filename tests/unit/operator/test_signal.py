@@ -1,4 +1,4 @@
-"""The signal over HTTP against a server that answers anything: only two kinds of trouble come out, and never late."""
+"""The signal over HTTP: whatever a pod answers, the result is an acknowledgement or one of two errors, within the deadline."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,13 +18,13 @@ class Server:
 
     def __init__(self) -> None:
         self.handler: Handler = lambda request: self.answer(request)
-        self.asked: list[object] = []
+        self.signals: list[object] = []
         self.port = 0
         self.release = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        self.asked.append(body)
+        self.signals.append(body)
         return web.json_response({"sequence": body["sequence"], "revision": "sha256:1", "rejected": []})
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -66,7 +66,7 @@ def says(status: int, text: str, content_type: str = "application/json") -> Hand
 async def test_acknowledgement_is_read(signal: HttpSignal, server: Server) -> None:
     answer = await signal.reload(HERE, 41, ["gw-0", "gw-1"], deadline=10)
     assert (answer.sequence, answer.revision, answer.rejected) == (41, "sha256:1", {})
-    assert server.asked == [{"sequence": 41, "peers": ["gw-0", "gw-1"]}]
+    assert server.signals == [{"sequence": 41, "peers": ["gw-0", "gw-1"]}]
 
 
 async def test_rejected_connectors_are_read(signal: HttpSignal, server: Server) -> None:
@@ -75,7 +75,7 @@ async def test_rejected_connectors_are_read(signal: HttpSignal, server: Server) 
 
 
 @pytest.mark.parametrize("rejected", ["null", "5", '"text"', "[1, null]", '[{"id": "a"}]', '[{"reason": "b"}]', "{}"])
-async def test_odd_list_of_rejected_connectors_is_no_trouble(signal: HttpSignal, server: Server, rejected: str) -> None:
+async def test_malformed_list_of_rejected_connectors_is_ignored(signal: HttpSignal, server: Server, rejected: str) -> None:
     server.handler = says(200, f'{{"sequence": 41, "rejected": {rejected}}}')
     assert (await signal.reload(HERE, 41, [], deadline=10)).sequence == 41
 
@@ -90,7 +90,7 @@ async def test_refused_map_comes_with_reason_and_what_is_served(signal: HttpSign
 @pytest.mark.parametrize(
     "serving", ["null", '"text"', '{"sequence": "40"}', '{"sequence": null}', '{"sequence": true}', '{"sequence": -1}']
 )
-async def test_refusal_that_does_not_say_what_is_served_is_a_refusal(signal: HttpSignal, server: Server, serving: str) -> None:
+async def test_refusal_without_a_valid_serving_sequence_is_still_a_refusal(signal: HttpSignal, server: Server, serving: str) -> None:
     server.handler = says(409, f'{{"error": "no", "serving": {serving}}}')
     with pytest.raises(MapRejected) as raised:
         await signal.reload(HERE, 41, [], deadline=10)
@@ -98,7 +98,7 @@ async def test_refusal_that_does_not_say_what_is_served_is_a_refusal(signal: Htt
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_pod_that_asks_for_patience_is_asked_later_and_its_reason_told(signal: HttpSignal, server: Server, status: int) -> None:
+async def test_pod_that_cannot_reload_now_is_unreachable_for_its_reason(signal: HttpSignal, server: Server, status: int) -> None:
     server.handler = says(status, '{"error": "the source cannot be read"}')
     with pytest.raises(PodUnreachable, match=f"{status}.*the source cannot be read"):
         await signal.reload(HERE, 41, [], deadline=10)
@@ -125,9 +125,7 @@ async def test_pod_that_asks_for_patience_is_asked_later_and_its_reason_told(sig
         *("error", "web page", "nothing", "list", "empty", "text", "truth", "negative", "fraction", "huge", "deep", "long", "not found"),
     ],
 )
-async def test_answer_that_is_none_of_a_gateway_is_a_pod_that_does_not_answer(
-    signal: HttpSignal, server: Server, status: int, text: str
-) -> None:
+async def test_pod_that_does_not_answer_like_a_gateway_is_unreachable(signal: HttpSignal, server: Server, status: int, text: str) -> None:
     server.handler = says(status, text)
     with pytest.raises(PodUnreachable):
         await signal.reload(HERE, 41, [], deadline=10)
@@ -169,7 +167,7 @@ async def test_pod_that_stalls_within_the_answer_is_given_up_at_the_deadline(sig
         await signal.reload(HERE, 41, [], deadline=0.2)
 
 
-async def test_pod_that_is_not_there_is_unreachable(signal: HttpSignal, unused_tcp_port: int) -> None:
+async def test_pod_that_refuses_connections_is_unreachable(signal: HttpSignal, unused_tcp_port: int) -> None:
     nobody = HttpSignal(unused_tcp_port)
     with pytest.raises(PodUnreachable, match=str(unused_tcp_port)):
         await nobody.reload(HERE, 41, [], deadline=10)
@@ -177,7 +175,7 @@ async def test_pod_that_is_not_there_is_unreachable(signal: HttpSignal, unused_t
 
 
 @pytest.mark.parametrize("address", ["not an address", "::1::1", ""])
-async def test_odd_address_is_an_unreachable_pod(signal: HttpSignal, address: str) -> None:
+async def test_pod_with_an_invalid_address_is_unreachable(signal: HttpSignal, address: str) -> None:
     with pytest.raises(PodUnreachable):
         await signal.reload(pod("gw-0", address=address), 41, [], deadline=10)
 

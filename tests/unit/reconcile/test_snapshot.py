@@ -12,7 +12,7 @@ from tests.unit.reconcile.bodies import configuration, connector_body, pod_body,
 
 
 def bodies() -> Collection[Any]:
-    """A collection that keeps whole bodies, and not those that say so."""
+    """A collection of the URLs of bodies; those that are marked as ignored do not count."""
     return Collection(lambda body, before: None if body["spec"].get("ignored") else body["spec"]["url"])
 
 
@@ -83,7 +83,7 @@ def test_deleted_and_created_anew_under_one_name_are_two_objects() -> None:
     assert set(collection.items) == {"second"}
 
 
-def test_new_object_of_a_name_shows_that_the_old_one_is_gone_although_no_event_said_so() -> None:
+def test_new_object_of_a_name_removes_the_old_one_although_no_event_said_so() -> None:
     collection = bodies()
     collection.observe(connector_body("a", 5, uid="first"))
     assert collection.observe(connector_body("a", 7, uid="second"))
@@ -99,7 +99,7 @@ def test_one_name_in_two_namespaces_is_two_objects() -> None:
     assert set(collection.items) == {"first", "second"}
 
 
-def test_object_that_is_of_no_interest_any_more_is_dropped() -> None:
+def test_object_that_no_longer_matters_is_dropped() -> None:
     collection = bodies()
     collection.observe(connector_body("a", 5))
     assert collection.observe(connector_body("a", 6, ignored=True))
@@ -192,7 +192,7 @@ def test_snapshot_is_complete_without_a_kind_that_is_not_defined_but_connectors_
 # --- connectors ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_status_alone_wakes_nobody() -> None:
+def test_change_of_the_status_alone_does_not_wake_the_loop() -> None:
     made = snapshot()
     made.observe_resource("MCPConnector", connector_body("a", 5), deleted=False)
     resource = made.connectors.items["uid-a"].resource
@@ -210,7 +210,7 @@ def test_change_of_spec_or_labels_wakes(change: dict[str, Any]) -> None:
     assert made.observe_resource("MCPConnector", connector_body("a", 6, **change), deleted=False)
 
 
-def test_connector_that_is_being_deleted_is_gone_and_its_deletion_was_seen() -> None:
+def test_connector_that_is_being_deleted_is_removed_and_counts_as_deleted() -> None:
     made = snapshot()
     made.observe_resource("MCPConnector", connector_body("a", 5), deleted=False)
     assert made.observe_resource("MCPConnector", connector_body("a", 6, deletionTimestamp="2025-01-01T00:00:00Z"), deleted=False)
@@ -218,7 +218,7 @@ def test_connector_that_is_being_deleted_is_gone_and_its_deletion_was_seen() -> 
     assert made.inputs().deleted == {"uid-a"}
 
 
-def test_deletion_that_is_told_after_a_list_showed_it_is_still_news() -> None:
+def test_deletion_event_after_a_list_without_the_object_is_still_news() -> None:
     made = snapshot()
     made.observe_resource("MCPConnector", connector_body("a", 5), deleted=False)
     listed(made.connectors, 10)
@@ -251,7 +251,7 @@ def test_labelled_secret_gives_versions_and_values() -> None:
 
 
 @pytest.mark.parametrize("label", [None, "false", "published"])
-def test_secret_whose_label_is_taken_away_disappears(label: str | None) -> None:
+def test_secret_whose_label_is_removed_disappears(label: str | None) -> None:
     made = snapshot()
     made.secrets.observe(secret_body("token", 5, value="one"))
     assert made.secrets.observe(secret_body("token", 6, label=label, value="one"))
@@ -319,13 +319,13 @@ def test_ready_pods_of_a_gateway_come_by_name() -> None:
     ],
     ids=["not ready", "no address", "other namespace", "other gateway", "bare"],
 )
-def test_pod_that_cannot_be_signalled_is_none(pod: dict[str, Any]) -> None:
+def test_pod_that_cannot_be_signalled_does_not_count(pod: dict[str, Any]) -> None:
     made = snapshot()
     assert not made.pods.observe(pod)
     assert made.pods_of("default") == []
 
 
-def test_pod_that_is_being_deleted_is_gone() -> None:
+def test_pod_that_is_being_deleted_does_not_count() -> None:
     made = snapshot()
     made.pods.observe(pod_body("gw", 5))
     leaving = pod_body("gw", 6)
@@ -347,7 +347,7 @@ def test_pod_that_began_anew_is_another_incarnation(change: dict[str, Any]) -> N
     assert after != before
 
 
-def test_pod_whose_event_tells_nothing_new_stays_the_same() -> None:
+def test_pod_whose_event_says_nothing_new_stays_the_same() -> None:
     made = snapshot()
     made.pods.observe(pod_body("gw", 5))
     assert not made.pods.observe(pod_body("gw", 6))
