@@ -91,32 +91,8 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         return command(options=Options(headers, bearer_file, ca_file, manifest), **others)
 
-    file = click.Path(exists=True, dir_okay=False, path_type=Path)
-    decorators = (
-        click.option(
-            "--manifest",
-            type=file,
-            help="A file with an MCPRegistry: its URL, filter, credentials and allow* fields decide, and the Secrets beside it are used.",
-        ),
-        click.option(
-            "--bearer-file",
-            type=file,
-            envvar="JUNCTOR_REGISTRY_BEARER_FILE",
-            show_envvar=True,
-            help="File with the bearer token for the registry.",
-        ),
-        click.option(
-            "--header",
-            "headers",
-            multiple=True,
-            metavar="NAME=VALUE",
-            callback=_split_headers,
-            help="HTTP header for the registry; may be given several times. NAME=@FILE reads the value from a file, as secrets should be.",
-        ),
-        click.option("--ca-file", type=file, help="Certificates (PEM) of the authorities to trust, instead of the system's."),
-    )
     decorated: Callable[..., Any] = gathered
-    for decorator in reversed(decorators):
+    for decorator in reversed(_SOURCE_OPTIONS):
         decorated = decorator(decorated)
     return decorated
 
@@ -130,6 +106,32 @@ def _split_headers(context: click.Context, parameter: click.Parameter, values: S
             raise click.BadParameter("write NAME=VALUE or NAME=@FILE, in printable ASCII and without spaces in the name")
         pairs.append((name, text))
     return tuple(pairs)
+
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SOURCE_OPTIONS: Final = (
+    click.option(
+        "--manifest",
+        type=_FILE,
+        help="A file with an MCPRegistry: its URL, filter, credentials and allow* fields decide, and the Secrets beside it are used.",
+    ),
+    click.option(
+        "--bearer-file",
+        type=_FILE,
+        envvar="JUNCTOR_REGISTRY_BEARER_FILE",
+        show_envvar=True,
+        help="File with the bearer token for the registry.",
+    ),
+    click.option(
+        "--header",
+        "headers",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_split_headers,
+        help="HTTP header for the registry; may be given several times. NAME=@FILE reads the value from a file, as secrets should be.",
+    ),
+    click.option("--ca-file", type=_FILE, help="Certificates (PEM) of the authorities to trust, instead of the system's."),
+)
 
 
 def _given_headers(options: Options) -> dict[str, str]:

@@ -4,7 +4,7 @@ A plan is a function of its arguments: select -> judge -> claim -> resolve -> li
 next one, and the published map does not say, is a value: `PlanMemory`.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -104,12 +104,7 @@ class PlanCache:
 
 
 def plan_gateway(
-    gateway: GatewaySpec,
-    inputs: Inputs,
-    published: Published,
-    memory: PlanMemory,
-    now: float,
-    cache: PlanCache | None = None,
+    gateway: GatewaySpec, inputs: Inputs, published: Published, memory: PlanMemory, now: float, cache: PlanCache | None = None
 ) -> GatewayPlan:
     """Make the plan of one gateway.
 
@@ -134,18 +129,23 @@ def plan_gateway(
     retained = memory.guard.retain(inputs, selected, published, now)
     content = _content(verdicts, (*claims.kept_ids, *retained.ids), published, cache.resolver)
     cache.forget(selected, {uid for uid, verdict in verdicts.items() if verdict.entry is not None}, published)
-    hold_ends = [retained.hold.until] if retained.hold is not None and retained.hold.until != float("inf") else []
     return GatewayPlan(
         content.entries,
         content.origins,
         {**claims.refusals, **verdicts},
         frozenset(content.credentials),
         retained.hold,
-        min((*hold_ends, *(item.wake_at for item in resolved.values() if item.wake_at is not None)), default=None),
+        _wake_at(retained.hold, resolved.values()),
         content.discovered,
         registry_records(content.discovered, content.origins, inputs, published),
         PlanMemory(_missing_since(memory, selected, resolved), retained.guard),
     )
+
+
+def _wake_at(hold: Hold | None, resolved: Iterable[Resolved]) -> float | None:
+    """When the plan changes by itself: a hold or the grace of a vanished Secret ends. None when it does not."""
+    hold_ends = [hold.until] if hold is not None and hold.until != float("inf") else []
+    return min((*hold_ends, *(item.wake_at for item in resolved if item.wake_at is not None)), default=None)
 
 
 def planning_effort(inputs: Inputs, published: Published) -> int:

@@ -105,7 +105,9 @@ def test_configuration_that_is_not_text_is_named(tmp_path: Path, command: tuple[
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"[1, 2]", b"\xff\xfe", b"a: [", b"current-context: a\ncontexts: 5\n"])
-@pytest.mark.parametrize("command", ["operator --config examples/operator.yaml --health-port 0", "gateway --map configmap:a/b --port 0"])
+@pytest.mark.parametrize(
+    "command", ["operator --config examples/operator.yaml --health-port 0", "gateway --map configmap:a/b --port 0 --management-port 0"]
+)
 def test_kubeconfig_that_is_none_is_named(tmp_path: Path, content: bytes, command: str) -> None:
     file = tmp_path / "kubeconfig"
     file.write_bytes(content)
