@@ -15,21 +15,22 @@ REGISTRY_KIND: Final = "MCPRegistry"
 REGISTRY_PLURAL: Final = "mcpregistries"
 REGISTRY_CRD: Final = f"{REGISTRY_PLURAL}.{GROUP}"
 
-#: On an MCPRegistry: a new value asks for a sync now; the digest that a condition named accepts that many servers vanished.
+#: Annotation of an MCPRegistry: a new value starts a sync now.
 SYNC_REQUESTED_ANNOTATION: Final = f"{GROUP}/sync-requested-at"
+#: Annotation of an MCPRegistry: a digest from its Synced condition confirms that many of its servers were really removed.
 ACCEPT_SHRINK_ANNOTATION: Final = f"{GROUP}/accept-shrink"
 
-#: On a Secret of a connector's namespace: "true" lets Junctor read it. The operator's own credential Secrets carry PUBLISHED
-#: instead, so that one server-side selector (the label exists) covers both.
+#: Label of Secrets. Users set "true" to let Junctor read a Secret; the operator's own credential Secrets have "published". One
+#: server-side selector (the label exists) therefore covers both.
 CREDENTIALS_LABEL: Final = f"{GROUP}/credentials"
 CREDENTIALS_READABLE: Final = "true"
 CREDENTIALS_PUBLISHED: Final = "published"
 
-#: On every object of a connector map: the name of the map.
+#: Label of every object of a connector map: the name of the map.
 MAP_LABEL: Final = f"{GROUP}/connector-map"
-#: On gateway pods: the name of the gateway in the operator's configuration.
+#: Label of gateway pods: the name of the gateway in the operator's configuration.
 GATEWAY_LABEL: Final = f"{GROUP}/gateway"
-#: On the two CRDs, so that the operator's watch of CRDs is narrow.
+#: Label of the two CRDs, so that the operator watches only these.
 CRD_LABEL: Final = "app.kubernetes.io/part-of"
 CRD_LABEL_VALUE: Final = "junctor"
 

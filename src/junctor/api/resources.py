@@ -1,4 +1,4 @@
-"""Stored Kubernetes objects as the planner sees them: parsed once, leniently, with what is wrong kept beside what is right."""
+"""The stored MCPConnectors and MCPRegistries as Python objects. A spec that breaks the schema is reported, not raised."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ from junctor.api.registry import MCPRegistrySpec
 from junctor.net.faults import problems_of
 from junctor.net.formats import KubernetesObjectView
 
-#: Names of fields that may be ignored by a version that does not know them: they only describe. Every other unknown field is policy.
-#: A new descriptive field takes one of these names, or begins with "display".
+#: Unknown fields with these names only describe a resource, so a version that does not know them may ignore them. Every other unknown
+#: field counts as policy. A future descriptive field gets one of these names, or one that begins with "display".
 _DESCRIPTIVE = frozenset({"icons", "tags", "category", "documentationURL", "websiteURL", "contact", "owner", "notes", "labels"})
 
 
@@ -31,16 +31,17 @@ Spec = TypeVar("Spec", bound=ApiModel)
 
 @dataclass(frozen=True, slots=True)
 class StoredResource(Generic[Spec]):
-    """A resource as it is stored.
+    """A resource as the API server stores it.
 
-    spec: None when the stored spec breaks the schema; `problems` then say what is wrong. unsupported / ignored: unknown fields that
-    are policy, or only describe. annotations: those that this kind listens to, no others.
+    created: RFC 3339. raw_spec: the spec as JSON. spec: the parsed spec; None if it breaks the schema. problems: what is wrong with it.
+    unsupported: paths of unknown fields that may be policy. ignored: paths of unknown fields that only describe. annotations: those in
+    `known_annotations`.
     """
 
     kind: ClassVar[str]
     plural: ClassVar[str]
     spec_model: ClassVar[type[ApiModel]]
-    heeded_annotations: ClassVar[frozenset[str]] = frozenset()
+    known_annotations: ClassVar[frozenset[str]] = frozenset()
 
     namespace: str
     name: str
@@ -57,7 +58,7 @@ class StoredResource(Generic[Spec]):
 
     @classmethod
     def of(cls, body: KubernetesObjectView) -> Self:
-        """Read a stored object. Never raises for the spec's content."""
+        """Read a stored object. An invalid spec does not raise; `problems` describe it."""
         metadata = body["metadata"]
         raw = body.get("spec")
         raw_spec: KubernetesObjectView = raw if isinstance(raw, Mapping) else {}
@@ -81,13 +82,13 @@ class StoredResource(Generic[Spec]):
             problems=problems,
             unsupported=tuple(path for path in unknown if not is_descriptive(path)),
             ignored=tuple(path for path in unknown if is_descriptive(path)),
-            annotations=cls.heeded(metadata),
+            annotations=cls.annotations_of(metadata),
         )
 
     @classmethod
-    def heeded(cls, metadata: KubernetesObjectView) -> Mapping[str, str]:
-        """The annotations that this kind listens to."""
-        return {key: value for key, value in (metadata.get("annotations") or {}).items() if key in cls.heeded_annotations}
+    def annotations_of(cls, metadata: KubernetesObjectView) -> Mapping[str, str]:
+        """Select the annotations that have a meaning for this kind."""
+        return {key: value for key, value in (metadata.get("annotations") or {}).items() if key in cls.known_annotations}
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -95,28 +96,28 @@ class StoredResource(Generic[Spec]):
 
 @dataclass(frozen=True, slots=True)
 class ConnectorResource(StoredResource[MCPConnectorSpec]):
-    """An MCPConnector as it is stored."""
+    """A stored MCPConnector."""
 
     kind = CONNECTOR_KIND
     plural = CONNECTOR_PLURAL
     spec_model = MCPConnectorSpec
 
     def secret_refs(self) -> tuple[SecretKeyRef, ...]:
-        """Every Secret key that it names."""
+        """Return every reference to a Secret key; none if the spec is invalid."""
         return self.spec.secret_refs() if self.spec else ()
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryResource(StoredResource[MCPRegistrySpec]):
-    """An MCPRegistry as it is stored."""
+    """A stored MCPRegistry."""
 
     kind = REGISTRY_KIND
     plural = REGISTRY_PLURAL
     spec_model = MCPRegistrySpec
-    heeded_annotations = frozenset({SYNC_REQUESTED_ANNOTATION, ACCEPT_SHRINK_ANNOTATION})
+    known_annotations = frozenset({SYNC_REQUESTED_ANNOTATION, ACCEPT_SHRINK_ANNOTATION})
 
     def secret_refs(self) -> tuple[SecretKeyRef, ...]:
-        """Every Secret key that it names, each once."""
+        """Return every reference to a Secret key, each once; none if the spec is invalid."""
         return tuple(dict.fromkeys(placed.ref for placed in self.spec.secret_refs())) if self.spec else ()
 
 
@@ -124,6 +125,6 @@ Resource = ConnectorResource | RegistryResource
 
 
 def is_descriptive(path: str) -> bool:
-    """Whether an unknown field may be ignored, by the name of its last part."""
+    """Whether the field at a path such as `spec.icons[0]` may be ignored; only the last name in the path decides."""
     name = path.rsplit(".", 1)[-1].split("[")[0]
     return name in _DESCRIPTIVE or name.startswith("display")

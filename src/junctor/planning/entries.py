@@ -1,6 +1,7 @@
-"""An accepted resource as an entry of the map: every default written out, so that readers need to know none."""
+"""Makes the entries of accepted resources. An entry contains every default, so that readers of the map need to know none."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from junctor.api.access import Access
 from junctor.api.conditions import Reason
@@ -16,15 +17,17 @@ from junctor.connectormap.ids import registry_id_of_entry
 from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header
 from junctor.connectormap.view import Origin, RegistrySource
 
+_DEFAULT_POLICY: Final = entry_policy.Policy()
+
 
 def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mapping[str, str], unavailable: Reason | None) -> Entry:
-    """The entry of a connector whose spec is valid.
+    """Make the entry of a connector.
 
     Args:
-        resource: the connector.
-        connector_id: its id on the gateway.
+        resource: The connector; its spec is valid.
+        connector_id: Its id on the gateway.
         credentials: `<refhash>.<version>` by reference.
-        unavailable: why callers cannot use it; then neither headers nor credentials are published.
+        unavailable: Why callers cannot use the connector, or None; if they cannot, its headers and credentials are not published.
     """
     spec = resource.spec
     if spec is None:
@@ -58,7 +61,7 @@ def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mappin
 
 
 def registry_entry_of(resource: RegistryResource, entry_id: str) -> Entry:
-    """The entry that all servers of a registry whose spec is valid inherit from. It is no connector itself."""
+    """Make the entry of a registry whose spec is valid. All servers of the registry inherit from it; it is not a connector itself."""
     spec = resource.spec
     if spec is None:
         raise ValueError(f"{resource}: an invalid spec has no entry")
@@ -75,12 +78,12 @@ def registry_entry_of(resource: RegistryResource, entry_id: str) -> Entry:
 
 
 def hash_of(resource: Resource, ref: SecretKeyRef) -> str:
-    """The name of a Secret reference in the map."""
+    """Return the hash that stands for a reference to a Secret key in the map."""
     return reference_hash(resource.namespace, ref.name, ref.key)
 
 
 def origin_of_resource(resource: Resource) -> Origin:
-    """The resource as the origin of its entry."""
+    """Describe a resource as the origin of its entry."""
     return Origin(resource.kind, resource.namespace, resource.name, resource.uid, resource.generation)
 
 
@@ -89,14 +92,14 @@ def _ca_bundle(tls: TLS | None) -> str | None:
 
 
 def _subjects(access: Access | None) -> frozenset[entry_policy.Subject]:
-    """Who may use the connector; empty: everybody."""
+    """Collect who may use the connector; an empty set means everybody."""
     subjects = (access.subjects if access else None) or ()
     return frozenset(entry_policy.Subject(subject.kind, subject.namespace or "", subject.name) for subject in subjects)
 
 
 def _policy(spec: MCPConnectorSpec | ConnectorTemplate) -> entry_policy.Policy:
-    """How callers may use the server: the same fields for a connector and for the servers of a registry."""
-    default = entry_policy.Policy()
+    """Collect how callers may use the server; a connector and the template of a registry have the same fields."""
+    default = _DEFAULT_POLICY
     tools, approval = spec.tools, spec.approval
     return entry_policy.Policy(
         spec.caller_authorization or default.caller_authorization,
@@ -104,12 +107,12 @@ def _policy(spec: MCPConnectorSpec | ConnectorTemplate) -> entry_policy.Policy:
         entry_policy.ApprovalRules(approval.mode or default.approval.mode, approval.always, approval.never)
         if approval
         else default.approval,
-        _limits(spec, default.limits),
+        _limits(spec),
     )
 
 
-def _limits(spec: MCPConnectorSpec | ConnectorTemplate, default: entry_policy.Limits) -> entry_policy.Limits:
-    limits = spec.limits
+def _limits(spec: MCPConnectorSpec | ConnectorTemplate) -> entry_policy.Limits:
+    limits, default = spec.limits, _DEFAULT_POLICY.limits
     if limits is None:
         return default
     return entry_policy.Limits(

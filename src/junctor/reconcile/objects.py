@@ -76,7 +76,7 @@ def resource_reader(kind: type[AnyResource]) -> Callable[[KubernetesObjectView, 
             known = before.resource
             same = known.generation == metadata.get("generation", 1) and known.labels == (metadata.get("labels") or {})
             # A changed CRD shows other fields of an object whose generation is the same.
-            if same and known.raw_spec == (body.get("spec") or {}) and known.annotations == kind.heeded(metadata):
+            if same and known.raw_spec == (body.get("spec") or {}) and known.annotations == kind.annotations_of(metadata):
                 return before if before.status == status else Tracked.of(known, status)
         return Tracked.of(kind.of(body), status)
 
