@@ -113,7 +113,7 @@ def _shown(found: Available | Unavailable) -> ConnectorItem:
 
 
 def _parameters(request: Request, allowed: tuple[str, ...]) -> dict[str, str]:
-    """The query parameters, each known and given once. An unknown one is refused: a filter that is ignored looks like one that works."""
+    """Return the query parameters, each known and unique. Unknown ones are refused: a filter that is ignored looks like one that works."""
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in allowed:

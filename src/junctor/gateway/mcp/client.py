@@ -189,7 +189,7 @@ class McpClient:
             self._discard(session)
         except SessionFailed as error:
             if _may_have_wrong_era(session, error.failure):
-                # The call is not repeated, but the next session negotiates the protocol anew.
+                # The call is not repeated, but the next session negotiates the protocol again.
                 self._discard(session)
                 self._era = None
             raise

@@ -70,7 +70,7 @@ class Connections(httpx2.AsyncBaseTransport):
 
 
 class _Connection(httpx2.AsyncHTTPTransport):
-    """The library's transport over a given pool, since its own constructor takes no network backend. Ignores proxy settings."""
+    """The library's transport over the pool that it gets, since its own constructor takes no network backend. Ignores proxy settings."""
 
     def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
         self._pool = pool

@@ -117,7 +117,7 @@ class McpClientPool:
             url: of the server. Whoever calls this has decided that the URL is allowed.
             authorization: the caller's token, without a scheme.
             headers: the caller's.
-            limits: the defaults unless given.
+            limits: None for the defaults.
 
         Raises:
             RequestRefused: a header or the token is not valid.

@@ -98,7 +98,7 @@ def target_of_params(url: str, authorization: str | None, headers: Mapping[str, 
         url: of the server.
         authorization: the caller's token, None when it brings none.
         headers: the caller's.
-        limits: the defaults unless given.
+        limits: None for the defaults.
 
     Raises:
         RequestRefused: a header or the token is not valid.

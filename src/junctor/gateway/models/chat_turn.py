@@ -75,7 +75,7 @@ class ChatTurn:
             if reasoning:
                 yield ReasoningDelta(reasoning)
             if text := _text(delta.get("content")) or _text(delta.get("refusal")):
-                # Tokens of a chunk that holds both cannot be told apart.
+                # Tokens of a chunk that holds both cannot be attributed to one of them.
                 yield TextDelta(text, () if reasoning else token_logprobs(choice.get("logprobs")))
             for part in _objects(delta.get("tool_calls")):
                 self._call(part)

@@ -207,7 +207,7 @@ class ToolLoop:
     def _permitted_calls(self, calls: Sequence[ModelCall]) -> list[ModelCall]:
         """Return the calls of a round that count, with ids that are unique in this response.
 
-        Some model servers ignore parallel_tool_calls; some number calls anew in each round, or send no ids.
+        Some model servers ignore parallel_tool_calls; some number calls from the start in each round, or send no ids.
         """
         permitted = []
         for call in calls if self._turn.request.parallel_tool_calls else calls[:1]:

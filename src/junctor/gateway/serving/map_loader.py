@@ -1,7 +1,7 @@
 """Keeps the served map current: loads at start, when the operator signals, and by a slow poll.
 
 ReloadError             a reload did not lead to the requested sequence; the current map stays
-+-- NotAccepted         the map cannot be served, or the head is older than the sequence asked for
++-- NotAccepted         the map cannot be served, or the head is older than the requested sequence
 +-- NotReadable         the source cannot be read now; try again
 +-- TooManyReloads      signals that found nothing new used up the bucket; `retry_after` in seconds
 """

@@ -42,7 +42,7 @@ class PreparedShard:
 
     @classmethod
     def of(cls, entries: Iterable[Entry], known: Mapping[str, Connector], registries: Mapping[str, Registry]) -> Self:
-        """Prepare a shard. Connectors that `known` prepared already are taken from there. registries: all of the map, by entry id."""
+        """Prepare a shard. Connectors in `known` are prepared already and used again. registries: all of the map, by entry id."""
         connectors: dict[str, Connector] = {}
         inherits: dict[str, Registry | None] = {}
         discovered: Counter[tuple[str, frozenset[Subject] | None]] = Counter()
@@ -148,7 +148,7 @@ async def _ordered(connectors: Mapping[str, Connector], previous: PreparedMap | 
 class ServedMap:
     """The map that requests use; a request keeps the one it began with. Immutable: the next map is another object.
 
-    applied_at: when it became the served one, UTC. missing: credential keys that no credential object held.
+    applied_at: when the gateway began to serve it, UTC. missing: credential keys that no credential object has.
     """
 
     prepared: PreparedMap = field(repr=False)

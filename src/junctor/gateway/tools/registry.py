@@ -138,32 +138,31 @@ def visible_name(label: str, tool: str) -> str:
     return plain if len(plain) <= LONGEST_NAME else hashed_name(label, tool)
 
 
-def hashed_name(label: str, tool: str, taken: Collection[str] = ()) -> str:
-    """Return a name that ends in a hash of label and tool; `taken` names are avoided by further attempts."""
+def hashed_name(label: str, tool: str, reserved: Collection[str] = ()) -> str:
+    """Return a name that ends in a hash of label and tool; names in `reserved` are avoided by further attempts."""
     plain = plain_name(label, tool)
     attempt = 0
     while True:
-        digest = sha256("\0".join((label, tool, str(attempt)) if attempt else (label, tool)).encode(errors="replace")).hexdigest()[
-            :_HASH_DIGITS
-        ]
+        hashed = "\0".join((label, tool, str(attempt)) if attempt else (label, tool))
+        digest = sha256(hashed.encode(errors="replace")).hexdigest()[:_HASH_DIGITS]
         name = f"{plain[: LONGEST_NAME - _HASH_DIGITS - 2]}__{digest}"
-        if name not in taken:
+        if name not in reserved:
             return name
         attempt += 1
 
 
-def assign_names(tools: Collection[tuple[str, str]], taken: Collection[str] = ()) -> dict[tuple[str, str], str]:
-    """Return a name for each (label, tool), none of them in `taken`.
+def assign_names(tools: Collection[tuple[str, str]], reserved: Collection[str] = ()) -> dict[tuple[str, str], str]:
+    """Return a name for each (label, tool), none of them in `reserved`.
 
     The names do not depend on the order of the tools: of tools with the same plain name, each gets a hashed one.
     """
     owners_of: dict[str, list[tuple[str, str]]] = {}
     for label, tool in sorted(set(tools)):
         owners_of.setdefault(visible_name(label, tool), []).append((label, tool))
-    used = set(taken) | set(owners_of)
+    used = set(reserved) | set(owners_of)
     names: dict[tuple[str, str], str] = {}
     for name, owners in owners_of.items():
-        if len(owners) == 1 and name not in taken:
+        if len(owners) == 1 and name not in reserved:
             names[owners[0]] = name
             continue
         for label, tool in owners:

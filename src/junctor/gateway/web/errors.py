@@ -109,7 +109,7 @@ def log_failure(log: logging.Logger, request_id: str, what: str, error: ApiError
         log: The logger of the module that answers the request.
         request_id: The request's id, which the caller sees too.
         what: Names the request, for example by its method and path.
-        error: What the caller is told.
+        error: The answer to the caller.
     """
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.FAILED_DEPENDENCY:
         log.warning("request %s: %s failed: %d %s: %s", request_id, what, error.status, error.code, error.message)
