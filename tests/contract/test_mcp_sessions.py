@@ -410,7 +410,7 @@ async def test_a_changed_entry_lets_go_of_its_session_when_its_calls_have_ended(
         await other.list_tools()
         call = asyncio.create_task(said(client))
         await until(lambda: server.asked("tools/call") == 1)
-        pool.entries_changed(served_map(content("a", url=f"{url}/mcp", title="new"), kept.view.content))
+        pool.entries_changed(served_map(content("a", url=f"{url}/mcp", title="new"), content("b", url=f"{url}/mcp")))
         assert client.has_session
         released.set()
         assert await call == "well"

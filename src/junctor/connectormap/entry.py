@@ -72,13 +72,6 @@ class Entry:
         """Bytes of the line."""
         return len(self.body) + len(str(self.since)) + len(',"since":')
 
-    @property
-    def content(self) -> dict[str, Any]:
-        """The entry as JSON, `since` included; parsed anew at each use."""
-        value: dict[str, Any] = json.loads(self.body)
-        value[_SINCE] = self.since
-        return value
-
     def changed_at(self, since: int) -> "Entry":
         """The same content, published in another sequence; the text is shared."""
         return Entry(self.id, self.digest, since, self.body, self.place, self.reason, self.credentials)

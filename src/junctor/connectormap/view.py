@@ -46,52 +46,52 @@ class RegistrySource(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EntryView:
-    """What an entry says. Properties that cost nothing are lenient; `target`, `policy` and `hosts` raise InvalidEntry.
+    """What an entry says, by name. `registry`, `target`, `policy` and `hosts` raise InvalidEntry for a form that is not known here.
 
-    A discovered connector says little by itself: `inherit_from` gives it what its registry's entry says.
+    The entry of a discovered server has few fields of its own: `inherit_from` adds those of its registry's entry.
     """
 
-    content: Mapping[str, Any] = field(repr=False)
+    _content: Mapping[str, Any] = field(repr=False)
 
     @property
     def id(self) -> str:
         """The connector id, or that of a registry's entry."""
-        return str(self.content["id"])
+        return str(self._content["id"])
 
     @property
     def title(self) -> str:
         """A name for people; "" for none."""
-        return str(self.content.get("title") or "")
+        return str(self._content.get("title") or "")
 
     @property
     def description(self) -> str:
         """What the server is for; "" when nobody says so."""
-        return str(self.content.get("description") or "")
+        return str(self._content.get("description") or "")
 
     @property
     def version(self) -> str:
         """The version of a discovered server; "" for other connectors."""
-        return str(self.content.get("version") or "")
+        return str(self._content.get("version") or "")
 
     @property
     def is_deprecated(self) -> bool:
         """Whether the registry calls a discovered server deprecated."""
-        return self.content.get("deprecated") is True
+        return self._content.get("deprecated") is True
 
     @property
     def is_available(self) -> bool:
         """Whether the writer lets the connector be used."""
-        return self.content.get("available") is True
+        return self._content.get("available") is True
 
     @property
     def reason(self) -> str:
         """Why the writer does not let the connector be used, as one word; "" when it does."""
-        return "" if self.is_available else str(self.content.get("reason") or UNKNOWN_REASON)
+        return "" if self.is_available else str(self._content.get("reason") or UNKNOWN_REASON)
 
     @property
     def unknown_features(self) -> list[str]:
         """The features that the entry requires and this version does not know. A value that is not a list counts as one of them."""
-        required = self.content.get("requires", [])
+        required = self._content.get("requires", [])
         if not isinstance(required, list):
             return [str(required)]
         return sorted(str(feature) for feature in required if feature not in FEATURES)
@@ -99,7 +99,7 @@ class EntryView:
     @property
     def origin(self) -> Origin | None:
         """The resource that the entry was made of; None for a discovered server and for what is not understood."""
-        match self.content.get("origin"):
+        match self._content.get("origin"):
             case {"kind": str(kind), "namespace": str(namespace), "name": str(name), "uid": str(uid), "generation": int(generation)}:
                 return Origin(kind, namespace, name, uid, generation)
         return None
@@ -109,44 +109,44 @@ class EntryView:
         """Who may use the connector; None: everybody. NOBODY when the entry says so in a way that is not known here: it fails closed."""
         if any(feature.startswith(_ACCESS_FEATURES) for feature in self.unknown_features):
             return NOBODY
-        return parse_access(self.content["access"]) if "access" in self.content else None
+        return parse_access(self._content["access"]) if "access" in self._content else None
 
     @property
     def url(self) -> str:
         """The server's address; "" when the entry has none."""
-        url = self.content.get("url")
+        url = self._content.get("url")
         return url if isinstance(url, str) else ""
 
     @property
     def transport(self) -> str | None:
         """The MCP transport; None when the entry has no target."""
-        transport = self.content.get("transport")
+        transport = self._content.get("transport")
         return transport if isinstance(transport, str) else None
 
     @property
     def hosts(self) -> tuple[str, ...] | None:
         """Globs of the hosts that may see the credentials of a discovered server; None when nothing is sent. Raises InvalidEntry."""
-        return parse_hosts(self.content.get("hosts"))
+        return parse_hosts(self._content.get("hosts"))
 
     @property
     def target(self) -> Target:
         """Where the server is and what is sent to it. Raises InvalidEntry."""
-        return Target.parse(self.content)
+        return Target.parse(self._content)
 
     @property
     def policy(self) -> Policy:
         """How callers may use the server. Raises InvalidEntry."""
-        return Policy.parse(self.content)
+        return Policy.parse(self._content)
 
     @property
     def credentials(self) -> tuple[str, ...]:
         """The credentials that are named anywhere in the entry, each once, in order."""
-        return credentials_in(self.content)
+        return credentials_in(self._content)
 
     @property
     def registry(self) -> RegistrySource:
         """The registry that a registry's entry stands for. Raises InvalidEntry."""
-        match self.content.get("registry"):
+        match self._content.get("registry"):
             case {"id": str(registry_id), "url": str(url)}:
                 return RegistrySource(registry_id, url)
         raise InvalidEntry("registry must have an id and a url")
@@ -154,25 +154,25 @@ class EntryView:
     @property
     def caller_authorization(self) -> str | None:
         """The rule about authorization that callers bring, as it stands in the entry; None when it says nothing."""
-        rule = self.content.get("callerAuthorization")
+        rule = self._content.get("callerAuthorization")
         return rule if isinstance(rule, str) else None
 
     @property
     def tools_json(self) -> dict[str, Any]:
         """The rules about tools as they stand in the entry, for the catalog."""
-        return self.content.get("tools") or {}
+        return self._content.get("tools") or {}
 
     @property
     def approval_json(self) -> dict[str, Any]:
         """The rules about approval as they stand in the entry, for the catalog."""
-        return self.content.get("approval") or {}
+        return self._content.get("approval") or {}
 
     def inherit_from(self, registry: Self) -> "EntryView":
         """What a discovered connector says together with its registry's entry: its own fields win, what both require adds up."""
         # A writer that says nothing has not said that private addresses are meant.
-        shared = {"addresses": "public"} | {key: value for key, value in registry.content.items() if key not in _REGISTRY_ONLY}
-        requires = _together(shared.get("requires", []), self.content.get("requires", []))
-        return EntryView({**shared, **self.content, "requires": requires})
+        shared = {"addresses": "public"} | {key: value for key, value in registry._content.items() if key not in _REGISTRY_ONLY}
+        requires = _together(shared.get("requires", []), self._content.get("requires", []))
+        return EntryView({**shared, **self._content, "requires": requires})
 
 
 def _together(shared: Any, own: Any) -> Any:

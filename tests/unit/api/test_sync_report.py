@@ -6,6 +6,7 @@ import pytest
 from junctor.api.sync_report import Discovered
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import RegistryRecord
+from tests.support.entries import content_of
 from tests.unit.registry.building import credentials, hashed, mapped, plain, raw, ref, remote, secret
 
 BEARER = {"name": "Authorization", "value": "Bearer {token}"}
@@ -69,9 +70,9 @@ def test_a_rotated_secret_changes_the_digest() -> None:
 @pytest.mark.parametrize("missing", ["token", "own"])
 def test_an_entry_whose_secret_is_missing_is_unavailable_and_names_none(missing: str) -> None:
     found = ENTRIES[0].resolve_credentials({reference: version for reference, version in VERSIONS.items() if reference != hashed(missing)})
-    assert not found.content["available"]
-    assert found.content["reason"] == "UnresolvedRefs"
-    assert set(found.content) == {"id", "available", "reason", "url", "transport", "description", "version", "requires", "since"}
+    assert not content_of(found)["available"]
+    assert content_of(found)["reason"] == "UnresolvedRefs"
+    assert set(content_of(found)) == {"id", "available", "reason", "url", "transport", "description", "version", "requires", "since"}
     assert hashed("token") not in found.line.decode()
     assert hashed("own") not in found.line.decode()
 

@@ -138,7 +138,6 @@ def test_a_server_inherits_what_its_registry_says_and_keeps_what_it_says_itself(
     assert found.policy.tools == ToolRules(denied=("rm",))
     assert found.access == NOBODY
     assert found.unknown_features == []
-    assert "registry" not in found.content
     with pytest.raises(InvalidEntry):
         _ = found.registry
 

@@ -14,6 +14,7 @@ from junctor.connectormap.head import ShardRef
 from junctor.connectormap.layout import SHARD_LIMIT, Layout, bucket_of
 from junctor.connectormap.reader import READ_ATTEMPTS, ConnectorMap, parse_shard, read_layout, read_map
 from junctor.connectormap.view import EntryView
+from tests.support.entries import content_of
 from tests.unit.gateway.maps import MAP, MemorySource, content, head_of, layout_of, publish, steps
 
 ids = st.from_regex(r"[A-Za-z0-9._-]{1,12}", fullmatch=True) | st.from_regex(r"mcp::[a-z]{1,4}::[a-z]{1,6}/[a-z]{1,4}", fullmatch=True)
@@ -41,7 +42,7 @@ async def test_any_map_survives_the_round_trip(items: list[dict[str, Any]], sinc
     for _ in steps(source, layout, since):
         pass
     found = await read_whole(source)
-    assert {key: entry.content for key, entry in found.entries.items()} == {item["id"]: item | {"since": since} for item in items}
+    assert {key: content_of(entry) for key, entry in found.entries.items()} == {item["id"]: item | {"since": since} for item in items}
     assert found.entries == layout.entries()
     assert read_layout(MAP, found.head.shards, source.config_maps).entries() == layout.entries()
 

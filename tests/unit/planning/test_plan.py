@@ -10,6 +10,7 @@ from junctor.planning.inputs import Published
 from junctor.planning.plan import PlanMemory, plan_gateway
 from junctor.planning.resolve import GRACE_SECONDS
 from junctor.planning.retain import HOLD_SECONDS
+from tests.support.entries import content_of
 from tests.unit.planning.building import (
     Story,
     bearer,
@@ -48,7 +49,7 @@ def test_loser_of_an_id_conflict_heals_when_the_winner_is_deleted() -> None:
     assert reason(story.plan(winner, loser), loser) == Reason.ID_CONFLICT
     plan = story.plan(loser, deleted=frozenset({winner.uid}))
     assert reason(plan, loser) == Reason.ACCEPTED
-    assert plan.entries["x"].content["url"] == "https://other.example.com/"
+    assert content_of(plan.entries["x"])["url"] == "https://other.example.com/"
 
 
 # --- changed ids ------------------------------------------------------------------------------------------------------------------------
@@ -61,9 +62,9 @@ def test_changed_id_is_refused_and_the_old_entry_stays() -> None:
     plan = story.plan(changed)
     assert reason(plan, changed) == Reason.ID_IMMUTABLE
     assert ids(plan.entries) == ["team-a.x"]
-    assert "description" not in plan.entries["team-a.x"].content
+    assert "description" not in content_of(plan.entries["team-a.x"])
     healed = connector("x", generation=3, description="newer")
-    assert story.plan(healed).entries["team-a.x"].content["description"] == "newer"
+    assert content_of(story.plan(healed).entries["team-a.x"])["description"] == "newer"
 
 
 def test_id_of_a_resource_whose_change_of_id_is_refused_stays_its_own() -> None:
@@ -168,10 +169,10 @@ def test_last_credentials_serve_for_five_minutes_after_a_secret_vanished() -> No
     assert during.credentials == before.credentials
     assert during.wake_at == story.now + GRACE_SECONDS
     story.now += GRACE_SECONDS - 1
-    assert story.plan(resource).entries["x"].content["available"]
+    assert content_of(story.plan(resource).entries["x"])["available"]
     story.now += 1
     after = story.plan(resource)
-    assert not after.entries["x"].content["available"]
+    assert not content_of(after.entries["x"])["available"]
     assert not after.credentials
     assert after.wake_at is None
 
@@ -186,7 +187,7 @@ def test_secret_that_comes_back_within_the_grace_ends_it() -> None:
     assert verdict(back, resource).resolved.ok
     story.now += 200
     again = story.plan(resource)
-    assert again.entries["x"].content["available"]
+    assert content_of(again.entries["x"])["available"]
     assert again.wake_at == story.now + GRACE_SECONDS
 
 

@@ -12,6 +12,7 @@ from junctor.planning.inputs import Published
 from junctor.planning.plan import GatewayPlan
 from junctor.planning.resolve import GRACE_SECONDS
 from junctor.planning.retain import HOLD_SECONDS
+from tests.support.entries import content_of
 from tests.unit.planning.building import (
     Story,
     bearer,
@@ -37,7 +38,7 @@ MANY = discovered(*(server(f"n{number}") for number in range(30)))
 
 def contents(plan: GatewayPlan, of: str = ID) -> dict[str, dict[str, Any]]:
     """The servers of a registry in a plan, by the last part of their names."""
-    return {key.rsplit("/")[-1]: entry.content for key, entry in plan.discovered.get(of, {}).items()}
+    return {key.rsplit("/")[-1]: content_of(entry) for key, entry in plan.discovered.get(of, {}).items()}
 
 
 # --- entries and records ----------------------------------------------------------------------------------------------------------------
@@ -46,7 +47,7 @@ def contents(plan: GatewayPlan, of: str = ID) -> dict[str, dict[str, Any]]:
 def test_registry_is_one_entry_with_its_policy_and_its_servers_stand_beside() -> None:
     resource = registry(connectorTemplate={"tools": {"readOnly": True}, "access": {"subjects": [{"kind": "Group", "name": "dev"}]}})
     plan = Story().plan(resource, syncs={resource.uid: synced(discovered(A, B))})
-    entry = plan.entries[ID].content
+    entry = content_of(plan.entries[ID])
     assert (entry["registry"], entry["addresses"]) == ({"id": "internal", "url": "https://registry.example.com"}, "public")
     assert (entry["tools"], entry["requires"]) == ({"readOnly": True}, ["access/1", "registry/1"])
     assert (ids(plan.discovered[ID]), plan.connectors) == (sorted([A.id, B.id]), 3)
@@ -54,7 +55,7 @@ def test_registry_is_one_entry_with_its_policy_and_its_servers_stand_beside() ->
 
 def test_private_addresses_are_allowed_by_the_registry_only() -> None:
     resource = registry(allowPrivateAddresses=True)
-    assert Story().plan(resource).entries[ID].content["addresses"] == "any"
+    assert content_of(Story().plan(resource).entries[ID])["addresses"] == "any"
 
 
 def test_registry_that_was_never_read_is_in_the_map_without_servers() -> None:

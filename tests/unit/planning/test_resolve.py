@@ -12,6 +12,7 @@ from junctor.planning.discovered import CredentialResolver
 from junctor.planning.entries import origin_of_resource
 from junctor.planning.inputs import Published
 from junctor.planning.resolve import GRACE_SECONDS, Resolved, resolve, resolve_references
+from tests.support.entries import content_of
 from tests.unit.planning.building import KEY, bearer, connector, discovered, inputs, registry, secret, server, synced
 
 NOW = 1000.0
@@ -125,8 +126,8 @@ def test_unresolved_connector_is_accepted_and_published_as_unavailable(secrets: 
     verdict = resolved(USER, secrets=secrets).verdict
     assert (verdict.accepted.ok, verdict.resolved.reason, verdict.is_available) == (True, reason, False)
     assert verdict.entry is not None
-    assert (verdict.entry.content["available"], verdict.entry.content["reason"]) == (False, reason)
-    assert "auth" not in verdict.entry.content
+    assert (content_of(verdict.entry)["available"], content_of(verdict.entry)["reason"]) == (False, reason)
+    assert "auth" not in content_of(verdict.entry)
     assert verdict.entry.credentials == verdict.credentials == ()
 
 

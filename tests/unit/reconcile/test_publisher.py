@@ -15,6 +15,7 @@ from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gatew
 from junctor.reconcile.ports import Conflict, ForeignMap, PortError, Superseded, Unavailable
 from junctor.reconcile.publisher import MapPublisher
 from junctor.reconcile.stored_map import ObjectEvent
+from tests.support.entries import content_of
 from tests.unit.planning.building import KEY, bearer, connector, gateway, secret
 from tests.unit.reconcile.fakes import INSTALLATION, MAP, Objects, Reader, head_of
 
@@ -70,7 +71,7 @@ async def map_of(objects: Objects) -> dict[str, dict[str, Any]]:
     current = await reader.read()
     assert current is not None
     assert not reader.missing_credentials()
-    return {key: entry.content for key, entry in current.entries.items()}
+    return {key: content_of(entry) for key, entry in current.entries.items()}
 
 
 async def urls(objects: Objects) -> dict[str, str]:

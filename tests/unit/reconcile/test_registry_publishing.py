@@ -13,6 +13,7 @@ from junctor.planning.inputs import CredentialVersion, Inputs
 from junctor.planning.plan import GatewayPlan, PlanCache, PlanMemory, plan_gateway
 from junctor.reconcile.ports import Superseded
 from junctor.reconcile.publisher import MapPublisher
+from tests.support.entries import content_of
 from tests.unit.planning.building import bearer, discovered, gateway, registry, secret, server, synced
 from tests.unit.reconcile.fakes import MAP, Objects, Reader, head_of
 
@@ -151,12 +152,12 @@ async def test_rotated_credential_of_servers_is_stored_before_the_map_names_it()
     process, resource = Process(objects), registry(credentials=[GRANT])
     found = discovered(*SERVERS[:3], server("s", key="value"))
     await process.run(found, resource, secret(value=b"one"))
-    before = (await entries(objects))[f"{ID}::io.acme/s"].content["auth"]
+    before = content_of((await entries(objects))[f"{ID}::io.acme/s"])["auth"]
     objects.calls.clear()
     # The fake gives every credential the same value; the version is what the map names.
     await process.run(found, resource, {("team-a", "token"): {"value": CredentialVersion("0123456789abcdef", 3)}})
     assert objects.writes[:3] == ["add_credentials", "create_shard", "write_head"]
-    assert (await entries(objects))[f"{ID}::io.acme/s"].content["auth"] != before
+    assert content_of((await entries(objects))[f"{ID}::io.acme/s"])["auth"] != before
 
 
 async def test_servers_in_the_shards_that_are_left_stay_published_and_the_lost_ones_are_asked_for() -> None:

@@ -14,6 +14,7 @@ from junctor.net.clock import Clock
 from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.registry.connection import HTTPRegistries
+from tests.support.entries import content_of
 from tests.support.fake_registry import FakeRegistry, Stall
 from tests.support.registry_data import record, remote
 from tests.unit.reconcile.fakes import until
@@ -33,7 +34,7 @@ def resource(url: str, generation: int, **spec: Any) -> RegistryResource:
 
 def api_is(reason: SkipReason) -> Callable[[SyncReport], bool]:
     def look(report: SyncReport) -> bool:
-        entry = report.discovered.entries["mcp::internal::io.acme/api"].content if report.discovered else {}
+        entry = content_of(report.discovered.entries["mcp::internal::io.acme/api"]) if report.discovered else {}
         return entry.get("reason") == reason and "auth" not in entry
 
     return look
@@ -73,7 +74,7 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
             await until(lambda: report(first).synced.status == "True")
             known = report(first).discovered
             assert known
-            assert known.entries["mcp::internal::io.acme/api"].content["auth"]["bearer"]["credential"] == reference_hash(
+            assert content_of(known.entries["mcp::internal::io.acme/api"])["auth"]["bearer"]["credential"] == reference_hash(
                 "team-a", "token", "value"
             )
             registry.fault = lambda _: Stall()

@@ -8,6 +8,7 @@ from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import OFFICIAL_META, ServerRecord
 from junctor.registry.rules import MappingRules
+from tests.support.entries import content_of
 
 NAME = "io.github.acme/weather"
 URL = "https://mcp.acme.com/mcp"
@@ -65,7 +66,7 @@ def published(record: dict[str, Any], **spec: Any) -> dict[str, Any]:
     """The content of the entry that a record becomes."""
     found = mapped(record, **spec)
     assert isinstance(found, Entry), found
-    return found.content
+    return content_of(found)
 
 
 def skipped(record: dict[str, Any], **spec: Any) -> Skipped:

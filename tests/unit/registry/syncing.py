@@ -8,6 +8,7 @@ from junctor.api.sync_report import Discovered
 from junctor.connectormap.entry import Entry
 from junctor.registry.client import RegistryClient
 from junctor.registry.sync import RegistrySync, SyncResult
+from tests.support.entries import content_of
 from tests.support.fake_registry import FakeRegistry
 from tests.support.registry_data import PUBLISHED, Row, record, remote, servers
 from tests.unit.registry.building import rules
@@ -61,11 +62,11 @@ class Syncing(FakeRegistry):
     @property
     def names(self) -> list[str]:
         """The servers that may be called."""
-        return sorted(key.removeprefix(ID) for key, entry in self.entries.items() if entry.content["available"])
+        return sorted(key.removeprefix(ID) for key, entry in self.entries.items() if content_of(entry)["available"])
 
     def content(self, name: str) -> dict[str, Any]:
         """The entry of a server."""
-        return self.entries[f"{ID}{name}"].content
+        return content_of(self.entries[f"{ID}{name}"])
 
     def change(self, name: str, version: str = "1.0.0", **more: Any) -> None:
         """Publish a version now."""

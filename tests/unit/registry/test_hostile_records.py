@@ -14,6 +14,7 @@ from junctor.net.addresses import private_host
 from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.records import OFFICIAL_META, InvalidRecord, ServerRecord
 from junctor.registry.rules import MappingRules
+from tests.support.entries import content_of
 from tests.support.registry_data import DIRTY, Row, servers
 from tests.unit.registry.building import credentials, plain, raw, ref, remote, rules, secret
 
@@ -78,7 +79,7 @@ def judged(record: Any, chosen: MappingRules) -> Entry | Skipped | InvalidRecord
         json.dumps([found.name, str(found)], ensure_ascii=False).encode()
     elif isinstance(found, Entry):
         assert Entry.parse(found.line).digest == found.digest
-        assert found.content["id"].startswith("mcp::internal::")
+        assert content_of(found)["id"].startswith("mcp::internal::")
         found.line.decode()
     else:
         assert len(found.detail) <= 1000

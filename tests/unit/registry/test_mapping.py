@@ -6,6 +6,7 @@ from junctor.api.conditions import SkipReason
 from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import map_server
 from junctor.registry.records import ServerRecord
+from tests.support.entries import content_of
 from tests.unit.registry.building import NAME, URL, credentials, hashed, mapped, plain, published, raw, ref, remote, rules, secret, skipped
 
 SSE = {"type": "sse", "url": "https://mcp.acme.com/sse"}
@@ -496,7 +497,7 @@ def test_an_entry_that_may_not_be_called_any_more_keeps_neither_address_nor_cred
     entry = map_server(ServerRecord.parse(record), rules(credentials=[credentials(secret("token"))]))
     assert isinstance(entry, Entry)
     assert entry.credentials == (hashed("token"),)
-    assert entry.without_target(SkipReason.HOST_NOT_ALLOWED).content == {
+    assert content_of(entry.without_target(SkipReason.HOST_NOT_ALLOWED)) == {
         "id": f"mcp::internal::{NAME}",
         "available": False,
         "reason": "HostNotAllowed",

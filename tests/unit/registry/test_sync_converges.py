@@ -15,6 +15,7 @@ from junctor.registry import shrink
 from junctor.registry import sync as engine
 from junctor.registry.client import RegistryClient
 from junctor.registry.versions import order_key
+from tests.support.entries import content_of
 from tests.support.fake_registry import Asked, Cursor, Cut, Fault, Status
 from tests.support.registry_data import Row, record, remote
 from tests.unit.registry.building import credentials, secret
@@ -172,4 +173,4 @@ async def _wanted(syncing: Syncing, client: RegistryClient, spec: dict[str, Any]
 
 def _callable(sync: engine.RegistrySync) -> Mapping[str, Any]:
     entries = sync.discovered.entries if sync.discovered else {}
-    return {key: entry.content for key, entry in entries.items() if entry.content["available"]}
+    return {key: content_of(entry) for key, entry in entries.items() if entry.available}

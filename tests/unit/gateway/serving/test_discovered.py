@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.layout import Layout, Shard, bucket_of
 from junctor.connectormap.reader import ConnectorMap, read_map
+from junctor.connectormap.view import EntryView
 from junctor.gateway.serving.connector import Connector, Registry
 from junctor.gateway.serving.map_loader import MapLoader
 from junctor.gateway.serving.rejections import MAX_NAMED_PER_REGISTRY
@@ -41,7 +42,7 @@ def test_what_the_entry_does_not_say_comes_from_the_registry() -> None:
     found = connector(discovered(title="Weather"), shared)
     inherited = {key: value for key, value in shared.items() if key not in ("id", "registry", "requires")}
     requires = ["registry/1", "access/1", "registry/1"]
-    assert found.view.content == discovered(title="Weather") | inherited | {"requires": requires}
+    assert found.view == EntryView(discovered(title="Weather") | inherited | {"requires": requires})
     assert found.access == frozenset({("Group", "", "team-a")})
     assert (found.unavailable, found.rejected) == ("", "")
 
