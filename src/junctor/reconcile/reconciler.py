@@ -139,23 +139,25 @@ class Reconciler:
         failures = 0
         while True:
             self._dirty.take(Dirty.REFRESH)
+            began = self._clock.monotonic()
             complete = await self._cluster.refresh()
             failures = 0 if complete else failures + 1
             for gateway in self._gateways:
                 gateway.publisher.objects_changed()
             self.wake()
             try:
-                async with asyncio.timeout(self._refresh_pause(failures)):
+                async with asyncio.timeout(self._refresh_pause(failures, began)):
                     await self._dirty.wait(Dirty.REFRESH)
                 await asyncio.sleep(self._timing.burst)
             except TimeoutError:
                 continue
 
-    def _refresh_pause(self, failures: int) -> float:
+    def _refresh_pause(self, failures: int, began: float) -> float:
+        """Seconds until the next LISTs. Those that fell due while the last ones ran, since `began`, are due now."""
         now = self._clock.monotonic()
-        self._refresh_again_at = [due for due in self._refresh_again_at if due > now]
+        self._refresh_again_at = [due for due in self._refresh_again_at if due > began]
         pause = self._timing.retries.pause(failures) if failures else self._timing.refresh
-        return min([pause, *(due - now for due in self._refresh_again_at)])
+        return max(0.0, min([pause, *(due - now for due in self._refresh_again_at)]))
 
     async def _keep_publishing(self) -> None:
         while True:

@@ -71,6 +71,23 @@ async def test_passes_never_overlap() -> None:
     assert most == 1
 
 
+async def test_list_that_is_due_during_another_one_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    refresh = world.refresh
+
+    async def slow() -> bool:
+        complete = await refresh()
+        await asyncio.sleep(0.2)
+        return complete
+
+    async with world.running():
+        await until(lambda: world.refreshes == 1)
+        await world.settled()
+        monkeypatch.setattr(world, "refresh", slow)
+        world.loop.request_refresh(again_after=[0.1])
+        await until(lambda: world.refreshes == 3)
+
+
 async def test_failed_list_never_empties_the_map() -> None:
     world = World()
     for number in range(3):
