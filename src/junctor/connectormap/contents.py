@@ -1,6 +1,6 @@
-"""What a writer says of a connector, a registry or a discovered server, as values that become entries.
+"""The contents of entries as a writer fills them in: of a connector, a registry and a discovered server.
 
-Every default is written out, so that readers need to know none.
+Entries contain every default value, so that readers need no defaults of their own.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from junctor.connectormap.view import ACCESS_FEATURE, REGISTRY_FEATURE, Origin, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedContent:
-    """What a connector's entry and a registry's entry have in common. access: who may use it; empty: everybody."""
+    """The fields that the entries of connectors and registries share. access: who may use it; empty for everybody."""
 
     id: str
     origin: Origin
@@ -28,14 +28,14 @@ class SharedContent:
         if self.ca_bundle is not None:
             content["tls"] = {"caBundle": self.ca_bundle}
         if self.access:
-            # On unavailable entries too: what does not exist for a caller must not appear because a Secret is missing.
+            # Unavailable entries have it too: a missing Secret must not reveal a connector to callers without access.
             content["access"] = access_to_json(self.access)
         return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorContent(SharedContent):
-    """A connector made of an MCPConnector. reason: why callers cannot use it; then neither headers nor credentials are published."""
+    """The connector of an MCPConnector. reason: why callers cannot use it; if set, headers and credentials are left out."""
 
     url: str
     transport: str = DEFAULT_TRANSPORT
@@ -55,7 +55,7 @@ class ConnectorContent(SharedContent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryContent(SharedContent):
-    """What all servers of a registry inherit. It is no connector itself. public_only: servers at private addresses are not called."""
+    """The settings that all servers of a registry inherit; not a connector itself. public_only: private addresses are refused."""
 
     registry: RegistrySource
     public_only: bool = True

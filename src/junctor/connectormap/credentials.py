@@ -1,8 +1,8 @@
-"""The credentials that entries name: how they are called, where they are stored, and how they are found in an entry.
+"""The credentials that entries name: their names, the Secrets that store them, and how to find them in an entry.
 
-A credential is `<refhash>.<version>`: the first part stands for a Secret key of the cluster, the second for its value. While it is not
-known which value a Secret has, an entry names the `<refhash>` alone, its *reference*. Wherever an object within an entry has the key
-`credential`, whatever the place, its text names one.
+The name of a credential is `<refhash>.<version>`: the first part stands for one key of a Secret, the second for its value. An entry whose
+Secrets have not been resolved yet contains the `<refhash>` alone, the *reference*. Every object within an entry, at any depth, may name a
+credential in its field `credential`.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ def reference_hash(namespace: str, name: str, key: str) -> str:
 
 
 def credential_version(installation_key: bytes, value: bytes) -> str:
-    """16 hex digits that change with the value and tell nothing about it without the installation's key."""
+    """16 hex digits that change with the value and reveal nothing about it without the installation's key."""
     return hmac.new(installation_key, value, hashlib.sha256).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""One entry of the map, held as canonical text: a large map has a hundred thousand of them."""
+"""One entry of the map, kept as canonical text, because a large map has a hundred thousand of them."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ _SINCE: Final = "since"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One connector in the map; what it says, by name, is its `view`.
+    """One entry of the map. Its fields are read through `view`.
 
     digest: over the content without `since`, so that equal content has an equal digest whoever published it when.
     since: the sequence in which the content last changed. body: the canonical JSON without `since`, in UTF-8, of which a str that holds
@@ -46,7 +46,7 @@ class Entry:
 
     @classmethod
     def parse(cls, line: str | bytes) -> Self:
-        """Read a line of a shard. Raises ValueError or KeyError when it is none."""
+        """Read a line of a shard. Raises ValueError or KeyError for text that is not an entry."""
         content = json.loads(line)
         since = int(content.pop(_SINCE))
         return cls.of(content | {"id": str(content["id"])}, since)
@@ -58,7 +58,7 @@ class Entry:
 
     @property
     def view(self) -> EntryView:
-        """What the entry says; parsed anew at each use."""
+        """The fields of the entry by name, parsed at each use."""
         return EntryView(json.loads(self.body))
 
     @property
@@ -77,7 +77,7 @@ class Entry:
         return Entry(self.id, self.digest, since, self.body, self.place, self.reason, self.credentials)
 
     def rename_credentials(self, rename: Callable[[str], str]) -> "Entry":
-        """The entry with other names of its credentials; the entry itself when it names none."""
+        """The entry with its credentials renamed; the same object if it names none."""
         if not self.credentials:
             return self
         content = json.loads(self.body)
@@ -111,7 +111,7 @@ class Entry:
         return Entry.of(kept | {"available": False} | changed)
 
 
-#: What a server that cannot be called still shows.
+#: The fields that remain of a server that cannot be called.
 _LISTED: Final = frozenset({"id", "title", "description", "version", "requires"})
 _ADDRESS: Final = frozenset({"url", "transport", "deprecated"})
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a connector map or with a message between operator and gateway.
+"""The errors of connector maps and of the messages between operator and gateway.
 
 ConnectorMapError
 +-- MapUnreadable       an object is not what its digest or schema says; keep the old map
@@ -6,7 +6,7 @@ ConnectorMapError
 +-- MapMoved            a shard no longer exists: the map was replaced while it was read; start again at the head
 ValueError
 +-- InvalidEntry        a part of an entry has a form that this version does not know
-+-- InvalidMessage      a signal or an answer has another form; the message says what is wrong
++-- InvalidMessage      a signal or an answer is malformed; the message says what is wrong
 """
 
 
@@ -31,7 +31,7 @@ class InvalidEntry(ValueError):
 
 
 class InvalidMessage(ValueError):
-    """A message between operator and gateway has another form than it must have."""
+    """A message between operator and gateway is malformed."""
 
 
 def describe_error(error: Exception) -> str:

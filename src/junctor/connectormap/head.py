@@ -1,4 +1,4 @@
-"""The head of a map: which shards there are, and what the writer remembers of each registry."""
+"""The head of a map: the list of its shards, and what the writer has to remember about each registry."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SHARD_KEY: Final = "connectors.json"
 
 @dataclass(frozen=True, slots=True)
 class ShardRef:
-    """How the head names a shard."""
+    """A shard as the head lists it."""
 
     name: str
     digest: str

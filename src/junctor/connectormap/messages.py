@@ -1,6 +1,6 @@
-"""What operator and gateway pods say to each other over HTTP: `POST /-/reload` and its answers.
+"""The messages between operator and gateway pods over HTTP: `POST /-/reload` and its answers.
 
-The operator's side of parsing is suspicious: any pod with the gateway's label can answer.
+Any pod with the gateway's label can answer, so the operator does not trust answers: it checks types and limits lengths and numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from junctor.connectormap.errors import InvalidMessage
 
 _MAX_SEQUENCE: Final = 2**63
-#: A pod's sequence is believed up to here: the next head has to be above it. No map is published so often.
+#: The highest sequence that is accepted from a pod. The next head has to have a higher one, and no map is published this often.
 _MAX_ANSWERED_SEQUENCE: Final = 2**53
 
 
@@ -53,7 +53,7 @@ class Acknowledgement:
 
     @classmethod
     def parse(cls, value: object, asked: int) -> Self:
-        """Read a pod's answer, bounded. Raises InvalidMessage.
+        """Read a pod's answer and limit its size. Raises InvalidMessage.
 
         asked: the sequence of the signal.
         """
@@ -78,7 +78,7 @@ class ReloadRefusal:
 
     @classmethod
     def parse(cls, value: object, asked: int) -> Self:
-        """Read a pod's answer, bounded; what cannot be read is left out. asked: the sequence of the signal."""
+        """Read a pod's answer and limit its size; malformed fields count as missing. asked: the sequence of the signal."""
         if not isinstance(value, Mapping):
             return cls("")
         serving = value.get("serving")
@@ -87,7 +87,7 @@ class ReloadRefusal:
 
 
 def _answered_sequence(value: object, asked: int) -> int | None:
-    """The sequence that a pod names; None for one that cannot be: the next head has to be above it, and all pods have to follow."""
+    """The sequence in a pod's answer; None if it is missing or too high to be true, because the next head has to have a higher one."""
     sequence = value.get("sequence") if isinstance(value, Mapping) else None
     if not isinstance(sequence, int) or isinstance(sequence, bool) or not 0 <= sequence <= max(asked, _MAX_ANSWERED_SEQUENCE):
         return None
@@ -95,7 +95,7 @@ def _answered_sequence(value: object, asked: int) -> int | None:
 
 
 def _rejected(items: object) -> dict[str, str]:
-    """The connectors that a pod will not call, reason by id; what is not one is left out."""
+    """The connectors that a pod will not call, reason by id. Malformed items are skipped."""
     if not isinstance(items, Sequence) or isinstance(items, str):
         return {}
     return {str(item["id"])[:300]: str(item.get("reason", ""))[:300] for item in items if isinstance(item, Mapping) and "id" in item}

@@ -1,4 +1,4 @@
-"""What an entry says about its use: who may use the connector, which tools exist, which calls need approval, and limits."""
+"""The policy of an entry: who may use the connector, which tools exist, which calls need approval, and limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Subject(NamedTuple):
         return shared | {"namespace": self.namespace} if self.namespace else shared
 
 
-#: The subjects of an entry that says who may use it in a way that this version does not know: it fails closed.
+#: The subjects of an entry whose `access` has a form that this version does not know: it fails closed.
 NOBODY: Final[frozenset[Subject]] = frozenset()
 
 
@@ -139,7 +139,7 @@ def access_to_json(subjects: frozenset[Subject]) -> dict[str, Any]:
 
 
 def parse_access(value: object) -> frozenset[Subject]:
-    """Who may use a connector. NOBODY when `value` says so in a way that is not known here."""
+    """Read who may use a connector; NOBODY for a form that this version does not know."""
     match value:
         case {"subjects": [*subjects], **others} if not others:
             try:

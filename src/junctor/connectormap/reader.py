@@ -1,4 +1,4 @@
-"""Reads maps: whole and verified, or not at all."""
+"""Reads connector maps. A map is returned only when it is complete and verified."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +21,9 @@ def parse_shard(ref: ShardRef, text: str, known: Mapping[bytes, Entry] | None = 
     raw = text.encode()
     if sha256(raw) != ref.digest:
         raise MapUnreadable(f"shard {ref.name}: its content does not have the digest that the head names")
-    held = known or {}
+    parsed = known or {}
     try:
-        entries = [held.get(line) or Entry.parse(line) for line in raw.removeprefix(b"[\n").removesuffix(b"\n]").split(b",\n")]
+        entries = [parsed.get(line) or Entry.parse(line) for line in raw.removeprefix(b"[\n").removesuffix(b"\n]").split(b",\n")]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MapUnreadable(f"shard {ref.name}: an entry cannot be read ({describe_error(error)})") from error
     by_id = {entry.id: entry for entry in entries}
@@ -34,7 +34,7 @@ def parse_shard(ref: ShardRef, text: str, known: Mapping[bytes, Entry] | None = 
 
 @dataclass(frozen=True, slots=True)
 class ConnectorMap:
-    """One map as a reader holds it: whole, verified, never changed.
+    """One complete and verified map. It never changes.
 
     shards: entries by id, by the shard's digest. entries: all by id. digests: those of all entries in order, one on each line.
     Unchanged shards and entries are the same objects in a map and its successor.
@@ -85,14 +85,14 @@ async def read_map(
 
 
 async def _read_shards(head: Head, fetch_shard: Fetch, current: ConnectorMap | None) -> ConnectorMap:
-    held = current.shards if current else {}
-    wanted = {ref.digest for ref in head.shards}
-    replaced = [shard for digest, shard in held.items() if digest not in wanted]
+    previous = current.shards if current else {}
+    listed = {ref.digest for ref in head.shards}
+    replaced = [shard for digest, shard in previous.items() if digest not in listed]
     known = {entry.line: entry for shard in replaced for entry in shard.values()}
     shards: dict[str, Mapping[str, Entry]] = {}
     fetched: list[Mapping[str, Entry]] = []
     for ref in head.shards:
-        shard = held.get(ref.digest)
+        shard = previous.get(ref.digest)
         if shard is None:
             text = await fetch_shard(ref.name)
             if text is None:
@@ -119,11 +119,11 @@ def _successor(
             entries.pop(connector_id, None)
     for shard in fetched:
         entries.update(shard)
-    gone = [entry.digest for shard in replaced for entry in shard.values() if entries.get(entry.id) is not entry]
-    come = [entry.digest for shard in fetched for entry in shard.values() if old.get(entry.id) is not entry]
-    if current is None or len(gone) + len(come) > FEW_CHANGES:
+    removed = [entry.digest for shard in replaced for entry in shard.values() if entries.get(entry.id) is not entry]
+    added = [entry.digest for shard in fetched for entry in shard.values() if old.get(entry.id) is not entry]
+    if current is None or len(removed) + len(added) > FEW_CHANGES:
         return entries, digest_lines(entry.digest for entry in entries.values())
-    return entries, replace_digests(current.digests, gone, come)
+    return entries, replace_digests(current.digests, removed, added)
 
 
 def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str]) -> Layout:
@@ -136,7 +136,7 @@ def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str
         try:
             bucket = int(ref.name.removeprefix(f"{map_name}-").split("-")[0])
         except ValueError as error:
-            raise MapUnreadable(f"shard {ref.name}: the name holds no bucket number") from error
+            raise MapUnreadable(f"shard {ref.name}: the name contains no bucket number") from error
         shards[bucket] = Shard.of(map_name, bucket, entries.values())
     buckets = 1
     while buckets <= max(shards, default=0):

@@ -1,4 +1,4 @@
-"""Where a server is and what is sent to it, as an entry has it."""
+"""The target of an entry: the address of its server and what is sent to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ class Target:
 
 
 def headers_to_json(headers: tuple[Header, ...], bearer: CredentialRef | None) -> dict[str, Any]:
-    """The fields of an entry that say what is sent to its server; none where nothing is."""
+    """The fields of an entry for the headers and the token of its server, as far as there are any."""
     fields: dict[str, Any] = {"headers": [header.to_json() for header in headers]} if headers else {}
     return fields if bearer is None else fields | {"auth": {"bearer": bearer.to_json()}}
 
