@@ -43,7 +43,7 @@ class CredentialResolver:
     def resolve(
         self, registry: RegistryResource, entry_id: str, credentials: Mapping[str, str], inputs: Inputs, published: Published
     ) -> ResolvedServers | None:
-        """The servers to publish of a registry; None while nothing is known of them.
+        """The servers to publish of a registry; None until the registry was read.
 
         Args:
             registry: The resource.
@@ -73,7 +73,7 @@ class CredentialResolver:
         return known[1]
 
     def forget(self, uids: Container[str], published: Published) -> None:
-        """Keep nothing about registries other than `uids`, nor about servers that are no longer published."""
+        """Drop results for registries other than `uids`, and for servers that are no longer published."""
         for uid in [uid for uid in self._resolutions if uid not in uids]:
             del self._resolutions[uid]
         for entry_id in [entry_id for entry_id, (servers, _) in self._named.items() if published.discovered.get(entry_id) is not servers]:

@@ -28,7 +28,7 @@ def limit_credentials(verdicts: Mapping[str, Verdict], inputs: Inputs, published
     Args:
         verdicts: Those on the resources that own their ids, by uid.
         inputs: Where the sizes of Secret values come from.
-        published: The present map; what it contains keeps its place.
+        published: The present map; resources in it come first.
         gateway: Name of the gateway, for messages.
 
     Returns:

@@ -1,7 +1,7 @@
 """The plan of one gateway: which entries its map should contain and what to say about each resource.
 
-A plan is a function of its arguments: select -> judge -> claim -> resolve -> limit -> retain -> record. What one plan must remember for the
-next one, and the published map does not say, is a value: `PlanMemory`.
+A plan is a function of its arguments: select -> judge -> claim -> resolve -> limit -> retain -> record. `PlanMemory` is what a
+plan has to pass on to the next one because the published map does not contain it.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -25,7 +25,7 @@ from junctor.planning.retain import Hold, MassDeletionGuard
 
 @dataclass(frozen=True, slots=True)
 class PlanMemory:
-    """What a plan hands to the next one. missing_since: when a reference of a resource was first missing, by uid."""
+    """What a plan passes on to the next one. missing_since: when a reference of a resource was first missing, by uid."""
 
     missing_since: Mapping[str, float] = field(default_factory=dict)
     guard: MassDeletionGuard = field(default_factory=MassDeletionGuard)
@@ -96,7 +96,7 @@ class PlanCache:
             self._verdicts[resource.uid] = _CachedVerdict(resource, places, versions_at(places, inputs), resolved)
 
     def forget(self, selected: Container[str], registries: Container[str], published: Published) -> None:
-        """Keep nothing about resources (uids) that are not selected, nor about servers of registries that are not planned."""
+        """Drop results for resources (uids) that are not selected, and for servers of registries that are not planned."""
         self.resolver.forget(registries, published)
         for results in (self._judgements, self._verdicts):
             for uid in [uid for uid in results if uid not in selected]:
@@ -168,7 +168,7 @@ def _resolve(
 
 
 def _missing_since(memory: PlanMemory, selected: Container[str], resolved: Mapping[str, Resolved]) -> dict[str, float]:
-    """When references were first missing. What was not resolved in this plan, because its id was refused, is as before."""
+    """When references were first missing, by uid. Resources that were not resolved, because their id was refused, keep their time."""
     unchanged = {uid: since for uid, since in memory.missing_since.items() if uid in selected and uid not in resolved}
     return unchanged | {uid: item.missing_since for uid, item in resolved.items() if item.missing_since is not None}
 

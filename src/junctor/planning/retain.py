@@ -68,7 +68,7 @@ class MassDeletionGuard:
 
 
 def _is_listed(connector_id: str, inputs: Inputs) -> bool:
-    """Whether it is known which resources of the entry's kind exist."""
+    """Whether the resources of the entry's kind could be listed."""
     return inputs.registries_known if is_registry_entry(connector_id) else inputs.connectors_known
 
 
