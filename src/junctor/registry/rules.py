@@ -25,7 +25,7 @@ class RulesDigest(NamedTuple):
     """Identifies the rules that published entries were made by. As text it is the `filterDigest` of the map's head.
 
     registry: digest of the registry's address. rules: digest of everything that decides which servers are published and how; "" when
-    the entries as they are follow from no rules, so that a full sync is due whatever the rules are.
+    the entries were made under more than one set of rules, so that a full sync is due.
     """
 
     registry: str
@@ -41,7 +41,7 @@ class RulesDigest(NamedTuple):
         return f"{self.registry}-{self.rules}"
 
     def without_rules(self) -> Self:
-        """The digest of entries of this registry that follow from no rules."""
+        """The digest of entries of this registry that were made under more than one set of rules."""
         return self._replace(rules="")
 
 

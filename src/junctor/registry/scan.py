@@ -28,11 +28,12 @@ class ScanAborted(Exception):
 
 
 class BestVersion(NamedTuple):
-    """The best version of a server so far. version: "" of a record that cannot be read. published_at: seconds since the epoch."""
+    """The best version of a server so far. published_at: seconds since the epoch. is_readable: False for a record that cannot be read."""
 
     version: str
     published_at: float
     outcome: Entry | Skipped
+    is_readable: bool = True
 
 
 @dataclass(slots=True)
@@ -84,10 +85,10 @@ class RegistryScan:
                 self._unnamed += 1
                 name = f"record {self._unnamed} without a name"
             # Another version of the server may be valid.
-            self.servers.setdefault(name, BestVersion("", 0.0, Skipped(SkipReason.INVALID_RECORD, str(error))))
+            self.servers.setdefault(name, BestVersion("", 0.0, Skipped(SkipReason.INVALID_RECORD, str(error)), is_readable=False))
             return
         before = self.servers.get(record.name)
-        if before is not None and before.version:
+        if before is not None and before.is_readable:
             if before.version == record.version:
                 self._add_duplicate(record, before)
                 return

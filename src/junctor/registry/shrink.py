@@ -1,4 +1,4 @@
-"""Guards against a registry that suddenly lists far fewer servers, as one does that lost its database."""
+"""Guards against a registry that suddenly lists far fewer servers, for example because it lost its database."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -10,9 +10,9 @@ from junctor.connectormap.entry import Entry
 from junctor.registry.merge import available, is_lost
 from junctor.registry.scan import RegistryScan
 
-#: The loss of so many servers at once is suspicious when it is also more than half of them.
+#: A loss is suspicious if it is at least this many servers and more than half of the available ones.
 AT_LEAST: Final = 20
-#: As many full syncs in a row that find the same loss prove it.
+#: This many consecutive full syncs that find the same loss confirm it.
 FULL_SYNCS: Final = 3
 
 
@@ -24,8 +24,8 @@ def is_suspicious(lost: int, published: Mapping[str, Entry]) -> bool:
 def lost_connectors(scan: RegistryScan, published: Mapping[str, Entry], *, made_by_other_rules: bool) -> Collection[str]:
     """Return the ids of the published connectors that a complete scan removes, except for those that the rules forbid.
 
-    made_by_other_rules: whether other rules than the scan's made what is published. A server that the scan's rules do not select any more
-    is not lost then; a server that the registry does not list is, because no rule hides it from the list.
+    made_by_other_rules: the published entries were made under other rules than the scan's. Then a server that the scan's rules deselect is
+    not lost, but one that the registry no longer lists is.
     """
     prefix, lost = len(scan.rules.id_of("")), set()
     for connector_id, entry in published.items():

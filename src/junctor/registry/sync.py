@@ -67,7 +67,7 @@ class RegistrySync:
         return self._state.is_by_present_rules and bool(self.discovered and self.discovered.watermark)
 
     def retract_disallowed(self) -> None:
-        """Take back at once what the present rules forbid. For a thread: 80,000 servers take a second."""
+        """Retract at once what the present rules forbid. Call it in a thread: 80,000 servers take a second."""
         self._state.retract_disallowed()
 
     def failed(self, finding: Finding) -> SyncResult:

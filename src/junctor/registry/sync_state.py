@@ -1,7 +1,7 @@
 """What is published of one registry, and how the outcome of a sync changes it. Pure: reads nothing, waits for nothing.
 
 Nothing is removed unless a full sync came to its end and the registry is not suspiciously small, or an incremental sync reports the
-removal. What was found is never lost to what failed. With 80,000 servers each method takes about a second: call them in a thread.
+removal. A sync that fails keeps everything that it has found. With 80,000 servers each method takes about a second: call them in a thread.
 """
 
 import logging
@@ -45,7 +45,7 @@ class SyncState:
         return self.discovered is not None and self.discovered.digest == str(self.rules.digest)
 
     def retract_disallowed(self) -> None:
-        """Take back at once what the present rules forbid and other rules had published."""
+        """Retract at once what other rules published and the present ones forbid."""
         discovered = self.discovered
         if discovered is None or self.is_by_present_rules or self._is_retracted:
             return
@@ -148,7 +148,7 @@ class SyncState:
     def merge_changes(self, changes: Mapping[str, BestVersion], watermark: str) -> bool:
         """Apply changes, by server name. watermark: where the next incremental sync begins.
 
-        Returns whether a place below `filter.maxConnectors` became free: a full sync has to find the server that takes it.
+        Returns whether there is room under `filter.maxConnectors` again, so that a full sync has to look for servers that fit.
         """
         before, entries = self.entries, dict(self.entries)
         for name, best in changes.items():

@@ -25,7 +25,7 @@ class Unusable(Exception):
 
 
 class Secret(NamedTuple):
-    """The place of a secret in a value. reference: see credentials.reference_hash of the contract."""
+    """The place of a secret in a value. reference: as `connectormap.credentials.reference_hash` makes it."""
 
     reference: str
 

@@ -87,8 +87,9 @@ async def test_a_deleted_version_gives_way_to_the_newest_that_is_left(deleted: s
         assert registry.content("io.acme/weather")["version"] == ("2.0.0" if deleted == "3.0.0" else "3.0.0")
 
 
-async def test_of_two_records_of_the_same_version_the_first_is_used_and_the_other_counted() -> None:
-    twins = [record("io.acme/twin", remotes=[remote(f"https://{host}.example.com/mcp")]) for host in ("first", "second")]
+@pytest.mark.parametrize("version", ["1.0.0", ""], ids=["with a version", "without"])
+async def test_of_two_records_of_the_same_version_the_first_is_used_and_the_other_counted(version: str) -> None:
+    twins = [record("io.acme/twin", version, remotes=[remote(f"https://{host}.example.com/mcp")]) for host in ("first", "second")]
     with Syncing([*named("io.acme/a"), *twins]) as registry:
         result = await registry.full()
         assert registry.content("io.acme/twin")["url"] == "https://first.example.com/mcp"

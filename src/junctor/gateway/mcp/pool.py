@@ -30,7 +30,10 @@ _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 @dataclass(slots=True)
 class _SharedState:
-    """What the clients of one entry share. own_target: of callers that bring nothing, with its identity; made at its first use."""
+    """What the clients of one entry share.
+
+    own_target: target and identity for callers without authorization and headers of their own, made at its first use.
+    """
 
     digest: str
     view: EntryView = field(repr=False)

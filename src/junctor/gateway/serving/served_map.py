@@ -27,10 +27,10 @@ _SORT_STEP: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class PreparedShard:
-    """The connectors of one shard, and summaries that the whole map adds up.
+    """The connectors of one shard, and summaries that `PreparedMap` combines.
 
-    rejected: ids and reasons. registries: whose entries are in this shard. inherits: the registries, by the ids of their entries, from
-    which the connectors inherit; None for one that is missing. discovered: how many of a registry's servers are here, by `access` too.
+    rejected: ids and reasons. registries: those whose entry is in this shard. inherits: the registries, by the ids of their entries, from
+    which the connectors inherit; None for one that is missing. discovered: how many of a registry's servers are here, counted for each `access`.
     """
 
     connectors: Mapping[str, Connector] = field(repr=False)
