@@ -14,23 +14,27 @@ from junctor.connectormap.view import ACCESS_FEATURE, REGISTRY_FEATURE, Origin, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedContent:
-    """The fields that the entries of connectors and registries share. access: who may use it; empty for everybody."""
+    """The fields that the entries of connectors and registries share. access: who may use it; None for everybody."""
 
     id: str
     origin: Origin
     policy: Policy
     ca_bundle: str | None = field(default=None, repr=False)
-    access: frozenset[Subject] = frozenset()
+    access: frozenset[Subject] | None = None
 
     def shared_json(self) -> dict[str, Any]:
         """The fields of the entry."""
         content = {"id": self.id, "origin": self.origin.to_json(), **self.policy.to_json()}
         if self.ca_bundle is not None:
             content["tls"] = {"caBundle": self.ca_bundle}
-        if self.access:
+        if self.access is not None:
             # Unavailable entries have it too: a missing Secret must not reveal a connector to callers without access.
             content["access"] = access_to_json(self.access)
         return content
+
+    def required_features(self, *features: str) -> list[str]:
+        """The features that readers need for these fields, and `features`: a reader without them lists the entry and does not use it."""
+        return sorted([*features, *([] if self.access is None else [ACCESS_FEATURE])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class ConnectorContent(SharedContent):
     def entry(self) -> Entry:
         """The entry of the connector."""
         content = self.shared_json() | {"available": not self.reason, "url": self.url, "transport": self.transport}
-        content["requires"] = [ACCESS_FEATURE] if self.access else []
+        content["requires"] = self.required_features()
         content |= _texts(self.title, self.description)
         return Entry.of(content | ({"reason": self.reason} if self.reason else headers_to_json(self.headers, self.bearer)))
 
@@ -68,7 +72,7 @@ class RegistryContent(SharedContent):
                 "available": True,
                 "registry": {"id": self.registry.id, "url": self.registry.url},
                 "addresses": "public" if self.public_only else "any",
-                "requires": sorted([ACCESS_FEATURE, REGISTRY_FEATURE] if self.access else [REGISTRY_FEATURE]),
+                "requires": self.required_features(REGISTRY_FEATURE),
             }
         )
 

@@ -23,7 +23,7 @@ _AFTER_DEFINITION: Final = (1.0, 5.0, 20.0, 130.0)
 
 
 class Observer:
-    """The memo of all kopf handlers. namespaces: those whose connectors and Secrets count; empty means all."""
+    """Passed to every kopf handler as `memo`. namespaces: those whose connectors and Secrets count; empty means all."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Observer:
             self._reconciler.wake_statuses(body["metadata"]["uid"])
 
     def secret(self, kind: str | None, body: KubernetesObjectView) -> None:
-        """A labelled Secret: one of users, or one of a map."""
+        """A labelled Secret: a user's, or one of a map."""
         labels = body["metadata"].get("labels") or {}
         if labels.get(CREDENTIALS_LABEL) == CREDENTIALS_PUBLISHED:
             self.map_object(kind, body)
@@ -79,7 +79,7 @@ class Observer:
     def definition(self, kind: str | None) -> None:
         """A CRD was created, changed or deleted.
 
-        Neither kopf nor its open watches follow that at once, so LISTs do: see _AFTER_DEFINITION.
+        Neither kopf nor its open watches notice at once, so full LISTs are requested: see _AFTER_DEFINITION.
         """
         if kind is not None:
             self._reconciler.request_refresh(again_after=_AFTER_DEFINITION)

@@ -16,7 +16,7 @@ from junctor.planning.inputs import Inputs, Published
 
 
 def select(gateway: GatewaySpec, inputs: Inputs) -> dict[str, Resource]:
-    """Step 1, select: the resources, by uid, that match both selectors of a gateway.
+    """Select: the resources, by uid, that match both selectors of a gateway.
 
     A namespace whose labels are not known (yet) matches only a selector without requirements.
     """
@@ -53,7 +53,7 @@ class Claims:
 
 
 def claim(selected: Mapping[str, Resource], judgements: Mapping[str, Judgement], published: Published) -> Claims:
-    """Step 2, claim: decide which resource owns each id.
+    """Claim: decide which resource owns each id.
 
     Args:
         selected: The resources, by uid.

@@ -112,7 +112,7 @@ def _credentials_in(entries: Mapping[str, Entry]) -> tuple[str, ...]:
 def registry_records(
     discovered: Mapping[str, Mapping[str, Entry]], origins: Mapping[str, Origin], inputs: Inputs, published: Published
 ) -> tuple[RegistryRecord, ...]:
-    """Step 6, record: what the head stores about each registry, by id, so that a restarted operator continues its syncs.
+    """Record: what the head stores about each registry, by id, so that a restarted operator continues its syncs.
 
     Args:
         discovered: The planned servers of each registry, by the id of the registry's entry.

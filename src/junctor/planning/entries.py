@@ -91,9 +91,11 @@ def _ca_bundle(tls: TLS | None) -> str | None:
     return tls.ca_bundle if tls else None
 
 
-def _subjects(access: Access | None) -> frozenset[entry_policy.Subject]:
-    """Collect who may use the connector; an empty set means everybody."""
-    subjects = (access.subjects if access else None) or ()
+def _subjects(access: Access | None) -> frozenset[entry_policy.Subject] | None:
+    """Collect who may use the connector; None means everybody."""
+    subjects = access.subjects if access else None
+    if not subjects:
+        return None
     return frozenset(entry_policy.Subject(subject.kind, subject.namespace or "", subject.name) for subject in subjects)
 
 

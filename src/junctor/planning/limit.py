@@ -1,4 +1,4 @@
-"""Step 4, limit: the entries and credentials of a map have a maximum size; what exceeds it is refused."""
+"""Limit: the entries and credentials of a map have a maximum size; what exceeds it is refused."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -17,7 +17,7 @@ _NAMED_PODS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class PodProgress:
-    """How far one ready pod is.
+    """The progress of one ready pod.
 
     acknowledged: the sequence that it serves; None before its first answer. failure: why it does not answer. refusal: why it keeps an
     older map. rejected: connectors of the map that it serves but will not call, reason by id.
@@ -32,12 +32,12 @@ class PodProgress:
 
 @dataclass(frozen=True, slots=True)
 class GatewayProgress:
-    """How far one gateway is: what was decided, what is published, and what its pods serve.
+    """The progress of one gateway: what was decided, what is published, and what its pods serve.
 
     entries: what is published of resources. removed: sequence in which a resource left the map, by uid. failure: why publishing does not
     work at present. discovered: the sequence in which the servers of a registry last changed, by the id of its entry; only of registries
     whose planned servers are the published ones. verdicts: the plan's, by uid. sequence_at_start: the sequence of the map that this
-    process found when it started; what is as old as that was reported by the process before.
+    process found when it started; entries up to this sequence were already reported by the previous process.
     """
 
     gateway: str
@@ -53,9 +53,9 @@ class GatewayProgress:
 
 @dataclass(frozen=True, slots=True)
 class ResourceProgress:
-    """How far one gateway is with one resource.
+    """The progress of one gateway with one resource.
 
-    ready_in_this_process: this process saw every pod serve what is published of the resource; pods that join later need not be waited for.
+    ready_in_this_process: this process has seen every pod serve the published entry, so pods that join later are not waited for.
     status_says_ready: the status says Ready=True for this generation; a pod that still has to load servers found by a later sync already
     serves this generation.
     """

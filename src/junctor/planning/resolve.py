@@ -1,4 +1,4 @@
-"""Step 3, resolve: the verdict on a resource that owns its id, with its entry and the Secrets that it references.
+"""Resolve: the verdict on a resource that owns its id, with its entry and the Secrets that it references.
 
 For a short time after a Secret is missing, its last credentials stay in use.
 """

@@ -1,4 +1,4 @@
-"""Step 5, retain: entries without a resource stay while it is uncertain whether their resource was really deleted.
+"""Retain: entries without a resource stay while it is uncertain whether their resource was really deleted.
 
 A sudden loss of most resources is more often a mistake, or an API server in trouble, than intended.
 """
@@ -10,7 +10,7 @@ from typing import Final
 from junctor.connectormap.ids import is_registry_entry
 from junctor.planning.inputs import Inputs, Published
 
-#: A loss of at least so many connectors, and more than half of all, whose deletion was not observed, takes effect after HOLD_SECONDS.
+#: When at least this many connectors, and more than half, vanish without observed deletions, the loss takes effect after HOLD_SECONDS.
 #: So does the loss of all (two or more) when the operator starts.
 HOLD_AT_LEAST: Final = 20
 HOLD_SECONDS: Final = 60.0
@@ -73,5 +73,5 @@ def _is_listed(connector_id: str, inputs: Inputs) -> bool:
 
 
 def _connectors(ids: Collection[str], published: Published) -> int:
-    """How many connectors these entries stand for: that of a registry counts for all its servers."""
+    """How many connectors these entries stand for: a registry entry counts as itself and all its servers."""
     return len(ids) + sum(len(published.discovered[key]) for key in ids if key in published.discovered)

@@ -26,8 +26,8 @@ from junctor.reconcile.stored_map import ObjectEvent, StoredMap, parsed_head
 class Reading(Enum):
     """How far the stored map is known.
 
-    UNREAD: it was never read; a plan is good for statuses only. CURRENT: what is known of it is true. STALE: a write failed, somebody else
-    wrote or events were lost; the next pass reads it again.
+    UNREAD: it was never read; a plan may be used for statuses but not be published. CURRENT: what is known of it is true. STALE: a write
+    failed, somebody else wrote or events were lost; the next pass reads it again.
     """
 
     UNREAD = auto()
@@ -45,14 +45,14 @@ class MapPublisher:
         self._stored = StoredMap(objects, gateway.map)
         self._memory = MapMemory.empty(gateway)
         self._failure: Finding | None = None
-        #: Events that came during a pass, to be judged at its end; None between passes.
+        #: Events that arrived during a pass, to be classified at its end; None between passes.
         self._deferred: list[ObjectEvent] | None = None
 
     # --- what is known ----------------------------------------------------------------------------------------------------------------
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the stored map was read once: before that a plan is good for statuses only."""
+        """Whether the stored map was read once: before that a plan may be used for statuses but not be published."""
         return self._reading is not Reading.UNREAD
 
     @property
@@ -103,9 +103,9 @@ class MapPublisher:
         self._stored.deleted_uids.clear()
 
     def observe(self, event: ObjectEvent) -> bool:
-        """Take an event about an object of the map; True when somebody else did it, so that the next pass has to look.
+        """Take an event about an object of the map; True when another writer caused it, so that the next pass has to look.
 
-        The echo of an own write can arrive before the write returns, so events during a pass are judged at its end.
+        The echo of an own write can arrive before the write returns, so events during a pass are classified at its end.
         """
         if self._deferred is not None:
             self._deferred.append(event)
@@ -116,7 +116,7 @@ class MapPublisher:
         return True
 
     def end_pass(self) -> bool:
-        """Judge the events that came during the pass; True when another pass is needed."""
+        """Classify the events of the pass as own or foreign writes; True when another pass is needed."""
         events, self._deferred = self._deferred or [], None
         news = [event for event in events if self.observe(event)]
         return bool(news)
@@ -253,5 +253,5 @@ class MapPublisher:
 
 
 def _lasting(registries: Sequence[RegistryRecord]) -> list[Any]:
-    """What a head has to say of registries at once. A watermark alone is not worth a write: an older one only costs a longer sync."""
+    """The changes of registry records that justify a new head. A watermark alone does not: an older one only costs a longer sync."""
     return [(record.id, record.uid, record.filter_digest, bool(record.watermark)) for record in registries]

@@ -64,7 +64,7 @@ class Signaller:
         self.highest = 0
 
     def set_pods(self, pods: Sequence[Pod]) -> bool:
-        """Replace the set of ready pods; returns whether it changed. Nothing is known of a new incarnation of a pod."""
+        """Replace the set of ready pods; returns whether it changed. A restarted pod starts without progress."""
         present = {pod.uid: pod for pod in pods}
         changed = False
         for uid in [uid for uid, follower in self._pods.items() if present.get(uid) != follower.pod]:
@@ -90,13 +90,13 @@ class Signaller:
             self._on_ahead()
 
     async def survey(self, *, deadline: float) -> None:
-        """Ask all pods once what they serve, for a start without a head; see `highest`."""
+        """Ask all pods once what they serve, when the operator starts and no head is stored; see `highest`."""
         pods = [follower.pod for follower in self._pods.values()]
         answers = await asyncio.gather(*(self._ask(pod, 0, (), deadline) for pod in pods))
         self.highest = max([self.highest, *(answer.acknowledged or 0 for answer in answers)])
 
     def progress(self) -> list[PodProgress]:
-        """How far every ready pod is, by name."""
+        """The progress of every ready pod, by name."""
         return sorted((follower.progress for follower in self._pods.values()), key=lambda progress: progress.name)
 
     def all_acknowledged(self, sequence: int) -> bool:

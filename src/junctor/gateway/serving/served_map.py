@@ -30,7 +30,7 @@ class PreparedShard:
     """The connectors of one shard, and summaries that `PreparedMap` combines.
 
     rejected: ids and reasons. registries: those whose entry is in this shard. inherits: the registries, by the ids of their entries, from
-    which the connectors inherit; None for one that is missing. discovered: how many of a registry's servers are here, counted for each `access`.
+    which the connectors inherit; None for one that is missing. discovered: how many of a registry's servers are here, for each `access`.
     """
 
     connectors: Mapping[str, Connector] = field(repr=False)
