@@ -159,7 +159,8 @@ async def test_a_cursor_that_was_seen_ends_the_scan(back: str) -> None:
         assert registry.names == [row.name for row in rows]
         registry.fault = lambda _: None
         await registry.full()
-        assert registry.requests[0].page == 1  # there is nothing to go on from
+        # There is nothing to go on from. A request of the broken scan, for the page that it was reading ahead, may still arrive before.
+        assert 1 in {asked.page for asked in registry.requests}
 
 
 async def test_new_cursors_to_the_same_page_end_the_scan() -> None:
