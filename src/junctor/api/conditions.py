@@ -123,7 +123,7 @@ class Condition(ApiModel):
 class StoredCondition(NamedTuple):
     """A condition in a status as somebody wrote it. An absent one is Unknown, without reason, message and time."""
 
-    status: str = "Unknown"
+    status: Truth = "Unknown"
     reason: str = ""
     message: str = ""
     observed_generation: int | None = None

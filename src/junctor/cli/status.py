@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import click
 
+from junctor.api.conditions import Conditions, StoredCondition
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
 from junctor.cli.output import table, yaml_text
-from junctor.net.formats import KubernetesObjectView
 from junctor.standalone.summary import ResourceSummary, Summary
 
 COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE")
@@ -115,12 +115,12 @@ def _connectors(connectors: Sequence[ResourceSummary], manifests: str, wide: boo
 
 def _unmet_lines(title: str, kind: str, resources: Sequence[ResourceSummary]) -> Iterable[str]:
     """Yield the resources whose condition is not True, and why."""
-    unmet = [resource for resource in resources if _condition(resource, kind).get("status") != "True"]
+    unmet = [resource for resource in resources if not _condition(resource, kind).is_true]
     if unmet:
         yield from ("", title)
     for resource in unmet:
         metadata, condition = resource["metadata"], _condition(resource, kind)
-        why = f"{condition.get('reason', 'Pending')}: {condition.get('message', 'not processed yet')}"
+        why = f"{condition.reason}: {condition.message}" if condition.reason else "Pending: not processed yet"
         yield f"  {metadata['namespace']}/{metadata['name']}: {why}"
 
 
@@ -131,10 +131,10 @@ def _row(resource: ResourceSummary, wide: bool, now: datetime) -> tuple[str, ...
         metadata["name"],
         resource["status"].get("connectorID") or "<none>",
         resource["spec"].get("url") or "<none>",
-        *(_condition(resource, kind).get("status", "Unknown") for kind in ("Accepted", "Programmed", "Ready")),
+        *(_condition(resource, kind).status for kind in ("Accepted", "Programmed", "Ready")),
         _age(metadata.get("creationTimestamp", ""), now),
     )
-    return (*row, _condition(resource, "Ready").get("message", "")) if wide else row
+    return (*row, _condition(resource, "Ready").message) if wide else row
 
 
 def _registry_row(resource: ResourceSummary, wide: bool, now: datetime) -> tuple[str, ...]:
@@ -144,19 +144,18 @@ def _registry_row(resource: ResourceSummary, wide: bool, now: datetime) -> tuple
         metadata["name"],
         status.get("registryID") or "<none>",
         resource["spec"].get("url") or "<none>",
-        _condition(resource, "Synced").get("status", "Unknown"),
+        _condition(resource, "Synced").status,
         str(status.get("published", "<none>")),
         _age(status["lastSyncTime"], now) if status.get("lastSyncTime") else "<none>",
-        _condition(resource, "Ready").get("status", "Unknown"),
+        _condition(resource, "Ready").status,
         _age(metadata.get("creationTimestamp", ""), now),
     )
     skipped = ", ".join(f"{item['reason']} {item['count']}" for item in status.get("skipped") or ())
-    return (*row, skipped or "<none>", _condition(resource, "Ready").get("message", "")) if wide else row
+    return (*row, skipped or "<none>", _condition(resource, "Ready").message) if wide else row
 
 
-def _condition(resource: ResourceSummary, kind: str) -> KubernetesObjectView:
-    conditions: Sequence[KubernetesObjectView] = resource["status"].get("conditions") or ()
-    return next((condition for condition in conditions if condition.get("type") == kind), {})
+def _condition(resource: ResourceSummary, kind: str) -> StoredCondition:
+    return Conditions(resource["status"])[kind]
 
 
 def _age(created: str, now: datetime) -> str:

@@ -134,10 +134,10 @@ def read_namespace(body: KubernetesObjectView, before: NamespaceLabels | None) -
 def read_pod(body: KubernetesObjectView, before: GatewayPod | None) -> GatewayPod | None:
     """Read a ready pod with the label of a gateway; others, and those being deleted, are not read."""
     metadata, status = body["metadata"], body.get("status") or {}
-    ready = [c for c in status.get("conditions") or () if c.get("type") == "Ready" and c.get("status") == "True"]
-    if metadata.get("deletionTimestamp") or not ready or not status.get("podIP"):
+    ready = Conditions(status)["Ready"]
+    if metadata.get("deletionTimestamp") or not ready.is_true or not status.get("podIP"):
         return None
     restarts = ",".join(str(c.get("containerID", "")) + str(c.get("restartCount", 0)) for c in status.get("containerStatuses") or ())
-    incarnation = f"{status['podIP']} {ready[0].get('lastTransitionTime', '')} {restarts}"
+    incarnation = f"{status['podIP']} {ready.last_transition_time} {restarts}"
     gateway = (metadata.get("labels") or {}).get(GATEWAY_LABEL, "")
     return GatewayPod(gateway, metadata.get("namespace", ""), Pod(metadata["uid"], metadata["name"], status["podIP"], incarnation))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from junctor.api.conditions import ConditionType, Finding, Reason, SkipReason
+from junctor.api.conditions import Conditions, ConditionType, Finding, Reason, SkipReason
 from junctor.api.registry import Sync
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import Discovered, SkipCount, SyncCounts, SyncReport
@@ -86,15 +86,12 @@ def next_full_sync(status: KubernetesObjectView, settings: Sync) -> float:
 
 def _last_finding(status: KubernetesObjectView, generation: int) -> Finding:
     """The condition Synced that the last sync of this generation left; it holds until the next sync ends."""
-    for condition in status.get("conditions") or ():
-        truth, reason = condition.get("status"), condition.get("reason")
-        of_generation = condition.get("type") == ConditionType.SYNCED and condition.get("observedGeneration") == generation
-        if of_generation and truth in ("True", "False") and reason in set(Reason):
-            return Finding(truth, Reason(reason), str(condition.get("message") or ""))
-    return BEING_READ
+    synced = Conditions(status)[ConditionType.SYNCED]
+    if synced.observed_generation != generation or synced.status not in ("True", "False") or synced.reason not in set(Reason):
+        return BEING_READ
+    return Finding(synced.status, Reason(synced.reason), synced.message)
 
 
 def _was_synced(status: KubernetesObjectView) -> bool:
     """Whether the last sync read the registry to its end and held nothing back."""
-    conditions = status.get("conditions") or ()
-    return any(item.get("type") == ConditionType.SYNCED and item.get("status") == "True" for item in conditions)
+    return Conditions(status)[ConditionType.SYNCED].is_true

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from junctor.api.conditions import ConditionType
+from junctor.api.conditions import Conditions, ConditionType
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.entry import Entry
 from junctor.net.formats import KubernetesObjectView
@@ -159,7 +159,5 @@ def _basis(progress: GatewayProgress, served: int, verdict: Verdict | None) -> t
 
 
 def _status_says_ready(status: KubernetesObjectView, generation: int) -> bool:
-    return any(
-        condition.get("type") == "Ready" and condition.get("status") == "True" and condition.get("observedGeneration") == generation
-        for condition in status.get("conditions") or ()
-    )
+    ready = Conditions(status)[ConditionType.READY]
+    return ready.is_true and ready.observed_generation == generation
