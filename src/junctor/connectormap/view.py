@@ -94,7 +94,7 @@ class EntryView:
         required = self._content.get("requires", [])
         if not isinstance(required, list):
             return [str(required)]
-        return sorted(str(feature) for feature in required if feature not in FEATURES)
+        return sorted(str(feature) for feature in required if not isinstance(feature, str) or feature not in FEATURES)
 
     @property
     def origin(self) -> Origin | None:

@@ -178,3 +178,8 @@ def test_other_hosts_change_nothing_else() -> None:
     changed = entry.with_hosts(("b.acme.com",))
     assert changed.view.hosts == ("b.acme.com",)
     assert changed.with_hosts(entry.view.hosts or ()) == entry
+
+
+@pytest.mark.parametrize("required", [["later/9"], "later/9", [{"later": 9}], [["access/1"]], [None]])
+def test_a_requirement_in_any_unknown_form_is_an_unknown_feature(required: Any) -> None:
+    assert len(Entry.of({"id": "x", "requires": required}).view.unknown_features) == 1
