@@ -36,6 +36,7 @@ class Observer:
         self._namespaces = namespaces
         self._gateways = {(gateway.namespace, gateway.map): gateway.name for gateway in configuration.gateways}
         self._clock = clock
+        self._began = clock()
         self._listed_at: dict[str, float] = {}
 
     def resource(self, resource_kind: str, kind: str | None, body: KubernetesObjectView) -> None:
@@ -97,6 +98,7 @@ class Observer:
         if kind is not None:
             return
         now = self._clock()
-        if now - self._listed_at.get(what, now) > _LULL_SECONDS:
+        # A kind that had no objects at the start was listed then all the same.
+        if now - self._listed_at.get(what, self._began) > _LULL_SECONDS:
             self._reconciler.request_refresh()
         self._listed_at[what] = now

@@ -145,6 +145,13 @@ def test_listing_after_a_lull_asks_for_a_full_list(observer: Observer, loop: Moc
     loop.request_refresh.assert_called_once()
 
 
+def test_kind_without_objects_at_the_start_that_is_listed_anew_asks_for_a_full_list(observer: Observer, loop: Mock, clock: Clock) -> None:
+    """A listing without objects gives no event, so that only the start of the process tells how long ago it was."""
+    clock.now += 60
+    observer.resource("MCPConnector", None, connector_body("a", 5))
+    loop.request_refresh.assert_called_once_with()
+
+
 def test_each_kind_that_is_listed_anew_asks_for_a_full_list(observer: Observer, loop: Mock, clock: Clock) -> None:
     observer.resource("MCPConnector", None, connector_body("a", 5))
     observer.pod(None, pod_body("gw-0", 5))
