@@ -34,8 +34,7 @@ class Gateway(RunningGateway):
     """A gateway on a map file."""
 
     def __init__(self, url: str, management: str, file: Path, model: ModelServer, process: Any) -> None:
-        super().__init__(url, file.parent, model, process)
-        self._management = management
+        super().__init__(url, management, file.parent, model, process)
         self._file = file
         self._sequence = 0
 
@@ -44,7 +43,7 @@ class Gateway(RunningGateway):
         self._sequence += 1
         write_map(self._file, self._sequence, *contents)
         async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-            answer = await http.post(f"{self._management}/-/reload", json={"sequence": self._sequence})
+            answer = await http.post(f"{self.management}/-/reload", json={"sequence": self._sequence})
         assert answer.status_code == 200, answer.text
         assert answer.json()["rejected"] == []
 

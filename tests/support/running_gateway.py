@@ -26,10 +26,11 @@ ANSWER = Round(text="That is all.")
 
 
 class RunningGateway:
-    """url: of its API, with /v1. model: the model server behind it."""
+    """url: of its API, with /v1. management: of its management port. model: the model server behind it."""
 
-    def __init__(self, url: str, manifests: Path, model: ModelServer, process: Process, api_key: str = "none") -> None:
+    def __init__(self, url: str, management: str, manifests: Path, model: ModelServer, process: Process, api_key: str = "none") -> None:
         self.url = url
+        self.management = management
         self._api_key = api_key
         self.model = model
         self.process = process
@@ -98,7 +99,7 @@ def running_gateway(
     ):
         url, management = listening_addresses(process)
         process.wait_until_ready(f"{management}/-/readyz")
-        yield RunningGateway(f"{url}/v1", manifests, model, process, api_key)
+        yield RunningGateway(f"{url}/v1", management, manifests, model, process, api_key)
 
 
 def mcp_tool(connector_id: str, server_label: str = "demo", **fields: Any) -> Any:
