@@ -16,20 +16,12 @@ from starlette.responses import Response
 
 from junctor.gateway.auth.key_file import entry_of
 from tests.cluster.processes import gateway
+from tests.support.errors_page import table
 from tests.support.examples import examples, run
 from tests.support.mcp_servers import Answer, ScriptedServer, error, result, serving, text_result
 from tests.support.model_server import Call, Round
 from tests.support.ports import free_port
 from tests.support.running_gateway import RunningGateway, mcp_tool, respond, running_gateway
-
-PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
-
-
-def table(heading: str) -> list[list[str]]:
-    """The cells of the rows of a section's table, without back quotes."""
-    section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip().replace("`", "") for cell in row] for row in rows[2:]]
 
 
 def hello(**fields: Any) -> dict[str, Any]:

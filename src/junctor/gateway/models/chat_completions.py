@@ -114,9 +114,8 @@ def _encoded(request: ModelRequest) -> bytes:
     try:
         return json.dumps(chat_body(request), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
     except (ValueError, TypeError, RecursionError) as error:
-        raise UpstreamError(
-            "the request cannot be written as JSON: a number is not finite, or it is nested too deeply", status=400
-        ) from error
+        message = "the request cannot be written as JSON: a number is not finite, or it is nested too deeply"
+        raise UpstreamError(message, status=400, code="invalid_value") from error
 
 
 def _decoded(data: str) -> OpenAIObjectView:

@@ -148,7 +148,7 @@ def _model(body: bytes) -> str:
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadRequest("the request body is not JSON") from error
+        raise BadRequest("the request body is not JSON", code="invalid_json") from error
     model = document.get("model") if isinstance(document, dict) else None
     if not isinstance(model, str) or not model:
         raise BadRequest("model is required: the name of a model as text", param="model", code="missing_required_parameter")

@@ -184,7 +184,7 @@ class ToolLoop:
                 else:
                     self._show(event, "final_answer" if wants_json else None)
         if not has_ended:
-            raise UpstreamError("the model server's answer broke off")
+            raise UpstreamError("the model server's answer broke off", code="server_error")
         generated.calls = self._permitted_calls(generated.end.calls)
         for event in buffered or ():
             self._show(event, "commentary" if generated.calls else "final_answer")

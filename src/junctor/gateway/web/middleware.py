@@ -139,14 +139,13 @@ class _Exchange:
 
 def _from_starlette(error: HTTPException, scope: Scope) -> ApiError:
     path = scope["path"][:200]
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "")
-        message, code = f"{scope['method'][:20]} is not possible on {path}; use {allowed}", "method_not_allowed"
-    elif error.status_code == HTTPStatus.NOT_FOUND:
-        message, code = f"there is nothing at {path}", "unknown_url"
-    else:
-        message, code = error.detail, None
-    return ApiError(message, code=code, headers=error.headers, status=error.status_code)
+    match error.status_code:
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            message = f"{scope['method'][:20]} is not possible on {path}; use {(error.headers or {}).get('Allow', '')}"
+            return ApiError(message, code="method_not_allowed", headers=error.headers, status=405)
+        case HTTPStatus.NOT_FOUND:
+            return ApiError(f"there is nothing at {path}", code="unknown_url", headers=error.headers, status=404)
+    return ApiError(error.detail, headers=error.headers, status=error.status_code)
 
 
 def _request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:

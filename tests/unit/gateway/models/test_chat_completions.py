@@ -169,7 +169,7 @@ async def test_stream_that_fails_raises_after_its_deltas(
         (ask("nobody"), 404, "model_not_found", "model"),
         (ask("text", tools=[TOOL], tool_choice="other"), 400, None, "tool_choice"),
         (ask("overloaded"), 503, "server_error", None),
-        (ask("text", options={"temperature": float("nan")}), 400, None, None),
+        (ask("text", options={"temperature": float("nan")}), 400, "invalid_value", None),
     ],
 )
 async def test_refusals(
