@@ -19,6 +19,8 @@ _NUMBER_WITHOUT_POINT: Final = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
 _OCTAL: Final = re.compile(r"[-+]?0o[0-7]+")
 
 MAX_BYTES: Final = 1024 * 1024
+#: Values of one document, aliases expanded. A whole text may have as many more than it has characters, which only aliases can exceed: many
+#: small documents full of aliases cost no more than one.
 _MAX_NODES: Final = 100_000
 _MAX_DEPTH: Final = 100
 
@@ -59,15 +61,19 @@ class Document:
 def documents(text: str) -> Iterator[Document | YamlFault]:
     """Yield the documents of a YAML text that are not empty. A fault of one does not affect the others; a syntax error ends the text."""
     loader = None
+    left = len(text) + _MAX_NODES
     try:
         loader = _Loader(text)
         while loader.check_node():
             node: Any = loader.get_node()
+            reader = _Reader(left)
             try:
-                document = _document(node, text)
+                document = _document(node, text, reader)
             except YamlFault as fault:
                 yield fault
                 continue
+            finally:
+                left -= reader.seen
             if document.value is not None:
                 yield document
     except yaml.MarkedYAMLError as error:
@@ -84,28 +90,29 @@ def documents(text: str) -> Iterator[Document | YamlFault]:
             loader.dispose()
 
 
-def _document(node: yaml.Node, text: str) -> Document:
+def _document(node: yaml.Node, text: str, reader: "_Reader") -> Document:
     start = _position(node.start_mark)
-    lines = text.split("\n")[node.start_mark.line : node.end_mark.line + 1]
-    if len("\n".join(lines).encode()) > MAX_BYTES:
+    if len(text[node.start_mark.index : node.end_mark.index].encode()) > MAX_BYTES:
         raise YamlFault("the document is larger than 1 MiB, more than a cluster would take; split it", start)
-    reader = _Reader()
     value = reader.value(node, ())
     return Document(value, {(): start} | reader.positions, reader.duplicates)
 
 
 class _Reader:
-    """Turns nodes into values. Aliases are expanded, within bounds."""
+    """Turns nodes into values. Aliases are expanded, within bounds. left: how many values the text may still have; seen: those read."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: int) -> None:
         self.positions: dict[Path, Position] = {}
         self.duplicates: list[tuple[str, Position]] = []
-        self._seen = 0
+        self.seen = 0
+        self._left = left
 
     def value(self, node: yaml.Node, path: Path, depth: int = 0) -> Any:
-        self._seen += 1
-        if self._seen > _MAX_NODES:
+        self.seen += 1
+        if self.seen > _MAX_NODES:
             raise YamlFault(f"more than {_MAX_NODES} values, aliases counted; split the document", _position(node.start_mark))
+        if self.seen > self._left:
+            raise YamlFault("more aliases in this file than can be expanded; write the values out", _position(node.start_mark))
         if depth > _MAX_DEPTH:  # also ends an alias that contains itself
             raise YamlFault(f"nested deeper than {_MAX_DEPTH} levels", _position(node.start_mark))
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
@@ -129,7 +136,8 @@ class _Reader:
                     content = self.value(source, path, depth + 1)
                     if not isinstance(content, dict):
                         raise YamlFault("<< needs a mapping", _position(key.start_mark))
-                    merged = content | merged
+                    for name, item in content.items():
+                        merged.setdefault(name, item)
         own: dict[str, Any] = {}
         for key, child in node.value:
             if key.tag == f"{_TAG}merge":
