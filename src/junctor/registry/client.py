@@ -11,10 +11,11 @@ from typing import Any, Final, Self
 from urllib.parse import quote, urlencode, urlunsplit
 
 from junctor.net.backoff import Backoff
+from junctor.net.json_values import has_more_values
 from junctor.net.retry_after import retry_after_seconds
 from junctor.net.timestamps import http_date
 from junctor.net.urls import NotABase, NotHTTP, split_base_url
-from junctor.registry.bodies import STRING, read_json, with_short_strings
+from junctor.registry.bodies import read_json, with_short_strings
 from junctor.registry.errors import NotARegistry, QueryRefused, RegistryError, RegistryRateLimited, RegistryUnauthorized
 from junctor.registry.fetch import Answer, Fetcher
 from junctor.registry.reader import Page
@@ -173,7 +174,7 @@ def _servers_url(base_url: str) -> str:
 
 def _parsed(answer: Answer) -> Any:
     body = answer.body if len(answer.body) < _LARGE else with_short_strings(answer.body)
-    if _too_many_values(body):
+    if has_more_values(body, _MAX_VALUES):
         raise RegistryError(f"{answer.url} has more than {_MAX_VALUES} values in one answer; lower spec.sync.pageSize")
     try:
         return read_json(body)
@@ -181,13 +182,6 @@ def _parsed(answer: Answer) -> Any:
         # An answer that claims to be JSON was cut on its way, so a retry may help; a web page stays a web page.
         message = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON: {answer.excerpt}"
         raise NotARegistry(message, transient="json" in answer.kind) from None
-
-
-def _too_many_values(body: bytes) -> bool:
-    def values(text: bytes) -> int:
-        return sum(map(text.count, (b",", b"{", b"[")))
-
-    return values(body) > _MAX_VALUES and values(STRING.sub(b"", body)) > _MAX_VALUES
 
 
 def _listing(answer: Answer, body: Any) -> tuple[Sequence[Any], str | None]:
