@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import inf
 from typing import Any, Final, NamedTuple, Self
 
 from junctor.connectormap.errors import InvalidEntry
@@ -45,10 +46,12 @@ class ToolRules:
     def parse(cls, value: object) -> Self:
         """Read the rules of an entry. Raises InvalidEntry."""
         rules = _object(value, "tools")
+        if not rules:
+            return cls()
         read_only = rules.get("readOnly")
         if read_only is not None and not isinstance(read_only, bool):
             raise InvalidEntry("tools.readOnly must be true or false")
-        return cls(_names(rules, "tools.allowed"), _names(rules, "tools.denied"), read_only)
+        return cls(_names(rules.get("allowed"), "tools.allowed"), _names(rules.get("denied"), "tools.denied"), read_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class ApprovalRules:
         """Read the rules of an entry. Raises InvalidEntry."""
         rules = _object(value, "approval")
         mode = str(rules.get("mode") or DEFAULT_APPROVAL_MODE)
-        return cls(mode, _names(rules, "approval.always"), _names(rules, "approval.never"))
+        return cls(mode, _names(rules.get("always"), "approval.always"), _names(rules.get("never"), "approval.never"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +92,34 @@ class Limits:
             "maxResultBytes": self.max_result_bytes,
         }
 
-    @classmethod
-    def parse(cls, value: object) -> Self:
+    @staticmethod
+    def parse(value: object) -> "Limits":
         """Read the limits of an entry. Raises InvalidEntry."""
-        limits, default = _object(value, "limits"), cls()
+        limits = _object(value, "limits")
+        if not limits:
+            return _NO_LIMITS
         try:
-            return cls(
-                float(limits.get("connectTimeoutSeconds", default.connect_timeout)),
-                float(limits.get("callTimeoutSeconds", default.call_timeout)),
-                int(limits.get("maxConcurrentCalls", default.max_concurrent_calls)),
-                int(limits.get("maxResultBytes", default.max_result_bytes)),
-            )
-        except (TypeError, ValueError) as error:
-            raise InvalidEntry("limits must be numbers") from error
+            return _limits(*[limits.get(name, default) for name, default in _DEFAULTS])
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidEntry("limits must be numbers above 0") from error
+
+
+_NO_LIMITS: Final = Limits()
+_DEFAULTS: Final = tuple(_NO_LIMITS.to_json().items())
+
+
+@lru_cache(maxsize=1024)
+def _limits(connect_timeout: Any, call_timeout: Any, max_concurrent_calls: Any, max_result_bytes: Any) -> Limits:
+    """The limits of the map's numbers. Cached, because every entry is checked when a map is loaded, and few differ.
+
+    Raises TypeError, ValueError or OverflowError for what is no number above 0.
+    """
+    limits = Limits(float(connect_timeout), float(call_timeout), int(max_concurrent_calls), int(max_result_bytes))
+    if not all(
+        0 < limit < inf for limit in (limits.connect_timeout, limits.call_timeout, limits.max_concurrent_calls, limits.max_result_bytes)
+    ):
+        raise ValueError
+    return limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +190,7 @@ def _object(value: object, place: str) -> Mapping[str, Any]:
     return value
 
 
-def _names(rules: Mapping[str, Any], place: str) -> tuple[str, ...] | None:
-    names = rules.get(place.rpartition(".")[2])
+def _names(names: object, place: str) -> tuple[str, ...] | None:
     if names is None:
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

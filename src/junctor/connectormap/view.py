@@ -18,6 +18,8 @@ REGISTRY_FEATURE: Final = "registry/1"
 FEATURES: Final = frozenset({"mcp/1", ACCESS_FEATURE, REGISTRY_FEATURE})
 #: Fields that only the entry of a registry has: its servers do not inherit them.
 _REGISTRY_ONLY: Final = ("registry",)
+#: The fields that `policy` consists of.
+_POLICY: Final = frozenset({"callerAuthorization", "tools", "approval", "limits"})
 #: Every version of `access` that may ever be required.
 _ACCESS_FEATURES: Final = ACCESS_FEATURE.partition("/")[0] + "/"
 UNKNOWN_REASON: Final = "Unavailable"
@@ -137,6 +139,11 @@ class EntryView:
     def policy(self) -> Policy:
         """How callers may use the server. Raises InvalidEntry."""
         return Policy.parse(self._content)
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether the entry says anything about its policy. Most discovered servers leave that to their registry's entry."""
+        return not _POLICY.isdisjoint(self._content)
 
     @property
     def credentials(self) -> tuple[str, ...]:

@@ -104,6 +104,11 @@ def test_a_target_in_an_unknown_form_is_refused(fields: dict[str, Any]) -> None:
         {"limits": []},
         {"limits": {"callTimeoutSeconds": "soon"}},
         {"limits": {"maxResultBytes": None}},
+        {"limits": {"maxResultBytes": []}},
+        {"limits": {"maxConcurrentCalls": 0}},
+        {"limits": {"maxConcurrentCalls": float("inf")}},
+        {"limits": {"connectTimeoutSeconds": -1}},
+        {"limits": {"callTimeoutSeconds": float("nan")}},
     ],
     ids=str,
 )

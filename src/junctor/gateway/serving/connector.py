@@ -19,7 +19,7 @@ from junctor.net.globs import Globs
 
 #: Characters that all URL parsers read alike, so that the host that is checked is the host that is called.
 _PLAIN_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
-_INVALID: Final = "its headers, auth, hosts or URL are not of the form that this gateway reads"
+_INVALID: Final = "its headers, auth, hosts, URL or policy are not of the form that this gateway reads"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +46,7 @@ class Registry:
         url, unavailable, rejected = "", view.reason, ""
         try:
             named, url = view.registry
+            _ = view.policy  # which its servers inherit; they check their own only
             is_valid = named == registry_id
         except InvalidEntry:
             is_valid = False
@@ -81,7 +82,8 @@ class Connector:
     @classmethod
     def of(cls, entry: Entry, registry: Registry | None = None) -> Self:
         """Prepare an entry. One that is not understood, or whose registry is missing, is unavailable; the others are not affected."""
-        view = _effective(entry, registry)
+        own = entry.view
+        view = own if registry is None else own.inherit_from(registry.view)
         haystack = f"{entry.id}\n{view.title}\n{view.description}".casefold()
         if registry is None and registry_entry_id(entry.id):
             return cls(entry, haystack, "RegistryMissing", access=NOBODY)
@@ -95,6 +97,8 @@ class Connector:
         credentials = view.credentials if inherits_credentials else entry.credentials
         try:
             target = view.target
+            if own.has_policy:
+                _ = view.policy
             if not unavailable and not is_host_allowed(entry.id, target, has_credentials=bool(credentials)):
                 unavailable = "HostNotAllowed"
         except ValueError:

@@ -37,6 +37,8 @@ async def test_an_available_connector_comes_with_the_credentials_of_its_map() ->
         ({"auth": bearer(KEY)}, "CredentialMissing"),
         ({"requires": ["later/1"]}, "UnknownFeature"),
         ({"hosts": 7}, "InvalidEntry"),
+        ({"tools": {"allowed": "search"}}, "InvalidEntry"),
+        ({"limits": {"callTimeoutSeconds": "soon"}}, "InvalidEntry"),
     ],
 )
 async def test_an_unavailable_connector_comes_with_the_reason(fields: dict[str, Any], reason: str) -> None:

@@ -86,6 +86,8 @@ def test_the_digest_changes_with_the_entry_and_with_the_registry() -> None:
         (discovered(), registry(available=None), "Unavailable"),
         (discovered(headers=[{"name": "X", "parts": 7}]), registry(), "InvalidEntry"),
         (discovered(hosts=7), registry(), "InvalidEntry"),
+        (discovered(approval="Always"), registry(), "InvalidEntry"),
+        (discovered(), registry(limits={"maxConcurrentCalls": 0}), "InvalidEntry"),
         (discovered(hosts=["*"], url="https://[::1"), registry(), "InvalidEntry"),
     ],
 )

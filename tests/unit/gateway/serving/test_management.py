@@ -38,6 +38,15 @@ async def test_a_signal_is_answered_with_what_is_served() -> None:
     assert revision.json() == answer | {"lastError": None}
 
 
+async def test_an_entry_with_a_malformed_policy_is_rejected_before_anybody_uses_it() -> None:
+    source = MemorySource()
+    publish(source, 1, content("a", tools={"allowed": "search"}), content("b", limits={"maxConcurrentCalls": 0}), content("c"))
+    async with client_of(MapLoader(source)) as client:
+        answer = (await client.post("/-/reload", json={"sequence": 1})).json()
+    assert [rejected["id"] for rejected in answer["rejected"]] == ["a", "b"]
+    assert "policy" in answer["rejected"][0]["reason"]
+
+
 async def test_a_refused_map_is_a_409_that_says_what_stays_served() -> None:
     source = MemorySource()
     publish(source, 1, content("a"))
