@@ -140,6 +140,7 @@ def test_a_process_that_ends_early_shows_its_last_words(tmp_path: Path) -> None:
 
 def test_a_process_dies_with_its_parent(tmp_path: Path) -> None:
     script = f"""
+import time
 from pathlib import Path
 from tests.cluster.processes import Process
 child = Process("child", ["sleep", "600"], log_file=Path({str(tmp_path / "log")!r}))

@@ -232,6 +232,17 @@ async def test_the_probe_has_no_time_of_its_own_beyond_the_connect_deadline() ->
     assert outcome.failure == ToolFailure("http", "the server did not open a session within 0.2 s", 504)
 
 
+async def test_a_handshake_may_take_longer_than_a_call() -> None:
+    async def slowly(_: dict[str, Any]) -> Response:
+        await asyncio.sleep(0.2)
+        return Response(status_code=404)
+
+    server = ScriptedServer({"server/discover": slowly})
+    async with serving(server.app()) as url, pooling() as pool:
+        client = pool.from_params(f"{url}/mcp", limits=Limits(call_timeout=0.05))
+        assert [tool.name for tool in await client.list_tools()] == ["echo"]
+
+
 async def test_a_server_that_was_replaced_by_an_older_one_is_asked_anew_what_it_speaks() -> None:
     port = free_port()
     async with pooling() as pool:

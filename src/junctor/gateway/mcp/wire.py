@@ -42,12 +42,14 @@ def sdk_client(target: Target, era: Era, transport: SessionTransport, on_notific
         on_notification: receives the server's notifications.
     """
     limits = target.limits
+    # A handshake may take as long as connecting may; each call brings its own deadline.
+    answer_seconds = max(limits.connect_timeout, limits.call_timeout)
 
     def http_client(*_: Any, **__: Any) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
             transport=transport,
             headers={**target.headers, "accept-encoding": "identity"},
-            timeout=httpx2.Timeout(limits.connect_timeout, read=limits.call_timeout + READ_GRACE),
+            timeout=httpx2.Timeout(limits.connect_timeout, read=answer_seconds + READ_GRACE),
             trust_env=False,
         )
 
@@ -59,7 +61,7 @@ def sdk_client(target: Target, era: Era, transport: SessionTransport, on_notific
         wire,
         mode=era.mode,
         prior_discover=era.discovered,
-        read_timeout_seconds=limits.call_timeout,
+        read_timeout_seconds=answer_seconds,
         message_handler=on_notification,
         client_info=_CLIENT_INFO,
         cache=None,
