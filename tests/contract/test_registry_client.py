@@ -148,8 +148,9 @@ async def test_updated_since_asks_for_what_is_newer(peer: Peer, word: str) -> No
         peer.publish(f"{ANONYMOUS}/{word}-b", "1.0.0")
         page = await client.page(updated_since=before, search=word)
         assert [value["server"]["name"] for value in page.records] == [f"{ANONYMOUS}/{word}-b"]
-        with pytest.raises(QueryRefused, match="updated_since"):
+        with pytest.raises(QueryRefused) as refused:
             await client.page(updated_since="yesterday")
+        assert "updated_since" in refused.value.excerpt
 
 
 async def test_search_ignores_case(peer: Peer, word: str) -> None:

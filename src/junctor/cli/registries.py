@@ -182,7 +182,7 @@ def _read(source: Source, options: Options, read: Callable[[RegistryClient], Cor
     try:
         return asyncio.run(reading())
     except RegistryError as error:
-        raise click.ClickException(f"{error.reason}: {printable(str(error))}") from error
+        raise click.ClickException(f"{error.reason}: {printable(error.with_excerpt)}") from error
     except ScanAborted as error:
         raise click.ClickException(f"the registry cannot be read to its end: {error}") from error
 

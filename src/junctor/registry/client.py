@@ -140,23 +140,23 @@ class RegistryClient:
         retry_after = retry_after_seconds(answer.headers.get("retry-after"), self._now())
         if retry_after is not None:
             retry_after = min(retry_after, _LONGEST_RETRY_AFTER)
-        message = f"{where} ({answer.kind or 'no content type'}): {answer.excerpt}" if answer.excerpt else f"{where} without a body"
+        message = f"{where} ({answer.description})" if answer.body else f"{where} without a body"
         match status:
             case HTTPStatus.OK:
                 return _parsed(answer) if len(answer.body) < _LARGE else await asyncio.to_thread(_parsed, answer)
             case HTTPStatus.NOT_FOUND if may_be_unknown and "json" in answer.kind:
                 return None
             case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-                raise RegistryUnauthorized(message)
+                raise RegistryUnauthorized(message, excerpt=answer.excerpt)
             case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
-                raise QueryRefused(message)
+                raise QueryRefused(message, excerpt=answer.excerpt)
             case HTTPStatus.TOO_MANY_REQUESTS:
-                raise RegistryRateLimited(f"{where}: too many requests", retry_after=retry_after, transient=True)
+                raise RegistryRateLimited(f"{where}: too many requests", retry_after=retry_after, transient=True, excerpt=answer.excerpt)
             case HTTPStatus.REQUEST_TIMEOUT | HTTPStatus.TOO_EARLY:
-                raise RegistryError(message, transient=True)
+                raise RegistryError(message, transient=True, excerpt=answer.excerpt)
             case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise RegistryError(message, retry_after=retry_after, transient=True)
-        raise NotARegistry(message)
+                raise RegistryError(message, retry_after=retry_after, transient=True, excerpt=answer.excerpt)
+        raise NotARegistry(message, excerpt=answer.excerpt)
 
 
 def _servers_url(base_url: str) -> str:
@@ -180,8 +180,8 @@ def _parsed(answer: Answer) -> Any:
         return read_json(body)
     except ValueError:
         # An answer that claims to be JSON was cut on its way, so a retry may help; a web page stays a web page.
-        message = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON: {answer.excerpt}"
-        raise NotARegistry(message, transient="json" in answer.kind) from None
+        message = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON ({len(answer.body)} bytes)"
+        raise NotARegistry(message, transient="json" in answer.kind, excerpt=answer.excerpt) from None
 
 
 def _listing(answer: Answer, body: Any) -> tuple[Sequence[Any], str | None]:
@@ -191,7 +191,8 @@ def _listing(answer: Answer, body: Any) -> tuple[Sequence[Any], str | None]:
     if records is None and isinstance(body, dict) and "servers" in body and isinstance(metadata, dict):
         records = []
     if not isinstance(records, list):
-        raise NotARegistry(f"{answer.url} answers with JSON that is no list of servers: {answer.excerpt}")
+        message = f"{answer.url} answers with JSON that is no list of servers ({answer.description})"
+        raise NotARegistry(message, excerpt=answer.excerpt)
     metadata = metadata if isinstance(metadata, dict) else {}
     cursor = metadata.get("nextCursor") or metadata.get("next_cursor") or None
     if cursor is not None and not (isinstance(cursor, str) and len(cursor) <= _MAX_CURSOR):

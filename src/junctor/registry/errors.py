@@ -1,4 +1,5 @@
-"""Errors of reading a registry. `reason` is that of Synced=False; messages hold neither credentials nor queries.
+"""Errors of reading a registry. `reason` is that of Synced=False; messages hold neither credentials nor queries, nor anything of a body:
+whoever may create an MCPRegistry reads them in its status, and could read internal services through the operator.
 
 RegistryError               a 5xx, a connection that broke, an answer that cannot be read
 +-- QueryRefused            400 or 422: a parameter (updated_since, search, cursor) that it does not accept; repeat without it
@@ -19,15 +20,21 @@ class RegistryError(Exception):
     """The registry could not be read.
 
     retry_after: seconds after which the registry accepts the next request, None when it does not say. transient: the same request may
-    succeed in a moment.
+    succeed in a moment. excerpt: the beginning of the answer, for the log only.
     """
 
     reason: ClassVar[Reason] = Reason.REGISTRY_ERROR
 
-    def __init__(self, message: str, *, retry_after: float | None = None, transient: bool = False) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, transient: bool = False, excerpt: str = "") -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.transient = transient
+        self.excerpt = excerpt
+
+    @property
+    def with_excerpt(self) -> str:
+        """The message with the beginning of the answer: for logs and terminals, never for a status."""
+        return f"{self}; the answer begins with: {self.excerpt}" if self.excerpt else str(self)
 
 
 class QueryRefused(RegistryError):

@@ -1,6 +1,7 @@
 """Sends GET requests that are bounded in time and size and never leave their origin. Every failure is a RegistryError.
 
-Messages quote only a short printable excerpt of an answer, without the values of the request's own headers.
+Messages name the media type and the length of an answer. Only the log quotes it: a short printable excerpt in one line, without the values
+of the request's own headers.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ _EXCERPT: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of any status but a redirect. url: without its query. excerpt: its beginning, printable, for messages."""
+    """An answer of any status but a redirect. url: without its query. excerpt: its beginning, printable, for the log."""
 
     url: str
     status: int
@@ -42,6 +43,11 @@ class Answer:
     def kind(self) -> str:
         """Its media type, such as application/json; "" when it names none."""
         return printable(self.headers.get("content-type", "").split(";")[0].lower())
+
+    @property
+    def description(self) -> str:
+        """Its media type and its length, for messages."""
+        return f"{self.kind or 'no content type'}, {len(self.body)} bytes"
 
 
 class Fetcher:

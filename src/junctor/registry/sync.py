@@ -88,6 +88,7 @@ class RegistrySync:
         except ScanAborted as error:
             return await self._partial(scan, f"{error}; {len(scan.servers)} servers were read")
         except RegistryError as error:
+            self._log(error)
             if not scan.pages:
                 return self._incomplete(Finding("False", error.reason, str(error)), full=True, retry_after=error.retry_after)
             if scan.pages > pages:
@@ -125,12 +126,17 @@ class RegistrySync:
         except ScanAborted as error:
             return self._incomplete(Finding("False", Reason.PARTIAL_SYNC, str(error)), full=False, full_sync_next=True)
         except RegistryError as error:
+            self._log(error)
             return self._incomplete(Finding("False", error.reason, str(error)), full=False, retry_after=error.retry_after)
         if await asyncio.to_thread(self._state.needs_full_sync, changes):
             return await self.full(reader, accept_shrink)
         self._unfinished = None  # what its pages said may be older than these changes
         has_room = await asyncio.to_thread(self._state.merge_changes, changes, watermark_of(date, requested_at))
         return self._complete(self._state.success(), full=False, full_sync_next=has_room)
+
+    def _log(self, error: RegistryError) -> None:
+        if error.excerpt:
+            logger.warning("registry %s: %s", self.rules.registry_id, error.with_excerpt)
 
     def _complete(self, finding: Finding, *, full: bool, full_sync_next: bool) -> SyncResult:
         return SyncResult(self.discovered, finding, True, full, self.counts, full_sync_next=full_sync_next)

@@ -7,7 +7,7 @@ import pytest
 
 from junctor.api.conditions import Reason, SkipReason
 from junctor.api.sync_report import SkipCount
-from tests.support.fake_registry import Cursor
+from tests.support.fake_registry import Cursor, Status
 from tests.support.registry_data import DIRTY, record, remote, servers
 from tests.unit.registry.building import credentials, secret
 from tests.unit.registry.syncing import ID, NOW, Syncing, named, usable
@@ -245,3 +245,26 @@ async def test_a_server_that_was_never_published_is_not_listed_when_it_may_not_b
         result = await registry.full()
         assert registry.entries == {}
     assert result.counts.skipped[SkipReason.HOST_NOT_ALLOWED].count == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Status(200, b"token=hunter2-0123456789", "text/plain"),
+        Status(200, b'{"token":"hunter2-0123456789"}'),
+        *(Status(status, b"token=hunter2-0123456789", "text/plain") for status in (400, 401, 404, 408, 429, 500)),
+    ],
+    ids=lambda fault: f"{fault.status}-{fault.kind}",
+)
+@pytest.mark.parametrize("how", ["first", "full", "incremental"])
+async def test_a_failed_sync_quotes_the_answer_in_the_log_and_not_in_the_status(
+    fault: Status, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Syncing(usable(3)) as registry:
+        if how != "first":
+            await registry.full()
+        registry.fault = lambda _: fault
+        result = await (registry.incremental() if how == "incremental" else registry.full())
+    assert not result.complete
+    assert "hunter2" not in result.finding.message
+    assert "hunter2" in caplog.text
