@@ -35,7 +35,7 @@ class StoredResource(Generic[Spec]):
 
     created: RFC 3339. raw_spec: the spec as JSON. spec: the parsed spec; None if it breaks the schema. problems: what is wrong with it.
     unsupported: paths of unknown fields that may be policy. ignored: paths of unknown fields that only describe. annotations: those in
-    `known_annotations`.
+    `known_annotations`. secret_refs: every Secret key that the spec references; none if it is invalid.
     """
 
     kind: ClassVar[str]
@@ -55,6 +55,7 @@ class StoredResource(Generic[Spec]):
     unsupported: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
+    secret_refs: tuple[SecretKeyRef, ...] = ()
 
     @classmethod
     def of(cls, body: KubernetesObjectView) -> Self:
@@ -83,7 +84,13 @@ class StoredResource(Generic[Spec]):
             unsupported=tuple(path for path in unknown if not is_descriptive(path)),
             ignored=tuple(path for path in unknown if is_descriptive(path)),
             annotations=cls.annotations_of(metadata),
+            secret_refs=cls.refs_of(spec) if spec is not None else (),
         )
+
+    @classmethod
+    def refs_of(cls, spec: Spec) -> tuple[SecretKeyRef, ...]:
+        """Collect every Secret key that a spec of this kind references."""
+        raise NotImplementedError
 
     @classmethod
     def annotations_of(cls, metadata: KubernetesObjectView) -> Mapping[str, str]:
@@ -102,9 +109,10 @@ class ConnectorResource(StoredResource[MCPConnectorSpec]):
     plural = CONNECTOR_PLURAL
     spec_model = MCPConnectorSpec
 
-    def secret_refs(self) -> tuple[SecretKeyRef, ...]:
-        """Return every reference to a Secret key; none if the spec is invalid."""
-        return self.spec.secret_refs() if self.spec else ()
+    @classmethod
+    def refs_of(cls, spec: MCPConnectorSpec) -> tuple[SecretKeyRef, ...]:
+        """Collect every Secret key that the spec references."""
+        return spec.secret_refs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +124,10 @@ class RegistryResource(StoredResource[MCPRegistrySpec]):
     spec_model = MCPRegistrySpec
     known_annotations = frozenset({SYNC_REQUESTED_ANNOTATION, ACCEPT_SHRINK_ANNOTATION})
 
-    def secret_refs(self) -> tuple[SecretKeyRef, ...]:
-        """Return every reference to a Secret key, each once; none if the spec is invalid."""
-        return tuple(dict.fromkeys(placed.ref for placed in self.spec.secret_refs())) if self.spec else ()
+    @classmethod
+    def refs_of(cls, spec: MCPRegistrySpec) -> tuple[SecretKeyRef, ...]:
+        """Collect every Secret key that the spec references, each once."""
+        return tuple(dict.fromkeys(placed.ref for placed in spec.secret_refs()))
 
 
 Resource = ConnectorResource | RegistryResource

@@ -7,7 +7,8 @@ credential in its field `credential`.
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 #: A Secret may hold 1 MiB of base64 and metadata; values are raw here (3/4 of it), so this leaves room for keys and metadata.
@@ -17,6 +18,7 @@ _KEY: Final = "credential"
 _CONTAINERS: Final = (dict, list, tuple)
 
 
+@lru_cache(maxsize=1024)
 def reference_hash(namespace: str, name: str, key: str) -> str:
     """16 hex digits that stand for one Secret key of a cluster."""
     return hashlib.sha256(f"{namespace}/{name}/{key}".encode()).hexdigest()[:16]
@@ -44,33 +46,28 @@ def credential_object_name(map_name: str, number: int) -> str:
 
 def credentials_in(content: Any) -> tuple[str, ...]:
     """The credentials that an entry's content names, each once, in order."""
-    found: set[str] = set()
-    _collect(content, found)
+    found = {item[_KEY] for item in _objects_in(content) if isinstance(item.get(_KEY), str)}
     return tuple(sorted(found)) if found else ()
 
 
 def rename_credentials(content: Any, rename: Callable[[str], str]) -> None:
     """Rename the credentials that an entry's content names, in place."""
-    if isinstance(content, dict):
-        for key, item in content.items():
-            if isinstance(item, _CONTAINERS):
-                rename_credentials(item, rename)
-            elif key == _KEY and isinstance(item, str):
-                content[key] = rename(item)
-    else:
-        for item in content:
-            if isinstance(item, _CONTAINERS):
-                rename_credentials(item, rename)
+    for item in _objects_in(content):
+        if isinstance(item.get(_KEY), str):
+            item[_KEY] = rename(item[_KEY])
 
 
-def _collect(content: Any, found: set[str]) -> None:
-    if isinstance(content, dict):
-        for key, item in content.items():
+def _objects_in(content: Any) -> list[Any]:
+    """The objects of a JSON value, at any depth."""
+    objects = []
+    containers = [content]
+    for container in containers:  # grows while it is read: a list is faster here than recursion
+        if isinstance(container, dict):
+            objects.append(container)
+            items: Iterable[Any] = container.values()
+        else:
+            items = container
+        for item in items:
             if isinstance(item, _CONTAINERS):
-                _collect(item, found)
-            elif key == _KEY and isinstance(item, str):
-                found.add(item)
-    else:
-        for item in content:
-            if isinstance(item, _CONTAINERS):
-                _collect(item, found)
+                containers.append(item)
+    return objects

@@ -38,8 +38,13 @@ class Entry:
     @classmethod
     def of(cls, content: Mapping[str, Any], since: int = 0) -> Self:
         """Make an entry of its content (as the map has it, without `since`)."""
-        before = canonical_json({key: value for key, value in content.items() if key < _SINCE}).encode()
-        after = canonical_json({key: value for key, value in content.items() if key > _SINCE}).encode()
+        fields_before, fields_after = {}, {}
+        for key, value in content.items():
+            if key < _SINCE:
+                fields_before[key] = value
+            elif key > _SINCE:
+                fields_after[key] = value
+        before, after = canonical_json(fields_before).encode(), canonical_json(fields_after).encode()
         body = before[:-1] + (b"," if len(before) > 2 < len(after) else b"") + after[1:]
         reason = "" if content.get("available") is True else intern(str(content.get("reason") or UNKNOWN_REASON))
         return cls(content["id"], sha256(body), since, body, len(before) - 1, reason, _shared(credentials_in(content)))

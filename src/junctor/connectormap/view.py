@@ -36,7 +36,8 @@ class Origin(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """The origin in the map's form."""
-        return self._asdict()
+        kind, namespace, name, uid, generation = self
+        return {"kind": kind, "namespace": namespace, "name": name, "uid": uid, "generation": generation}
 
 
 class RegistrySource(NamedTuple):

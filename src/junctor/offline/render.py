@@ -86,7 +86,7 @@ def _placeholders(collected: Collected) -> SecretVersions:
     """Return a version for every reference, as if all of them could be resolved."""
     versions: dict[tuple[str, str], dict[str, CredentialVersion]] = {}
     for resource in resources_of(collected).values():
-        for ref in resource.secret_refs():
+        for ref in resource.secret_refs:
             versions.setdefault((resource.namespace, ref.name), {})[ref.key] = CredentialVersion(_PLACEHOLDER, 0)
     return versions
 

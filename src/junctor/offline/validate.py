@@ -64,4 +64,4 @@ def _key(resource: Resource) -> ObjectKey:
 
 def _has_all_secrets(collected: Collected, resource: Resource) -> bool:
     """Whether every Secret that the resource references is in the input: what is wrong with one of them is then wrong in the input."""
-    return all(ObjectKey("Secret", resource.namespace, ref.name) in collected.objects for ref in resource.secret_refs())
+    return all(ObjectKey("Secret", resource.namespace, ref.name) in collected.objects for ref in resource.secret_refs)

@@ -118,6 +118,8 @@ def accept_id(resource: Resource, gateway: GatewaySpec) -> Finding | None:
 
 def accept_id_policy(resource: Resource, gateway: GatewaySpec) -> Finding | None:
     """Refuse an id that the gateway's idPolicies reserve for other namespaces."""
+    if not gateway.id_policies:
+        return None
     connector_id = id_on(resource, gateway)
     for policy in gateway.id_policies:
         if policy.reserves(connector_id) and resource.namespace not in policy.namespaces:

@@ -6,7 +6,6 @@ plan has to pass on to the next one because the published map does not contain i
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import RegistryResource, Resource
@@ -19,7 +18,7 @@ from junctor.planning.discovered import CredentialResolver, registry_records
 from junctor.planning.entries import origin_of_resource
 from junctor.planning.inputs import Inputs, Published
 from junctor.planning.limit import limit_credentials
-from junctor.planning.resolve import Resolved, SecretPlace, Versions, is_disabled, resolve, secret_places, versions_at
+from junctor.planning.resolve import Resolved, is_disabled, resolve, versions_at
 from junctor.planning.retain import Hold, MassDeletionGuard
 
 
@@ -57,21 +56,12 @@ class GatewayPlan:
         return len(self.entries) + sum(map(len, self.discovered.values()))
 
 
-class _CachedVerdict(NamedTuple):
-    """A verdict and what it depends on."""
-
-    resource: Resource
-    places: tuple[SecretPlace, ...]
-    versions: Versions
-    resolved: Resolved
-
-
 class PlanCache:
     """Results of earlier plans of one gateway, reused for identical objects. It changes how long a plan takes, not its result."""
 
     def __init__(self) -> None:
         self._judgements: dict[str, tuple[Resource, Judgement]] = {}
-        self._verdicts: dict[str, _CachedVerdict] = {}
+        self._resolved: dict[str, Resolved] = {}
         self.resolver = CredentialResolver()
 
     def judge(self, resource: Resource, gateway: GatewaySpec) -> Judgement:
@@ -83,22 +73,21 @@ class PlanCache:
 
     def resolved(self, resource: Resource, inputs: Inputs) -> Resolved | None:
         """The verdict on a connector whose references have the same versions as when it was remembered."""
-        known = self._verdicts.get(resource.uid)
-        if known is None or known.resource is not resource or (known.places and versions_at(known.places, inputs) != known.versions):
+        known = self._resolved.get(resource.uid)
+        if known is None or known.verdict.resource is not resource:
             return None
-        return known.resolved
+        return known if not known.places or versions_at(known.places, inputs) == known.versions else None
 
-    def remember(self, resource: Resource, inputs: Inputs, resolved: Resolved) -> None:
+    def remember(self, resource: Resource, resolved: Resolved) -> None:
         """Keep a verdict that depends on nothing but the resource and the versions of its references."""
         depends_on_more = isinstance(resource, RegistryResource) or is_disabled(resource) or resolved.missing_since is not None
         if not depends_on_more:
-            places = secret_places(resource)
-            self._verdicts[resource.uid] = _CachedVerdict(resource, places, versions_at(places, inputs), resolved)
+            self._resolved[resource.uid] = resolved
 
     def forget(self, selected: Container[str], registries: Container[str], published: Published) -> None:
         """Drop results for resources (uids) that are not selected, and for servers of registries that are not planned."""
         self.resolver.forget(registries, published)
-        for results in (self._judgements, self._verdicts):
+        for results in (self._judgements, self._resolved):
             for uid in [uid for uid in results if uid not in selected]:
                 del results[uid]
 
@@ -163,7 +152,7 @@ def _resolve(
 ) -> Resolved:
     missing_since = memory.missing_since.get(resource.uid)
     resolved = resolve(resource, entry_id, inputs, published, missing_since=missing_since, now=now, resolver=cache.resolver)
-    cache.remember(resource, inputs, resolved)
+    cache.remember(resource, resolved)
     return resolved
 
 

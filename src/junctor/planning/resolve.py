@@ -43,9 +43,15 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A verdict and its times. missing_since: when a reference was first missing, None if none is. wake_at: when the verdict expires."""
+    """A verdict, what it depends on and its times.
+
+    places, versions: what the resource references, and the present versions. missing_since: when a reference was first missing, None if
+    none is. wake_at: when the verdict expires.
+    """
 
     verdict: Verdict
+    places: tuple[SecretPlace, ...] = ()
+    versions: Versions = ()
     missing_since: float | None = None
     wake_at: float | None = None
 
@@ -57,12 +63,12 @@ def is_disabled(resource: Resource) -> bool:
 
 def secret_places(resource: Resource) -> tuple[SecretPlace, ...]:
     """Everything that the resource references."""
-    return tuple(((resource.namespace, ref.name), ref.key) for ref in resource.secret_refs())
+    return tuple([((resource.namespace, ref.name), ref.key) for ref in resource.secret_refs])
 
 
 def versions_at(places: tuple[SecretPlace, ...], inputs: Inputs) -> Versions:
     """The present versions of what is in these places."""
-    return tuple(inputs.secrets.get(secret, {}).get(key) for secret, key in places)
+    return tuple([inputs.secrets.get(secret, {}).get(key) for secret, key in places])
 
 
 def resolve(
@@ -88,14 +94,17 @@ def resolve(
     """
     if is_disabled(resource):
         disabled = Finding("True", Reason.DISABLED, "disabled: references are not used")
-        return Resolved(Verdict(resource, entry_id, ACCEPTED, disabled, is_disabled=True), missing_since)
-    if any(version is None or version.problem for version in versions_at(secret_places(resource), inputs)):
+        return Resolved(Verdict(resource, entry_id, ACCEPTED, disabled, is_disabled=True), missing_since=missing_since)
+    places = secret_places(resource)
+    versions = versions_at(places, inputs)
+    if any(version is None or version.problem for version in versions):
         since = now - inputs.unresolved_for.get(resource.uid, 0.0) if missing_since is None else missing_since
         last = _last_credentials(resource, entry_id, published, resolver)
         resolution = resolve_references(resource, inputs.secrets, last, since, now)
-        return Resolved(_verdict(resource, entry_id, resolution, inputs, published, resolver), since, resolution.until)
+        verdict = _verdict(resource, entry_id, resolution, inputs, published, resolver)
+        return Resolved(verdict, places, versions, since, resolution.until)
     resolution = resolve_references(resource, inputs.secrets, {}, now, now)
-    return Resolved(_verdict(resource, entry_id, resolution, inputs, published, resolver))
+    return Resolved(_verdict(resource, entry_id, resolution, inputs, published, resolver), places, versions)
 
 
 def _verdict(
@@ -116,8 +125,9 @@ def _verdict(
         )
     else:
         entry = entry_of(resource, entry_id, resolution.credentials, None if resolution.complete else resolution.finding.reason)
-        used = tuple(resolution.credentials[hash_of(resource, ref)] for ref in resource.secret_refs()) if resolution.complete else ()
-        verdict = Verdict(resource, entry_id, ACCEPTED, resolution.finding, entry, is_available=resolution.complete, credentials=used)
+        verdict = Verdict(
+            resource, entry_id, ACCEPTED, resolution.finding, entry, is_available=resolution.complete, credentials=entry.credentials
+        )
     return limit_entry(verdict)
 
 
@@ -146,7 +156,7 @@ def resolve_references(
     problem: Finding | None = None
     until: float | None = None
     complete = True
-    for ref in resource.secret_refs():
+    for ref in resource.secret_refs:
         key = hash_of(resource, ref)
         missing = _problem(resource, ref, secrets)
         if missing is None:
