@@ -58,10 +58,14 @@ def junctor() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted. An error is one line on stderr."""
+    """Run the command line. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted. An error is one line on stderr; a group
+    without a command prints its help."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = junctor.main(arguments or ["--help"], prog_name="junctor", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(error.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "junctor"
         click.echo(f"{command}: {_sentence(error)}; see {command} --help", err=True)

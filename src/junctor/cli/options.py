@@ -118,7 +118,7 @@ def operator_configuration(file: Path) -> "OperatorConfiguration":
     except UnicodeDecodeError as error:
         raise click.UsageError(f"{file}: is not UTF-8 text") from error
     except (ConfigurationError, OSError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(_one_line(error)) from error
 
 
 def upstreams_of(config: Path | None, upstream: str | None) -> "tuple[UpstreamConfiguration, ...]":
@@ -133,4 +133,9 @@ def upstreams_of(config: Path | None, upstream: str | None) -> "tuple[UpstreamCo
         named = read_configuration(config).upstreams if config is not None else ()
         return (*named, only_upstream(upstream)) if upstream is not None else named
     except ConfigurationError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(_one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    """Return the faults of a configuration file, which have a line each, in one line."""
+    return "; ".join(str(error).splitlines())

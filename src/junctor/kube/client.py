@@ -69,6 +69,8 @@ async def load_configuration(kubeconfig: Path | None = None, *, pool_size: int =
         if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG"):
             kubernetes_config.load_incluster_config(client_configuration=configuration)
         else:
+            if kubeconfig is None:
+                _check_named_files(os.environ.get("KUBECONFIG") or "~/.kube/config")
             await kubernetes_config.load_kube_config(
                 config_file=str(kubeconfig) if kubeconfig else None, client_configuration=configuration
             )
@@ -78,6 +80,12 @@ async def load_configuration(kubeconfig: Path | None = None, *, pool_size: int =
         why = " ".join(str(error).split()) if is_expected else "it is not a kubeconfig file"
         raise CredentialsError(f"no usable Kubernetes credentials in {looked}: {why}") from error
     return configuration
+
+
+def _check_named_files(paths: str) -> None:
+    """Raise FileNotFoundError where not one of the files exists: the library logs that and complains of an empty kubeconfig."""
+    if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep)):
+        raise FileNotFoundError(f"{paths} does not exist")
 
 
 class KubernetesApi:

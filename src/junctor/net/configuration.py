@@ -50,7 +50,9 @@ def parse_configuration(text: str, source: str, model: type[Model], kind: str) -
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{source}: not YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"{source}: not YAML{place}: {getattr(error, 'problem', None) or error}") from error
     if not isinstance(value, dict):
         raise ConfigurationError(f"{source}: expected {'an' if kind[0] in 'AEIO' else 'a'} {kind}, apiVersion {API_VERSION}")
     try:

@@ -46,6 +46,13 @@ def test_without_a_command_it_is_the_help() -> None:
     assert run() == run("--help")
 
 
+def test_group_without_a_command_shows_its_help_in_lines() -> None:
+    result = run("registries")
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: junctor registries")
+    assert len(result.stderr.splitlines()) > 10
+
+
 def test_version_is_the_package_s() -> None:
     assert run("--version").stdout == f"junctor {__version__}\n"
     assert run("version").stdout.startswith(f"junctor: {__version__}\n")
@@ -114,6 +121,26 @@ def test_kubeconfig_that_is_none_is_named(tmp_path: Path, content: bytes, comman
     result = run(*command.split(), "--kubeconfig", str(file))
     assert (result.code, len(result.stderr.splitlines())) == (1, 1), result.stderr
     assert f"no usable Kubernetes credentials in {file}" in result.stderr
+
+
+def test_missing_kubeconfig_of_the_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    result = run("gateway", "--map", "configmap:a/b", "--port", "0", "--management-port", "0")
+    assert (result.code, len(result.stderr.splitlines())) == (1, 1), result.stderr
+    assert f"{tmp_path / 'none'} does not exist" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [\n", ": not YAML at line 2: "), ("gateways: []\nfrob: 1\n", ": apiVersion: is required; ")],
+    ids=["not YAML", "several faults"],
+)
+def test_faults_of_a_configuration_are_told_apart_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "operator.yaml"
+    file.write_text(text)
+    result = run("operator", "--config", str(file))
+    assert (result.code, len(result.stderr.splitlines())) == (2, 1)
+    assert f"{file}{message}" in result.stderr
 
 
 def test_health_port_that_is_taken_is_told() -> None:
