@@ -233,11 +233,11 @@ async def test_the_probe_has_no_time_of_its_own_beyond_the_connect_deadline() ->
 
 
 async def test_a_handshake_may_take_longer_than_a_call() -> None:
-    async def slowly(_: dict[str, Any]) -> Response:
+    async def slowly(request: dict[str, Any]) -> Response:
         await asyncio.sleep(0.2)
-        return Response(status_code=404)
+        return server.well(request)
 
-    server = ScriptedServer({"server/discover": slowly})
+    server = ScriptedServer({"initialize": slowly})
     async with serving(server.app()) as url, pooling() as pool:
         client = pool.from_params(f"{url}/mcp", limits=Limits(call_timeout=0.05))
         assert [tool.name for tool in await client.list_tools()] == ["echo"]
