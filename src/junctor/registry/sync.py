@@ -131,8 +131,8 @@ class RegistrySync:
         if await asyncio.to_thread(self._state.needs_full_sync, changes):
             return await self.full(reader, accept_shrink)
         self._unfinished = None  # what its pages said may be older than these changes
-        has_room = await asyncio.to_thread(self._state.merge_changes, changes, watermark_of(date, requested_at))
-        return self._complete(self._state.success(), full=False, full_sync_next=has_room)
+        may_fit_more = await asyncio.to_thread(self._state.merge_changes, changes, watermark_of(date, requested_at))
+        return self._complete(self._state.success(), full=False, full_sync_next=may_fit_more)
 
     def _log(self, error: RegistryError) -> None:
         if error.excerpt:

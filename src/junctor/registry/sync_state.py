@@ -148,7 +148,7 @@ class SyncState:
     def merge_changes(self, changes: Mapping[str, BestVersion], watermark: str) -> bool:
         """Apply changes, by server name. watermark: where the next incremental sync begins.
 
-        Returns whether there is room under `filter.maxConnectors` again, so that a full sync has to look for servers that fit.
+        Returns whether servers that `filter.maxConnectors` left out may fit now, so that a full sync has to look for them.
         """
         before, entries = self.entries, dict(self.entries)
         for name, best in changes.items():
@@ -159,16 +159,18 @@ class SyncState:
             else:
                 entries[connector_id] = entry
         found = self.counts.found + len(entries) - len(before)
-        chosen, room = available(entries), self.rules.max_connectors
+        chosen, chosen_before, room = available(entries), available(before), self.rules.max_connectors
         for connector_id in chosen[room:]:
             del entries[connector_id]
-        was_full = self.left_out > 0 or len(available(before)) >= room
+        was_full = self.left_out > 0 or len(chosen_before) >= room
+        # Those that were left out come after the last published one, in an order that is not known here.
+        may_fit = len(chosen) < room or chosen[:room][-1:] > chosen_before[-1:]
         self._publish(entries, watermark)
         skipped = dict(self.counts.skipped)
         if len(chosen) - room > self.left_out:
             skipped[SkipReason.LIMIT_REACHED] = SkipCount(len(chosen) - room)
         self.counts = SyncCounts(max(found, len(entries)), min(len(chosen), room), skipped)
-        return was_full and len(chosen) < room
+        return was_full and may_fit
 
     # --- results ----------------------------------------------------------------------------------------------------------------------
 

@@ -113,6 +113,12 @@ steps = st.lists(st.one_of(edits, edits, syncs, syncs, st.integers(1, 40), st.ju
     updated_since="honoured",
     most=3,
 )
+@example(
+    steps=[Edit("io.acme/e", "0.9.0"), Sync(full=True), Edit("io.acme/b", "1.0.0", status="deleted"), Sync(full=False)],
+    latest=False,
+    updated_since="honoured",
+    most=3,
+)
 def test_the_end_is_what_a_new_scan_finds_and_no_failure_takes_a_server(
     steps: list[Any], latest: bool, updated_since: str, most: int
 ) -> None:

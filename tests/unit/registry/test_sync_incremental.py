@@ -315,6 +315,21 @@ async def test_a_place_that_becomes_free_below_the_limit_asks_for_a_scan() -> No
         assert registry.names == ["b.b/b", "c.c/c"]
 
 
+async def test_a_free_place_that_a_later_name_takes_asks_for_a_scan_of_those_before_it() -> None:
+    with Syncing(named("a.a/a", "b.b/b", "c.c/c", "d.d/d"), filter={"maxConnectors": 2}) as registry:
+        await registry.full()
+        registry.later(minutes=10)
+        registry.set_status("a.a/a", "deleted", updated=registry.now.timestamp())
+        registry.change("d.d/d", "9.0.0")
+        assert (await registry.incremental()).full_sync_next
+        await registry.full()
+        assert registry.names == ["b.b/b", "c.c/c"]
+        registry.later(minutes=10)
+        registry.change("d.d/d", "9.1.0")
+        assert not (await registry.incremental()).full_sync_next
+        assert registry.names == ["b.b/b", "c.c/c"]
+
+
 # --- restarts
 
 
