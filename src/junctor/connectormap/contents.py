@@ -96,6 +96,7 @@ class ServerContent:
 
     def entry(self) -> Entry:
         """The entry of the server."""
+        headers = headers_to_json(self.headers, self.bearer)
         content: dict[str, Any] = {
             "id": self.id,
             "available": True,
@@ -104,13 +105,13 @@ class ServerContent:
             "version": self.version,
             "requires": [REGISTRY_FEATURE],
             **_texts(self.title, self.description),
-            **headers_to_json(self.headers, self.bearer),
+            **headers,
         }
         if self.is_deprecated:
             content["deprecated"] = True
         if self.hosts is not None:
             content["hosts"] = list(self.hosts)
-        return Entry.of(content)
+        return Entry.of(content, renamed=headers)
 
 
 def _texts(title: str | None, description: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One entry of the map, kept as canonical text, because a large map has a hundred thousand of them."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from sys import intern
@@ -15,6 +15,8 @@ ENTRY_LIMIT: Final = 64 * 1024
 #: Why an entry is unavailable whose credentials are missing. The conditions of resources use the same word as their reason.
 UNRESOLVED_REFS: Final = "UnresolvedRefs"
 _SINCE: Final = "since"
+#: Parts of a body: start and end of each, in order.
+Spans = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Entry:
     since: the sequence in which the content last changed. body: the canonical JSON without `since`, in UTF-8, of which a str that holds
     one letter beyond Latin-1 takes twice the memory. place: where `since` belongs in it.
     reason: why the writer does not let the connector be used; "" when it does. credentials: those that it names, anywhere, in order.
+    spans: where the fields that name them are in the body, if that is known; then renaming them does not parse the whole entry.
     """
 
     id: str
@@ -34,20 +37,20 @@ class Entry:
     place: int = field(repr=False)
     reason: str = ""
     credentials: tuple[str, ...] = ()
+    spans: Spans = field(default=(), repr=False, compare=False)
 
     @classmethod
-    def of(cls, content: Mapping[str, Any], since: int = 0) -> Self:
-        """Make an entry of its content (as the map has it, without `since`)."""
-        fields_before, fields_after = {}, {}
-        for key, value in content.items():
-            if key < _SINCE:
-                fields_before[key] = value
-            elif key > _SINCE:
-                fields_after[key] = value
-        before, after = canonical_json(fields_before).encode(), canonical_json(fields_after).encode()
-        body = before[:-1] + (b"," if len(before) > 2 < len(after) else b"") + after[1:]
+    def of(cls, content: Mapping[str, Any], since: int = 0, *, renamed: Container[str] = ()) -> Self:
+        """Make an entry.
+
+        Args:
+            content: As the map has it, without `since`.
+            since: See the class.
+            renamed: The fields that name credentials, for an entry whose credentials will be renamed.
+        """
+        body, place, spans = _encode(content, renamed)
         reason = "" if content.get("available") is True else intern(str(content.get("reason") or UNKNOWN_REASON))
-        return cls(content["id"], sha256(body), since, body, len(before) - 1, reason, _shared(credentials_in(content)))
+        return cls(content["id"], sha256(body), since, body, place, reason, _shared(credentials_in(content)), _shared(spans))
 
     @classmethod
     def parse(cls, line: str | bytes) -> Self:
@@ -85,9 +88,20 @@ class Entry:
         """The entry with its credentials renamed; the same object if it names none."""
         if not self.credentials:
             return self
-        content = json.loads(self.body)
-        rename_credentials(content, rename)
-        return Entry.of(content)
+        if not self.spans:
+            content = json.loads(self.body)
+            rename_credentials(content, rename)
+            return Entry.of(content, renamed={key for key, value in content.items() if credentials_in({key: value})})
+        names = tuple([(credential, rename(credential)) for credential in self.credentials])
+        parts: list[bytes] = []
+        end, place = 0, self.place
+        for start, stop in self.spans:
+            fields = _renamed(self.body[start:stop], names)
+            parts += (self.body[end:start], fields)
+            place += len(fields) - (stop - start) if start < self.place else 0
+            end = stop
+        body = b"".join((*parts, self.body[end:]))
+        return Entry(self.id, sha256(body), 0, body, place, self.reason, _shared(tuple(sorted({name for _, name in names}))))
 
     def resolve_credentials(self, versions: Mapping[str, str]) -> "Entry":
         """The entry with the versions of its credentials; unavailable when one is missing. versions: credentials by reference."""
@@ -121,7 +135,55 @@ _LISTED: Final = frozenset({"id", "title", "description", "version", "requires"}
 _ADDRESS: Final = frozenset({"url", "transport", "deprecated"})
 
 
+def _encode(content: Mapping[str, Any], renamed: Container[str]) -> tuple[bytes, int, Spans]:
+    """The body of an entry with this content, the place of `since`, and the spans of the fields in `renamed`."""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for key, value in content.items():
+        if key < _SINCE:
+            before[key] = value
+        elif key > _SINCE:
+            after[key] = value
+    first, first_spans = _encode_fields(before, renamed, 1)
+    comma = b"," if before and after else b""
+    rest, rest_spans = _encode_fields(after, renamed, 1 + len(first) + len(comma))
+    return b"{%b%b%b}" % (first, comma, rest), 1 + len(first), first_spans + rest_spans
+
+
+def _encode_fields(fields: dict[str, Any], renamed: Container[str], offset: int) -> tuple[bytes, Spans]:
+    """Some fields of a body, and the spans of those in `renamed`, each of which is encoded by itself. offset: of the fields in the body."""
+    if not renamed:
+        return _fields_text(fields), ()
+    runs: list[dict[str, Any]] = [{}]  # those with odd numbers have one field of `renamed`
+    for key in sorted(fields):
+        if key in renamed:
+            runs += ({key: fields[key]}, {})
+        else:
+            runs[-1][key] = fields[key]
+    texts, spans = [], []
+    for number, run in enumerate(runs):
+        if run:
+            text = _fields_text(run)
+            texts.append(text)
+            spans += [(offset, offset + len(text))] if number % 2 else []
+            offset += len(text) + 1
+    return b",".join(texts), tuple(spans)
+
+
+def _fields_text(fields: dict[str, Any]) -> bytes:
+    """The canonical JSON of an object, without its braces."""
+    return canonical_json(fields).encode()[1:-1]
+
+
+@lru_cache(maxsize=1024)
+def _renamed(fields: bytes, names: tuple[tuple[str, str], ...]) -> bytes:
+    """Fields of a body with other names of credentials, each with its name before: the same for most servers of a registry."""
+    content = json.loads(b"{%b}" % fields)
+    rename_credentials(content, dict(names).__getitem__)
+    return _fields_text(content)
+
+
 @lru_cache(maxsize=4096)
-def _shared(credentials: tuple[str, ...]) -> tuple[str, ...]:
-    """One object for equal ones: all servers of a registry may need the same credential."""
-    return credentials
+def _shared(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """One object for equal ones: all servers of a registry may need the same credential, in the same place."""
+    return values

@@ -46,6 +46,18 @@ def test_a_credential_is_listed_and_versioned_wherever_it_is(fields: dict[str, A
     assert (memory.entries[entry.id], memory.credentialed) == (entry, frozenset({entry.id}))
 
 
+@pytest.mark.parametrize(
+    "renamed", [("credential",), ("auth", "headers", "url", "zones"), tuple({k for fields in PLACES.values() for k in fields})]
+)
+@pytest.mark.parametrize("fields", [*PLACES.values(), {k: v for fields in PLACES.values() for k, v in fields.items()}, {"auth": {}}])
+def test_fields_that_are_encoded_by_themselves_give_the_same_entries(fields: dict[str, Any], renamed: tuple[str, ...]) -> None:
+    content = {"id": "a", "available": True, "description": '"credential":"a"', "version": "1.0.0"} | fields
+    together = Entry.of(content)
+    apart = Entry.of(content, renamed={key for key in content if key in renamed or credentials_in({key: content[key]})})
+    assert apart == together
+    assert apart.resolve_credentials({KEY: VERSION}) == together.resolve_credentials({KEY: VERSION})
+
+
 @pytest.mark.parametrize("fields", PLACES.values(), ids=PLACES.keys())
 def test_an_entry_whose_credential_is_missing_shows_nothing_of_it(fields: dict[str, Any]) -> None:
     entry = entry_with(fields)
