@@ -1,4 +1,4 @@
-"""The ids of connectors and registries: their grammar, and how they are composed and taken apart.
+"""The ids of connectors and registries: their grammar, how they are composed, and how they are split.
 
 `connector_github`                    the connector of an MCPConnector
 `mcp::internal`                       the entry of an MCPRegistry with the registry id `internal`; it is no connector
@@ -36,7 +36,7 @@ def is_registry_id(value: str) -> bool:
 
 
 def is_reserved_id(value: str) -> bool:
-    """Whether an id belongs to a registry or to one of its servers, so that no MCPConnector may have it."""
+    """Whether an id is reserved for registries and their servers. No MCPConnector may have it."""
     return value.startswith(REGISTRY_ID_PREFIX)
 
 
@@ -46,7 +46,7 @@ def is_registry_entry(entry_id: str) -> bool:
 
 
 def is_possible_id(value: str) -> bool:
-    """Whether a connector, declared or discovered, could have the id."""
+    """Whether `value` is a valid id of a declared or discovered connector."""
     if not is_reserved_id(value):
         return is_connector_id(value)
     parts = discovered_parts(value)
@@ -54,17 +54,17 @@ def is_possible_id(value: str) -> bool:
 
 
 def entry_id_of_registry(registry_id: str) -> str:
-    """`mcp::internal` for the registry `internal`."""
+    """Return the id of a registry's entry: `mcp::internal` for the registry `internal`."""
     return f"{REGISTRY_ID_PREFIX}{registry_id}"
 
 
 def registry_id_of_entry(entry_id: str) -> str:
-    """`internal` for the entry `mcp::internal`."""
+    """Return the id of the registry of an entry: `internal` for the entry `mcp::internal`."""
     return entry_id.removeprefix(REGISTRY_ID_PREFIX)
 
 
 def registry_entry_id(connector_id: str) -> str:
-    """`mcp::internal` for the discovered `mcp::internal::io.acme/weather`; "" for an id that is not a discovered server's."""
+    """Return the id of the registry's entry: `mcp::internal` for the server `mcp::internal::io.acme/weather`; "" for other ids."""
     if not connector_id.startswith(REGISTRY_ID_PREFIX):
         return ""
     end = connector_id.find(_SEPARATOR, len(REGISTRY_ID_PREFIX))
@@ -72,12 +72,12 @@ def registry_entry_id(connector_id: str) -> str:
 
 
 def discovered_id(registry_id: str, server_name: str) -> str:
-    """The connector id of a server that was discovered in a registry."""
+    """Return the connector id of a server of a registry."""
     return f"{REGISTRY_ID_PREFIX}{registry_id}{_SEPARATOR}{server_name}"
 
 
 def discovered_parts(connector_id: str) -> tuple[str, str] | None:
-    """Registry id and server name of a discovered connector's id; None when `connector_id` is no such id."""
+    """Split the id of a discovered connector into registry id and server name. Returns None for another id."""
     registry_id, _, server_name = registry_id_of_entry(connector_id).partition(_SEPARATOR)
     if not is_reserved_id(connector_id) or not server_name or not is_registry_id(registry_id):
         return None
@@ -85,6 +85,6 @@ def discovered_parts(connector_id: str) -> tuple[str, str] | None:
 
 
 def discovered_id_range(registry_id: str) -> tuple[str, str]:
-    """The range of the ids of a registry's servers in the order of all ids: the first one possible, and the first one beyond."""
+    """Return the range of the ids of a registry's servers in sorted order: the first possible id, and the first one after them."""
     first = discovered_id(registry_id, "")
     return first, first[:-1] + chr(ord(first[-1]) + 1)

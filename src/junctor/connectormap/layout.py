@@ -1,4 +1,4 @@
-"""How a writer spreads the entries of a map over shards: by hashes of their ids, so that a change touches one shard."""
+"""The layout of a map: entries are spread over shards by a hash of their ids, so that a change rewrites one shard."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import ShardRef
 
 SHARD_LIMIT: Final = 128 * 1024
-#: Layouts aim at this size and are made anew when a shard outgrows SHARD_LIMIT or the mean falls below a quarter of it.
+#: The size that a new layout aims at. A layout is rebuilt when a shard outgrows SHARD_LIMIT or the mean falls below a quarter of this.
 _SHARD_TARGET: Final = 64 * 1024
 MAX_BUCKETS: Final = 65536
 
@@ -38,7 +38,7 @@ class Shard:
 
     @property
     def text(self) -> str:
-        """The text of data["connectors.json"], made anew at each use: the entries hold it already."""
+        """The text of data["connectors.json"]. Built at each use, because the entries keep it already."""
         return _text_of(self.entries.values()).decode()
 
 
@@ -48,7 +48,7 @@ def _text_of(entries: Iterable[Entry]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All entries of a map in their shards. Unchanged shards are shared between a layout and its successor."""
+    """All entries of a map, in shards by bucket. A layout shares unchanged shards with its successor."""
 
     map_name: str
     shards: Mapping[int, Shard]
@@ -56,7 +56,7 @@ class Layout:
 
     @classmethod
     def build(cls, map_name: str, entries: Iterable[Entry]) -> Self:
-        """Lay out entries in the smallest power of two of buckets whose shards stay near the target size."""
+        """Lay out entries. The number of buckets is the smallest power of two that keeps shards near the target size."""
         pending = list(entries)
         size = sum(_size(entry) for entry in pending)
         buckets = 1
@@ -72,7 +72,7 @@ class Layout:
         return cls(map_name, {b: Shard.of(map_name, b, group) for b, group in sorted_in.items()}, buckets)
 
     def replace(self, changes: Mapping[str, Entry | None]) -> "Layout":
-        """The layout after some entries changed (None: removed). Touches only their shards while every shard keeps its size."""
+        """Return the layout after changes, by id (None: removed). Rebuilds only the shards concerned while the sizes stay in bounds."""
         touched: dict[int, dict[str, Entry]] = {}
         for connector_id, entry in changes.items():
             bucket = bucket_of(connector_id, self.buckets)
@@ -83,7 +83,7 @@ class Layout:
             else:
                 touched[bucket][connector_id] = entry
         untouched = {bucket: shard for bucket, shard in self.shards.items() if bucket not in touched}
-        # Before any text is made: a few buckets that are much too large would hold the whole map once more.
+        # Judged before any text is built, because the text of a few buckets that are much too large is the whole map once more.
         sizes = [shard.size for shard in untouched.values()] + [_text_size(entries.values()) for entries in touched.values() if entries]
         if max(sizes, default=0) > SHARD_LIMIT or (self.buckets > 1 and sum(sizes) < self.buckets * _SHARD_TARGET // 4):
             everything = [entry for shard in untouched.values() for entry in shard.entries.values()]
@@ -105,5 +105,5 @@ def _size(entry: Entry) -> int:
 
 
 def _text_size(entries: Iterable[Entry]) -> int:
-    """Bytes of a shard's text that holds these entries, at least one."""
+    """Return the bytes of the text of a shard with these entries; there is at least one."""
     return sum(map(_size, entries)) + 2

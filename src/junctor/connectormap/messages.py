@@ -59,7 +59,7 @@ class Acknowledgement:
         """
         sequence = _answered_sequence(value, asked)
         if sequence is None or not isinstance(value, Mapping):
-            raise InvalidMessage("not as a gateway does")
+            raise InvalidMessage("not the answer of a gateway")
         return cls(sequence, str(value.get("revision", ""))[:100], _rejected(value.get("rejected")), str(value.get("appliedAt", ""))[:100])
 
 

@@ -1,11 +1,10 @@
 """Watch events as the loop takes them: into the snapshot, and as reasons to look again."""
 
-import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from junctor.api.configuration import OperatorConfiguration
 from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL
+from junctor.net.clock import Clock
 from junctor.net.formats import KubernetesObjectView
 from junctor.reconcile.collection import Collection
 from junctor.reconcile.reconciler import Reconciler
@@ -30,13 +29,13 @@ class Observer:
         reconciler: Reconciler,
         configuration: OperatorConfiguration,
         namespaces: frozenset[str],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         self._reconciler = reconciler
         self._namespaces = namespaces
         self._gateways = {(gateway.namespace, gateway.map): gateway.name for gateway in configuration.gateways}
-        self._clock = clock
-        self._began = clock()
+        self._clock = clock or Clock()
+        self._began = self._clock.monotonic()
         self._listed_at: dict[str, float] = {}
 
     def resource(self, resource_kind: str, kind: str | None, body: KubernetesObjectView) -> None:
@@ -97,7 +96,7 @@ class Observer:
         """Ask for full LISTs when kopf lists a kind anew. Each kind counts by itself, because each watch breaks by itself."""
         if kind is not None:
             return
-        now = self._clock()
+        now = self._clock.monotonic()
         # A kind that had no objects at the start was listed then all the same.
         if now - self._listed_at.get(what, self._began) > _LULL_SECONDS:
             self._reconciler.request_refresh()

@@ -58,7 +58,7 @@ class HttpSignal:
                 return Acknowledgement.parse(body, sequence)
         except InvalidMessage:
             pass
-        reason = ReloadRefusal.parse(body, sequence).error or "not as a gateway does"
+        reason = ReloadRefusal.parse(body, sequence).error or "not the answer of a gateway"
         raise PodUnreachable(f"{host}:{self._port} answered {status}: {reason}")
 
 

@@ -1,16 +1,15 @@
 """A client of the MCP Registry API (v0.1, and v0 where the base URL says so), tolerant of registries that deviate or fail for a while."""
 
 import asyncio
-import random
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode, urlunsplit
 
 from junctor.net.backoff import Backoff
+from junctor.net.clock import Clock
 from junctor.net.json_values import has_more_values
 from junctor.net.retry_after import retry_after_seconds
 from junctor.net.timestamps import http_date
@@ -24,8 +23,10 @@ from junctor.registry.reader import Page
 _LONGEST_PAUSE: Final = 60.0
 #: Seconds. No registry can delay its next sync for longer.
 _LONGEST_RETRY_AFTER: Final = 3600.0
-#: The client draws the jitter.
+#: The clock adds the jitter.
 _RETRIES: Final = Backoff(first=1.0, last=30.0, jitter=0.0)
+#: Pauses are up to this share shorter or longer.
+_SPREAD: Final = 0.5
 _MAX_CURSOR: Final = 4096
 #: Bytes. A page of a real registry has 200,000.
 _LARGE: Final = 1024 * 1024
@@ -46,9 +47,7 @@ class RegistryClient:
         page_size: 1 to 100.
         retries: how often a request is repeated, with growing pauses.
         first_retries: the same while the registry has not answered at all: a wrong address should be reported soon. None: as `retries`.
-        sleep: waits for so many seconds.
-        jitter: draws the factor of a pause.
-        now: the time of day.
+        clock: for the pauses, and for a Retry-After that names a date. None: the system's.
 
     Raises:
         ValueError: base_url is no URL of a registry.
@@ -64,18 +63,14 @@ class RegistryClient:
         page_size: int = 100,
         retries: int = 5,
         first_retries: int | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311  # spreads load, keeps no secret
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock | None = None,
     ) -> None:
         self._servers = _servers_url(base_url)
         self._page_size = page_size
         self._retries = retries
         self._first_retries = retries if first_retries is None else first_retries
         self._answered = False
-        self._sleep = sleep
-        self._jitter = jitter
-        self._now = now
+        self._clock = clock or Clock()
         self._fetcher = Fetcher(headers or {}, tls, timeout)
 
     async def __aenter__(self) -> Self:
@@ -131,13 +126,13 @@ class RegistryClient:
                 retries = self._retries if self._answered else self._first_retries
                 if not error.transient or attempt >= retries or (error.retry_after or 0.0) > _LONGEST_PAUSE:
                     raise
-                backoff = _RETRIES.pause(attempt + 1) * self._jitter()
-                await self._sleep(max(backoff, error.retry_after or 0.0))
+                backoff = self._clock.spread(_RETRIES.pause(attempt + 1), _SPREAD)
+                await self._clock.sleep(max(backoff, error.retry_after or 0.0))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _value(self, answer: Answer, *, may_be_unknown: bool) -> Any:
         status, where = answer.status, f"{answer.url} answers HTTP {answer.status}"
-        retry_after = retry_after_seconds(answer.headers.get("retry-after"), self._now())
+        retry_after = retry_after_seconds(answer.headers.get("retry-after"), self._clock.now())
         if retry_after is not None:
             retry_after = min(retry_after, _LONGEST_RETRY_AFTER)
         message = f"{where} ({answer.description})" if answer.body else f"{where} without a body"

@@ -6,6 +6,7 @@ from unittest.mock import Mock, call
 import pytest
 
 from junctor.api.names import CREDENTIALS_LABEL, MAP_LABEL
+from junctor.net.clock import Clock
 from junctor.operator.observer import Observer
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.stored_map import ObjectEvent
@@ -13,11 +14,13 @@ from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import configuration, connector_body, pod_body, secret_body
 
 
-class Clock:
-    now = 1000.0
+class StoppedClock(Clock):
+    """A clock that only a test moves. passed: seconds."""
 
-    def __call__(self) -> float:
-        return self.now
+    passed = 1000.0
+
+    def monotonic(self) -> float:
+        return self.passed
 
 
 @pytest.fixture
@@ -28,12 +31,12 @@ def loop() -> Mock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> StoppedClock:
+    return StoppedClock()
 
 
 @pytest.fixture
-def observer(loop: Mock, clock: Clock) -> Observer:
+def observer(loop: Mock, clock: StoppedClock) -> Observer:
     return Observer(loop, configuration(), frozenset(), clock)
 
 
@@ -65,7 +68,7 @@ def test_deleted_connector_wakes_the_loop_and_is_remembered_as_deleted(observer:
     assert loop.snapshot.inputs().deleted == {"uid-a"}
 
 
-def test_connectors_and_secrets_of_other_namespaces_are_ignored(loop: Mock, clock: Clock) -> None:
+def test_connectors_and_secrets_of_other_namespaces_are_ignored(loop: Mock, clock: StoppedClock) -> None:
     observer = Observer(loop, configuration(), frozenset({"team-b"}), clock)
     observer.resource("MCPConnector", "ADDED", connector_body("a", 5))
     observer.secret("ADDED", secret_body("token", 5, value="one"))
@@ -112,10 +115,10 @@ def test_changed_definition_asks_for_a_full_list(observer: Observer, loop: Mock,
     assert loop.request_refresh.call_args_list == [call(again_after=(1.0, 5.0, 20.0, 130.0))]
 
 
-def test_listing_at_the_start_asks_for_nothing(observer: Observer, loop: Mock, clock: Clock) -> None:
+def test_listing_at_the_start_asks_for_nothing(observer: Observer, loop: Mock, clock: StoppedClock) -> None:
     for number in range(5):
         observer.resource("MCPConnector", None, connector_body(f"c-{number}", number))
-        clock.now += 1
+        clock.passed += 1
     observer.definition(None)
     loop.request_refresh.assert_not_called()
 
@@ -138,32 +141,34 @@ def test_object_of_an_undefined_kind_requests_a_full_list(
     assert loop.request_refresh.call_count == asked
 
 
-def test_listing_after_a_lull_asks_for_a_full_list(observer: Observer, loop: Mock, clock: Clock) -> None:
+def test_listing_after_a_lull_asks_for_a_full_list(observer: Observer, loop: Mock, clock: StoppedClock) -> None:
     observer.resource("MCPConnector", None, connector_body("a", 5))
-    clock.now += 60
+    clock.passed += 60
     observer.resource("MCPConnector", None, connector_body("a", 5))
     loop.request_refresh.assert_called_once()
 
 
-def test_kind_without_objects_at_the_start_that_is_listed_anew_asks_for_a_full_list(observer: Observer, loop: Mock, clock: Clock) -> None:
+def test_kind_without_objects_at_the_start_that_is_listed_anew_asks_for_a_full_list(
+    observer: Observer, loop: Mock, clock: StoppedClock
+) -> None:
     """A listing without objects gives no event, so that only the start of the process tells how long ago it was."""
-    clock.now += 60
+    clock.passed += 60
     observer.resource("MCPConnector", None, connector_body("a", 5))
     loop.request_refresh.assert_called_once_with()
 
 
-def test_each_kind_that_is_listed_anew_asks_for_a_full_list(observer: Observer, loop: Mock, clock: Clock) -> None:
+def test_each_kind_that_is_listed_anew_asks_for_a_full_list(observer: Observer, loop: Mock, clock: StoppedClock) -> None:
     observer.resource("MCPConnector", None, connector_body("a", 5))
     observer.pod(None, pod_body("gw-0", 5))
-    clock.now += 60
+    clock.passed += 60
     observer.pod(None, pod_body("gw-0", 5))
-    clock.now += 3  # the watch of connectors comes back later: what was deleted in between was in no LIST
+    clock.passed += 3  # the watch of connectors comes back later: what was deleted in between was in no LIST
     observer.resource("MCPConnector", None, connector_body("a", 5))
     assert loop.request_refresh.call_count == 2
 
 
-def test_ordinary_events_after_a_lull_ask_for_nothing(observer: Observer, loop: Mock, clock: Clock) -> None:
+def test_ordinary_events_after_a_lull_ask_for_nothing(observer: Observer, loop: Mock, clock: StoppedClock) -> None:
     observer.resource("MCPConnector", None, connector_body("a", 5))
-    clock.now += 60
+    clock.passed += 60
     observer.resource("MCPConnector", "MODIFIED", connector_body("a", 6))
     loop.request_refresh.assert_not_called()

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from junctor.api.sync_report import Discovered
 from junctor.connectormap.entry import Entry
+from junctor.net.clock import Clock
 from junctor.registry.client import RegistryClient
 from junctor.registry.sync import RegistrySync, SyncResult
 from tests.support.entries import content_of
@@ -15,6 +16,13 @@ from tests.unit.registry.building import rules
 
 NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ID: Final = "mcp::internal::"
+
+
+class _Sleepless(Clock):
+    """A clock whose pauses nobody waits for."""
+
+    async def sleep(self, seconds: float) -> None:
+        pass
 
 
 class Syncing(FakeRegistry):
@@ -49,10 +57,7 @@ class Syncing(FakeRegistry):
             return await self.sync.incremental(client, self.accept_shrink)
 
     def _client(self) -> RegistryClient:
-        async def sleep(_: float) -> None:
-            return
-
-        return RegistryClient(self.url, page_size=self.page_size, retries=self.retries, sleep=sleep)
+        return RegistryClient(self.url, page_size=self.page_size, retries=self.retries, clock=_Sleepless())
 
     @property
     def entries(self) -> Mapping[str, Entry]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from junctor import __version__
+from junctor.net.clock import Clock
 from junctor.net.tls import ssl_context
 from junctor.registry.client import RegistryClient
 from junctor.registry.errors import (
@@ -38,13 +39,19 @@ SECRET = "sk-very-secret-value"
 PATIENCE = 0.5
 
 
-class Pauses:
-    """A clock for the client's pauses, which nobody waits for."""
+class Pauses(Clock):
+    """A clock whose pauses nobody waits for, and which does not spread them."""
 
     def __init__(self) -> None:
         self.taken: list[float] = []
 
-    async def __call__(self, seconds: float) -> None:
+    def now(self) -> datetime:
+        return NOW
+
+    def spread(self, seconds: float, share: float) -> float:
+        return seconds
+
+    async def sleep(self, seconds: float) -> None:
         self.taken.append(seconds)
 
 
@@ -52,9 +59,7 @@ async def ask(
     url: str, *, retries: int = 0, pauses: Pauses | None = None, headers: Mapping[str, str] | None = None, **options: Any
 ) -> Page:
     """The first page, with no pauses."""
-    client = RegistryClient(
-        url, headers=headers, retries=retries, sleep=pauses or Pauses(), jitter=lambda: 1.0, now=lambda: NOW, timeout=10.0, **options
-    )
+    client = RegistryClient(url, headers=headers, retries=retries, clock=pauses or Pauses(), timeout=10.0, **options)
     async with client:
         return await client.page()
 
@@ -94,11 +99,11 @@ async def test_a_page_is_asked_for_again_with_growing_pauses(fault: Fault) -> No
 async def test_a_page_that_does_not_end_in_time_is_asked_for_again(fault: Fault) -> None:
     with FakeRegistry(ROWS) as registry:
         registry.fault = times(1, fault)
-        async with RegistryClient(registry.url, timeout=PATIENCE, sleep=Pauses()) as client:
+        async with RegistryClient(registry.url, timeout=PATIENCE, clock=Pauses()) as client:
             page = await client.page()
             assert (len(page.records), page.requests) == (3, 2)
             registry.fault = lambda _: fault
-        async with RegistryClient(registry.url, timeout=PATIENCE, retries=1, sleep=Pauses()) as client:
+        async with RegistryClient(registry.url, timeout=PATIENCE, retries=1, clock=Pauses()) as client:
             with pytest.raises(SyncTimeout, match=r"did not answer completely within 0\.5 s"):
                 await client.page()
 
@@ -422,7 +427,7 @@ async def test_a_registry_that_has_not_answered_at_all_is_given_up_sooner() -> N
 async def test_a_registry_that_has_answered_gets_all_retries() -> None:
     pauses = Pauses()
     with FakeRegistry(ROWS) as registry:
-        client = RegistryClient(registry.url, page_size=1, retries=4, first_retries=0, sleep=pauses, jitter=lambda: 1.0)
+        client = RegistryClient(registry.url, page_size=1, retries=4, first_retries=0, clock=pauses)
         async with client:
             first = await client.page()
             registry.fault = times(5, Status(503))  # the first one was answered
