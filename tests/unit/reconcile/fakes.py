@@ -1,17 +1,18 @@
 """The loop's ports for tests: objects that a test may edit by hand, calls that are counted and can fail, pods that answer as told."""
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from junctor.connectormap.credentials import credential_object, credential_version
+from junctor.connectormap.credentials import credential_object
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head
 from junctor.connectormap.messages import Acknowledgement
 from junctor.connectormap.reader import ConnectorMap, read_map
 from junctor.planning.statuses import StatusUpdate
-from junctor.reconcile.ports import Conflict, ObjectReference, Pod, PodUnreachable, StoredCredentials, StoredObject
+from junctor.reconcile.ports import ObjectReference, Pod, PodUnreachable, StoredCredentials, StoredObject
 from junctor.reconcile.stored_map import ObjectEvent
+from junctor.standalone.adapters import MemoryMapObjects
 from tests.unit.planning.building import KEY
 
 MAP = "junctor-connectors"
@@ -25,143 +26,143 @@ async def until(condition: Callable[[], object], *, deadline: float = 20.0) -> N
             await asyncio.sleep(0.002)
 
 
-@dataclass
-class Objects:
-    """The objects of one map (port `MapObjects`). fault: called with the name of each call before it is done; raises to make it fail.
+READS: Final = frozenset({"installation", "read_head", "list_shards", "list_credentials"})
 
-    after: called with the name of each call when it is done, so that a test may look in between.
+
+class Objects(MemoryMapObjects):
+    """The objects of one map: standalone's, which a test may edit by hand, and whose calls are recorded and can fail.
+
+    fault: called with the name of each call before it is done; raises to make it fail. after: called with the name of each write when it
+    is done, so that a test may look in between. on_event: called with each change, as a watch reports it.
     """
 
-    fault: Callable[[str], None] = lambda call: None
-    after: Callable[[str], Awaitable[None]] | None = None
-    on_event: Callable[[ObjectEvent], object] = lambda event: None
-    owner: str = INSTALLATION
-    head: StoredObject | None = None
-    shards: dict[str, StoredObject] = field(default_factory=dict)
-    secrets: dict[int, tuple[str, str, dict[str, bytes]]] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    versions: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    def __init__(self, fault: Callable[[str], None] = lambda call: None) -> None:
+        super().__init__(MAP)
+        self._installation, self._key = INSTALLATION, KEY
+        self.fault = fault
+        self.after: Callable[[str], Awaitable[None]] | None = None
+        self.on_event: Callable[[ObjectEvent], object] = lambda event: None
+        self.calls: list[str] = []
 
     @property
     def writes(self) -> list[str]:
-        return [
-            call for call in self.calls if call not in ("installation", "installation_key", "read_head", "list_shards", "list_credentials")
-        ]
+        return [call for call in self.calls if call not in READS]
+
+    @property
+    def head(self) -> StoredObject | None:
+        return self._head
+
+    @property
+    def shards(self) -> dict[str, StoredObject]:
+        return self._shards
+
+    @property
+    def secrets(self) -> Mapping[int, Mapping[str, bytes]]:
+        """The values of the credential Secrets, by number."""
+        return self._credentials
 
     # --- by hand ----------------------------------------------------------------------------------------------------------------------
 
+    def copy_from(self, other: "Objects") -> None:
+        """Become a copy of another map's objects, as a new operator finds them."""
+        self._head, self._version = other._head, max(self._version, other._version)
+        self._shards, self._credentials, self._written = dict(other._shards), dict(other._credentials), dict(other._written)
+
     def edit_head(self, text: str) -> None:
-        assert self.head is not None
-        self.head = StoredObject(MAP, self.head.uid, self._version(), True, {HEAD_KEY: text})
-        self._tell(MAP, self.head.uid, self.head.version)
+        assert self._head is not None
+        self._set_head(text, self._head.uid, owned=True)
 
     def place_head(self, text: str, *, owned: bool) -> None:
-        self.head = StoredObject(MAP, f"uid-{next(self.versions)}", self._version(), owned, {HEAD_KEY: text})
-        self._tell(MAP, self.head.uid, self.head.version)
+        self._set_head(text, f"uid-{self._next()}", owned=owned)
 
     def delete_head(self) -> None:
-        assert self.head is not None
-        gone, self.head = self.head, None
-        self._tell(MAP, gone.uid, self._version(), deleted=True)
+        assert self._head is not None
+        deleted, self._head = self._head, None
+        self._report(MAP, deleted.uid, self._next(), deleted=True)
 
     def remove_shard(self, name: str) -> None:
-        gone = self.shards.pop(name)
-        self._tell(name, gone.uid, self._version(), deleted=True)
+        self._report(name, self._shards.pop(name).uid, self._next(), deleted=True)
 
     def replace_shard(self, name: str, text: str) -> None:
-        self.shards[name] = StoredObject(name, f"uid-{next(self.versions)}", self._version(), True, {SHARD_KEY: text})
-        self._tell(name, self.shards[name].uid, self.shards[name].version)
+        self._shards[name] = self._new(name, {SHARD_KEY: text})
+        self._report(name, self._shards[name].uid, self._shards[name].version)
 
     def set_secret(self, number: int, values: Mapping[str, bytes]) -> None:
-        uid = self.secrets[number][0]
-        self.secrets[number] = (uid, self._version(), dict(values))
-        self._tell(f"{MAP}-credentials-{number}", uid, self.secrets[number][1])
+        self._credentials[number] = dict(values)
+        self._report_secret(self._describe(number))
 
     def remove_secret(self, number: int) -> None:
-        uid = self.secrets.pop(number)[0]
-        self._tell(f"{MAP}-credentials-{number}", uid, self._version(), deleted=True)
+        del self._credentials[number]
+        self._report_secret(self._written.pop(number), deleted=True)
 
     # --- MapObjects -------------------------------------------------------------------------------------------------------------------
 
     async def installation(self, remembered: str) -> str:
         await self._called("installation")
-        return remembered or self.owner
-
-    async def installation_key(self) -> bytes:
-        return KEY
+        return await super().installation(remembered)
 
     async def read_head(self) -> StoredObject | None:
         await self._called("read_head")
-        return self.head
+        return await super().read_head()
 
     async def write_head(self, text: str, expected: StoredObject | None) -> StoredObject:
         await self._called("write_head")
-        if (self.head and (self.head.uid, self.head.version)) != (expected and (expected.uid, expected.version)):
-            raise Conflict("the head is not as expected")
-        uid = self.head.uid if self.head else f"uid-{next(self.versions)}"
-        self.head = StoredObject(MAP, uid, self._version(), True, {HEAD_KEY: text})
-        self._tell(MAP, uid, self.head.version)
+        head = await super().write_head(text, expected)
+        self._report(MAP, head.uid, head.version)
         await self._done("write_head")
-        return self.head
+        return head
 
     async def list_shards(self) -> Sequence[StoredObject]:
         await self._called("list_shards")
-        return list(self.shards.values())
+        return await super().list_shards()
 
     async def create_shard(self, name: str, text: str) -> StoredObject:
         await self._called("create_shard")
-        held = self.shards.get(name)
-        if held is not None and held.data[SHARD_KEY] != text:
-            raise Conflict(f"shard {name} has another content")
-        if held is None:
-            self.replace_shard(name, text)
+        before = self._shards.get(name)
+        shard = await super().create_shard(name, text)
+        if shard is not before:
+            self._report(name, shard.uid, shard.version)
         await self._done("create_shard")
-        return self.shards[name]
+        return shard
 
     async def delete_shard(self, shard: StoredObject) -> None:
         await self._called("delete_shard")
-        held = self.shards.get(shard.name)
-        if held is not None and (held.uid, held.version) == (shard.uid, shard.version):
-            self.remove_shard(shard.name)
+        before = self._shards.get(shard.name)
+        await super().delete_shard(shard)
+        if before is not None and shard.name not in self._shards:
+            self._report(shard.name, before.uid, self._next(), deleted=True)
         await self._done("delete_shard")
 
     async def list_credentials(self) -> Sequence[StoredCredentials]:
         await self._called("list_credentials")
-        return [self._credentials(number) for number in self.secrets]
+        return await super().list_credentials()
 
     async def add_credentials(self, number: int, values: Mapping[str, bytes]) -> StoredCredentials:
         await self._called("add_credentials")
-        uid, _, held = self.secrets.get(number, (f"uid-{next(self.versions)}", "", {}))
-        self.secrets[number] = (uid, self._version(), {**held, **values})
-        self._tell(f"{MAP}-credentials-{number}", uid, self.secrets[number][1])
+        stored = await super().add_credentials(number, values)
+        self._report_secret(stored)
         await self._done("add_credentials")
-        return self._credentials(number)
+        return stored
 
     async def remove_credentials(self, stored: StoredCredentials, keys: frozenset[str]) -> StoredCredentials | None:
         await self._called("remove_credentials")
-        if stored.number not in self.secrets:
-            return None
-        uid, version, held = self.secrets[stored.number]
-        if (uid, version) != (stored.uid, stored.version):
-            raise Conflict("the Secret changed")
-        left = {key: value for key, value in held.items() if key not in keys}
-        if left:
-            self.set_secret(stored.number, left)
-        else:
-            self.remove_secret(stored.number)
+        before = self._written.get(stored.number)
+        left = await super().remove_credentials(stored, keys)
+        if before is not None:
+            self._report_secret(left or before, deleted=left is None)
         await self._done("remove_credentials")
-        return self._credentials(stored.number) if left else None
+        return left
 
-    def _credentials(self, number: int) -> StoredCredentials:
-        uid, version, held = self.secrets[number]
-        intact = frozenset(key for key, value in held.items() if key.split(".")[1] == credential_version(KEY, value))
-        return StoredCredentials(number, uid, version, intact, frozenset(held))
+    def _set_head(self, text: str, uid: str, *, owned: bool) -> None:
+        self._head = StoredObject(MAP, uid, self._next(), owned, {HEAD_KEY: text})
+        self._report(MAP, uid, self._head.version)
 
-    def _version(self) -> str:
-        return str(next(self.versions))
-
-    def _tell(self, name: str, uid: str, version: str, *, deleted: bool = False) -> None:
+    def _report(self, name: str, uid: str, version: str, *, deleted: bool = False) -> None:
         self.on_event(ObjectEvent(name, uid, int(version), deleted))
+
+    def _report_secret(self, stored: StoredCredentials, *, deleted: bool = False) -> None:
+        name = f"{MAP}-credentials-{stored.number}"
+        self._report(name, stored.uid, self._next() if deleted else stored.version, deleted=deleted)
 
     async def _called(self, call: str) -> None:
         self.calls.append(call)
@@ -182,21 +183,14 @@ class Reader:
 
     async def read(self) -> ConnectorMap | None:
         """Read the map as a new pod does; the one before is not used. None when there is no head. Raises ConnectorMapError."""
-        self.current = await read_map(MAP, self._head, self._shard)
+        self.current = await read_map(MAP, self._objects.fetch_head, self._objects.fetch_shard)
         return self.current
 
     def missing_credentials(self) -> set[str]:
         """The credentials that the map names and the Secrets do not hold."""
         assert self.current is not None
         named = {credential for entry in self.current.entries.values() for credential in entry.credentials}
-        return {key for key in named if key not in self._objects.secrets.get(credential_object(key), ("", "", {}))[2]}
-
-    async def _head(self) -> str | None:
-        return self._objects.head.data[HEAD_KEY] if self._objects.head else None
-
-    async def _shard(self, name: str) -> str | None:
-        shard = self._objects.shards.get(name)
-        return shard.data[SHARD_KEY] if shard else None
+        return {key for key in named if key not in self._objects.secrets.get(credential_object(key), {})}
 
 
 def head_of(objects: Objects) -> Head:

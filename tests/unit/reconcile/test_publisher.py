@@ -137,7 +137,7 @@ async def test_rotated_credential_is_published_and_the_old_one_removed() -> None
     await process.run({"a": SECURED}, {"token": b"one"})
     await process.run({"a": SECURED}, {"token": b"two"})
     assert (await map_of(objects))["a"]["auth"]["bearer"]["credential"] == credential(b"two")
-    assert objects.secrets[credential_object(credential(b"two"))][2] == {credential(b"two"): b"two"}
+    assert objects.secrets[credential_object(credential(b"two"))] == {credential(b"two"): b"two"}
 
 
 async def test_clean_up_removes_only_what_the_head_does_not_need() -> None:
@@ -170,7 +170,7 @@ async def test_clean_up_that_meets_a_conflict_reads_again_and_succeeds_at_the_ne
     process = Process(objects)
     await process.run({"a": SECURED}, {"token": b"one"})
     number = credential_object(credential(b"one"))
-    objects.set_secret(number, {**objects.secrets[number][2], "odd.key": b"x"})
+    objects.set_secret(number, {**objects.secrets[number], "odd.key": b"x"})
     with pytest.raises(Conflict):
         await process.run({"a": A})
     await process.run({"a": A})
@@ -207,7 +207,7 @@ async def test_process_that_dies_at_any_step_leaves_a_whole_map_and_the_next_one
     assert set(after) == {"s", "b"}
     assert all(state in (before, after) for state in seen)
     assert set(objects.shards) == {ref.name for ref in head_of(objects).shards}
-    assert [set(held) for _, _, held in objects.secrets.values()] == [{credential(b"two")}]
+    assert [set(held) for held in objects.secrets.values()] == [{credential(b"two")}]
 
 
 async def test_first_publication_that_dies_before_the_head_is_finished_by_the_next_process() -> None:
@@ -296,7 +296,7 @@ async def test_credential_with_another_value_is_written_again() -> None:
     number = credential_object(credential(b"one"))
     objects.set_secret(number, {credential(b"one"): b"forged"})
     await process.run({"a": SECURED}, TOKEN)
-    assert objects.secrets[number][2] == {credential(b"one"): b"one"}
+    assert objects.secrets[number] == {credential(b"one"): b"one"}
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", "[]", "{}", '{"schema": "junctor.dev/connector-map/v1"}'])
@@ -609,7 +609,7 @@ async def test_any_plans_and_faults_converge_to_the_last_plan_and_are_readable_a
         assert set(objects.shards) == {ref.name for ref in head_of(objects).shards}
         assert head_of(objects).sequence >= max(sequences, default=0)
         needed = {credential(token)} if any(kind == "secured" for kind in chosen.values()) else set()
-        assert {key for _, _, held in objects.secrets.values() for key in held} == needed
+        assert {key for held in objects.secrets.values() for key in held} == needed
     assert sequences == sorted(sequences)
 
 

@@ -108,7 +108,7 @@ async def test_new_operator_whose_first_list_fails_leaves_the_map_as_it_is() -> 
     async with first.running():
         await until(lambda: first.served == 1)
     second = World(listable=False, version=first.version)
-    second.objects.head, second.objects.shards = first.objects.head, first.objects.shards
+    second.objects.copy_from(first.objects)
     async with second.running():
         await until(lambda: second.refreshes > 1)
         await second.settled()
@@ -122,7 +122,7 @@ async def test_missing_kind_and_damaged_map_together_are_not_an_empty_map(damage
     async with first.running():
         await until(lambda: first.served == 1)
     second = World(defined=False, version=first.version)
-    second.objects.head, second.objects.shards = first.objects.head, dict(first.objects.shards)
+    second.objects.copy_from(first.objects)
 
     async def served(sequence: int) -> Acknowledgement:
         return Acknowledgement(max(sequence, 1), "sha256:")
@@ -244,8 +244,8 @@ async def test_secret_rotation_is_published_without_any_other_event() -> None:
     async with world.running():
         await until(lambda: world.served == 1)
         world.secret("token", value="two")
-        await until(lambda: any(b"two" in held.values() for _, _, held in world.objects.secrets.values()))
-        await until(lambda: all(b"one" not in held.values() for _, _, held in world.objects.secrets.values()))
+        await until(lambda: any(b"two" in held.values() for held in world.objects.secrets.values()))
+        await until(lambda: all(b"one" not in held.values() for held in world.objects.secrets.values()))
 
 
 async def test_status_is_written_once_for_a_change_that_pods_acknowledge_quickly() -> None:

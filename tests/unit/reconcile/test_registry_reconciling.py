@@ -31,8 +31,7 @@ def restarted(before: World, *gateways: dict[str, Any], recall: Recall = recall_
     """Another operator on the same cluster, whose pods go on serving what they serve."""
     world = World(gateways, version=before.version, recall=recall)
     world.pods.serving = dict(before.pods.serving)
-    world.objects.head, world.objects.shards, world.objects.secrets = before.objects.head, before.objects.shards, before.objects.secrets
-    world.objects.versions = before.objects.versions
+    world.objects.copy_from(before.objects)
     world.pods_there, world.secrets = before.pods_there, before.secrets
     world.connectors, world.registries = dict(before.connectors), dict(before.registries)
     return world
@@ -147,7 +146,7 @@ async def test_rotated_secret_reaches_the_servers_without_asking_the_registry() 
             asked, held = len(server.requests), dict(world.objects.secrets)
             world.secret("token", value="two")
             await until(lambda: world.objects.secrets != held and head_of(world.objects).sequence > 1)
-            await until(lambda: [value for item in world.objects.secrets.values() for value in item[2].values()] == [b"two"])
+            await until(lambda: [value for values in world.objects.secrets.values() for value in values.values()] == [b"two"])
             assert len(server.requests) == asked
             assert world.served == 5
 
@@ -159,8 +158,8 @@ async def test_gateway_that_knows_the_servers_is_the_memory_for_all() -> None:
             await until(lambda: first.ready("internal"))
         server.fault = lambda _: Stall()
         second = restarted(first, {"name": "default", "namespace": "junctor"}, {"name": "another", "namespace": "other"})
-        second.maps["another"].head, second.maps["another"].shards = second.objects.head, second.objects.shards
-        second.objects.head, second.objects.shards = None, {}
+        second.maps["another"].copy_from(second.objects)
+        second.objects.copy_from(Objects())
         async with second.running():
             await until(lambda: second.served == 5)
             assert head_of(_of(second, "another")).connectors == 5
