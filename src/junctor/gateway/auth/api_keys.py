@@ -28,7 +28,7 @@ class ApiKeys:
         """Read the file. Raises CallersError."""
         return cls(path, *await asyncio.to_thread(read_keys, path))
 
-    async def identify(self, authorization: str | None) -> Caller:
+    async def identify(self, authorization: str | None, peer: str = "") -> Caller:
         """Return the owner of the key according to the current file. Raises Unauthorized."""
         if FileStamp.find(self._path) != self._stamp:
             await self._read_again()

@@ -8,7 +8,7 @@ from junctor.gateway.auth.ports import ANONYMOUS, Caller, Callers, CallersError
 class AllowAll:
     """`--callers none`: lets everybody in, whatever key the request carries; OpenAI's clients always send one."""
 
-    async def identify(self, authorization: str | None) -> Caller:
+    async def identify(self, authorization: str | None, peer: str = "") -> Caller:
         """Return the anonymous caller."""
         return ANONYMOUS
 

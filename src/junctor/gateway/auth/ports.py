@@ -38,8 +38,8 @@ ANONYMOUS: Final = Caller("Anonymous", "anonymous")
 class Callers(Protocol):
     """Identifies who sends a request."""
 
-    async def identify(self, authorization: str | None) -> Caller:
-        """Return the caller that the Authorization header names.
+    async def identify(self, authorization: str | None, peer: str = "") -> Caller:
+        """Return the caller that the Authorization header names. peer: the address that the request came from.
 
         Raises Unauthorized, with one answer for a missing, a wrong and an expired key; ApiError 503 when the key cannot be checked now.
         """
@@ -75,7 +75,7 @@ class AuthenticationMiddleware:
         # With two headers, this layer and a handler could each read a different one.
         if len(keys) > 1:
             raise Unauthorized
-        caller = await self._callers.identify(keys[0].decode("latin-1") if keys else None)
+        caller = await self._callers.identify(keys[0].decode("latin-1") if keys else None, (scope.get("client") or ("",))[0])
         # Handlers do not see the key, so none can send it on.
         headers = [(name, value) for name, value in scope["headers"] if name not in (b"authorization", b"proxy-authorization")]
         state = {**scope.get("state", {}), "caller": caller}

@@ -4,9 +4,8 @@ Needs `create` on tokenreviews.authentication.k8s.io; the token goes to the API 
 """
 
 import asyncio
-import base64
 import hashlib
-import json
+import ipaddress
 import logging
 import math
 import time
@@ -14,9 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from cachetools import TLRUCache
+from cachetools import TLRUCache, TTLCache
 
 from junctor.gateway.auth.ports import Caller, CallersError, bearer_token
+from junctor.gateway.auth.review_admission import NotAdmitted, ReviewAdmission
+from junctor.gateway.auth.token_claims import Claims, unverified_claims
 from junctor.gateway.web.errors import ApiError, Unauthorized
 from junctor.kube.client import CredentialsError, KubernetesApi, KubernetesError, Unavailable, load_configuration, object_path
 from junctor.net.formats import KubernetesObjectView
@@ -24,38 +25,63 @@ from junctor.net.formats import KubernetesObjectView
 _log = logging.getLogger(__name__)
 
 AUDIENCE: Final = "junctor"
-#: Seconds for which an answer of the API server is cached. A revoked token is accepted for no longer than that.
+#: Seconds for which an answer of the API server is valid. A revoked token is accepted for no longer than that.
 ACCEPTED_SECONDS: Final = 60.0
 REJECTED_SECONDS: Final = 5.0
+#: Age in seconds from which a valid answer is renewed while it is used, and the pause after an attempt.
+RENEWED_AFTER_SECONDS: Final = 45.0
+_RENEWAL_PAUSE: Final = 5.0
+#: Seconds for which a token and its subject are known after they were accepted.
+KNOWN_SECONDS: Final = 3600.0
 #: Cached answers of each kind. Kept apart, so that wrong tokens never evict valid ones.
 _CACHE_SIZE: Final = 4096
-#: Concurrent reviews; further callers get 503 and try again.
-_MAX_REVIEWS: Final = 256
-_CONNECTIONS: Final = 16
+#: Concurrent reviews of known tokens, and connections for them and for as many reviews of unknown ones.
+_RENEWALS: Final = 16
+_CONNECTIONS: Final = 2 * _RENEWALS
 #: Seconds for one review, connection included.
 _DEADLINE: Final = 5.0
 _PATH: Final = object_path("tokenreviews", group="authentication.k8s.io")
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
 
 
-class _Answer(NamedTuple):
-    """What the API server said about a token. caller: None for a token that it rejects. expires_at: on the clock of the cache."""
+class _Known(NamedTuple):
+    """A token that the API server accepted. Times are those of the monotonic clock. valid_until: of the answer."""
 
-    caller: Caller | None
-    expires_at: float
+    caller: Caller
+    renew_at: float
+    valid_until: float
+    known_until: float
 
 
 class KubernetesCallers:
-    """Identifies callers by their Kubernetes tokens. monotonic: seconds, for ages; now: seconds since 1970, for a token's own expiry."""
+    """Identifies callers by their Kubernetes tokens.
+
+    Reviews of tokens that were accepted in the last hour have connections of their own and wait for no others. Unknown tokens need an
+    admission, in which addresses take turns, and within an address the known subjects.
+
+    Args:
+        api: the API server, with `_CONNECTIONS` connections.
+        admission: of unknown tokens.
+        monotonic: seconds, for ages.
+        now: seconds since 1970, for a token's own expiry.
+    """
 
     def __init__(
-        self, api: KubernetesApi, *, monotonic: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time
+        self,
+        api: KubernetesApi,
+        *,
+        admission: ReviewAdmission | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._api = api
+        self._admission = admission or ReviewAdmission()
         self._monotonic = monotonic
         self._now = now
-        self._accepted: TLRUCache[bytes, _Answer] = TLRUCache(_CACHE_SIZE, _expires_at, timer=monotonic)
-        self._rejected: TLRUCache[bytes, _Answer] = TLRUCache(_CACHE_SIZE, _expires_at, timer=monotonic)
+        self._known: TLRUCache[bytes, _Known] = TLRUCache(_CACHE_SIZE, lambda _key, known, _now: known.known_until, timer=monotonic)
+        self._known_subjects: TTLCache[bytes, None] = TTLCache(_CACHE_SIZE, KNOWN_SECONDS, timer=monotonic)
+        self._rejected: TTLCache[bytes, None] = TTLCache(_CACHE_SIZE, REJECTED_SECONDS, timer=monotonic)
+        self._renewals = asyncio.Semaphore(_RENEWALS)
         self._reviews: dict[bytes, asyncio.Task[Caller | None]] = {}
         self._logged_error = ""
 
@@ -68,14 +94,21 @@ class KubernetesCallers:
             raise CallersError(f"--callers kubernetes: {error}") from error
         return cls(KubernetesApi(configuration, timeout=_DEADLINE))
 
-    async def identify(self, authorization: str | None) -> Caller:
+    async def identify(self, authorization: str | None, peer: str = "") -> Caller:
         """Return the caller that the API server names for the token. Raises Unauthorized; ApiError 503 when it does not answer now."""
         token = bearer_token(authorization)
         if token is None:
             raise Unauthorized
         key = hashlib.sha256(token.encode()).digest()
-        answer = self._accepted.get(key) or self._rejected.get(key)
-        caller = answer.caller if answer is not None else await self._shared_review(key, token)
+        known, now = self._known.get(key), self._monotonic()
+        if known is not None and now < known.valid_until:
+            if now >= known.renew_at:
+                self._known[key] = known._replace(renew_at=now + _RENEWAL_PAUSE)
+                self._start_review(key, token, peer)
+            return known.caller
+        if key in self._rejected:
+            raise Unauthorized
+        caller = await asyncio.shield(self._start_review(key, token, peer))
         if caller is None:
             raise Unauthorized
         return caller
@@ -87,22 +120,34 @@ class KubernetesCallers:
         await asyncio.gather(*self._reviews.values(), return_exceptions=True)
         await self._api.close()
 
-    async def _shared_review(self, key: bytes, token: str) -> Caller | None:
-        """Share one review among all requests with the same token; it continues when one of them is cancelled."""
+    def _start_review(self, key: bytes, token: str, peer: str) -> asyncio.Task[Caller | None]:
+        """Start a review, or share the one under way; it continues when a request that waits for it is cancelled. Raises Unauthorized."""
         review = self._reviews.get(key)
         if review is None:
-            if len(self._reviews) >= _MAX_REVIEWS:
-                raise _reviews_unavailable()
-            review = self._reviews[key] = asyncio.create_task(self._review(key, token), name="token review")
+            claims = unverified_claims(token)
+            if claims is None or AUDIENCE not in claims.audiences or claims.expires_at <= self._now():
+                raise Unauthorized
+            review = self._reviews[key] = asyncio.create_task(self._admitted_review(key, token, claims, peer), name="token review")
             review.add_done_callback(lambda task: self._review_ended(key, task))
-        return await asyncio.shield(review)
+        return review
 
     def _review_ended(self, key: bytes, review: asyncio.Task[Caller | None]) -> None:
         self._reviews.pop(key, None)
         if not review.cancelled():
             review.exception()  # marks it as retrieved, since every waiter may have been cancelled
 
-    async def _review(self, key: bytes, token: str) -> Caller | None:
+    async def _admitted_review(self, key: bytes, token: str, claims: Claims, peer: str) -> Caller | None:
+        if key in self._known:
+            async with self._renewals:
+                return await self._review(key, token, claims)
+        subject = claims.subject if claims.subject in self._known_subjects else None
+        try:
+            async with self._admission.admit((_network(peer), subject)):
+                return await self._review(key, token, claims)
+        except NotAdmitted:
+            raise _reviews_unavailable() from None
+
+    async def _review(self, key: bytes, token: str, claims: Claims) -> Caller | None:
         sent_at = self._monotonic()
         spec = {"token": token, "audiences": [AUDIENCE]}
         try:
@@ -115,9 +160,13 @@ class KubernetesCallers:
             self._logged_error = ""
             _log.info("the API server reviews tokens again")
         if caller is None:
-            self._rejected[key] = _Answer(None, sent_at + REJECTED_SECONDS)
+            self._known.pop(key, None)
+            self._rejected[key] = None
         else:
-            self._accepted[key] = _Answer(caller, sent_at + min(ACCEPTED_SECONDS, _expiry(token) - self._now()))
+            left = claims.expires_at - self._now()
+            known = (RENEWED_AFTER_SECONDS, min(ACCEPTED_SECONDS, left), min(KNOWN_SECONDS, left))
+            self._known[key] = _Known(caller, *(sent_at + seconds for seconds in known))
+            self._known_subjects[claims.subject] = None
         return caller
 
     def _log_once(self, error: KubernetesError) -> None:
@@ -126,10 +175,6 @@ class KubernetesCallers:
             self._logged_error = str(error)
             hint = "; give the gateway's service account `create` on tokenreviews.authentication.k8s.io" if error.status == 403 else ""
             _log.error("tokens of callers cannot be reviewed: %s%s", error, hint)
-
-
-def _expires_at(_key: bytes, answer: _Answer, _now: float) -> float:
-    return answer.expires_at
 
 
 def _reviewed_caller(review: KubernetesObjectView) -> Caller | None:
@@ -151,15 +196,15 @@ def _caller_of_user(user: str, groups: Any) -> Caller:
     return Caller("User", user, found)
 
 
-def _expiry(token: str) -> float:
-    """Return when a token expires by its own claim, in seconds since 1970; infinity without one. Only for tokens that a review accepted."""
-    payload = token.split(".")[1] if token.count(".") == 2 else ""
+def _network(peer: str) -> str:
+    """Return what shares a turn: an IPv4 address, or an IPv6 network of 64 bits, all of which may belong to one host."""
     try:
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        end = float(claims["exp"])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return math.inf
-    return end if math.isfinite(end) else math.inf
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv4Address):
+        return peer
+    return str(address.ipv4_mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 def _reviews_unavailable(retry_after: float | None = None) -> ApiError:

@@ -138,7 +138,7 @@ def test_equal_subjects_are_held_once() -> None:
 class Everyone:
     """Callers who send their name as the key."""
 
-    async def identify(self, authorization: str | None) -> Caller:
+    async def identify(self, authorization: str | None, peer: str = "") -> Caller:
         name = (authorization or "").removeprefix("Bearer ")
         if not name:
             raise Unauthorized

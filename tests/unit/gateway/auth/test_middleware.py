@@ -19,7 +19,7 @@ ALICE = Caller("User", "alice", ("team-a",))
 
 
 class OnlyAlice:
-    async def identify(self, authorization: str | None) -> Caller:
+    async def identify(self, authorization: str | None, peer: str = "") -> Caller:
         if authorization != "Bearer right":
             raise Unauthorized
         return ALICE

@@ -26,7 +26,7 @@ def only_for(team: str) -> dict[str, Any]:
 class Teams:
     """Callers who send their name as the key."""
 
-    async def identify(self, authorization: str | None) -> Caller:
+    async def identify(self, authorization: str | None, peer: str = "") -> Caller:
         name = (authorization or "").removeprefix("Bearer ")
         if name not in TEAMS:
             raise Unauthorized
