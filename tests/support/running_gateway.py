@@ -43,9 +43,19 @@ class RunningGateway:
         name: instead of a new one; an earlier connector of this name is changed, and served at some time later.
         """
         name = name or f"connector-{next(self._numbers)}"
-        manifest = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"name": name}}
-        self._write({**manifest, "spec": {"url": f"{server}/mcp", **spec}})
+        self._write(_manifest(server, name, **spec))
         connector_id = str(spec.get("connectorID", name))
+        await self._is_served(connector_id)
+        return connector_id
+
+    async def connectors(self, server: str, names: Sequence[str]) -> None:
+        """Declare many connectors of one server; returns when the last one is served."""
+        for name in names:
+            self._write(_manifest(server, name))
+        for name in names:
+            await self._is_served(name)
+
+    async def _is_served(self, connector_id: str) -> None:
         headers = {"Authorization": f"Bearer {self._api_key}"}
         try:
             async with asyncio.timeout(_DEADLINE), httpx.AsyncClient(headers=headers, trust_env=False) as http:
@@ -53,7 +63,6 @@ class RunningGateway:
                     await asyncio.sleep(0.01)
         except (httpx.TransportError, TimeoutError) as error:
             raise ProcessFailed(f"{connector_id} is not served\n{self.process.tail()}") from error
-        return connector_id
 
     def secret(self, name: str, token: str) -> None:
         """Declare a Secret with the key `token`, before the connector that names it."""
@@ -79,6 +88,11 @@ class RunningGateway:
         written = self._manifests / f"{manifest['kind']}-{manifest['metadata']['name']}.new"
         written.write_text(json.dumps(manifest))
         written.rename(written.with_suffix(".yaml"))
+
+
+def _manifest(server: str, name: str, **spec: Any) -> dict[str, Any]:
+    manifest = {"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": {"name": name}}
+    return {**manifest, "spec": {"url": f"{server}/mcp", **spec}}
 
 
 @contextmanager

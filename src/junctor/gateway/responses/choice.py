@@ -9,10 +9,12 @@ from pydantic import Field
 from junctor.gateway.models.ports import FunctionTool
 from junctor.gateway.responses.declarations import Declaration, FunctionDeclaration, McpDeclaration
 from junctor.gateway.responses.refusals import Strict, checked, refuse
-from junctor.gateway.tools.registry import ServerTool, ToolRegistry
+from junctor.gateway.tools.registry import ToolRegistry
 from junctor.net.formats import OpenAIObject
 
 _MODES: Final = ("none", "auto", "required")
+#: As many as there may be tools in a request.
+_MOST_TARGETS: Final = 128
 
 
 class _Function(Strict):
@@ -73,6 +75,8 @@ def tool_choice(value: Any, tools: Sequence[Declaration]) -> ToolChoice:
             return ToolChoice(mode, mode)
         case {"type": "allowed_tools"}:
             allowed = checked(_Allowed, value, "tool_choice")
+            if len(allowed.tools) > _MOST_TARGETS:
+                refuse(f"tool_choice.tools names {len(allowed.tools)} tools; at most {_MOST_TARGETS} are possible", "tool_choice.tools")
             targets = [_target(target, tools, f"tool_choice.tools[{position}]") for position, target in enumerate(allowed.tools)]
             return ToolChoice(dict(value), allowed.mode, allowed=targets)
         case {"type": "function"} | {"type": "mcp"}:
@@ -142,10 +146,8 @@ def _names_of(targets: Collection[Target], registry: ToolRegistry) -> set[str]:
     for target in targets:
         if isinstance(target, _Function):
             names.add(target.name)
-        else:
-            names.update(tool.visible for tool in registry.tools_of(target.server_label) if _is(tool, target))
+        elif target.name is None:
+            names.update(tool.visible for tool in registry.tools_of(target.server_label))
+        elif tool := registry.tool_of(target.server_label, target.name):
+            names.add(tool.visible)
     return names
-
-
-def _is(tool: ServerTool, target: _Server) -> bool:
-    return target.name is None or tool.spec.name == target.name

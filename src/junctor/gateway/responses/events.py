@@ -17,9 +17,15 @@ DONE: Final = b"data: [DONE]\n\n"
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 
 
+#: Characters at which Python's `str.splitlines`, and so some clients, end a line; JSON needs none of them unescaped.
+_LINE_ENDS: Final = str.maketrans({code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)})
+
+
 def encode(event: OpenAIObjectView) -> bytes:
-    """Encode one frame of server-sent events."""
+    """Encode one frame of server-sent events, in which no text of others can begin a line."""
     data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    if not data.isascii():
+        data = data.translate(_LINE_ENDS)
     return f"event: {event['type']}\ndata: {data}\n\n".encode(errors="replace")
 
 

@@ -8,6 +8,8 @@ from junctor.gateway.models.ports import ChatMessage, ModelCall
 from junctor.gateway.responses.content import output_text, reasoning_text, tool_error_text, user_content
 from junctor.gateway.responses.refusals import Tolerant, checked, refuse
 
+#: Items of one request; OpenAI's own limit is not published. A conversation of 1,000 turns with a tool call each stays below it.
+_MOST_ITEMS: Final = 4096
 _APPROVALS_LATER: Final = "is not supported yet: executing approved calls comes with the store of responses"
 
 VisibleName = Callable[[str, str], str]
@@ -73,6 +75,8 @@ def history(value: object) -> History:
         return History([ChatMessage("user", value)], {})
     if not isinstance(value, list):
         return refuse("input must be a string or a list of items", "input", "invalid_type")
+    if len(value) > _MOST_ITEMS:
+        refuse(f"input has {len(value)} items; at most {_MOST_ITEMS} are possible", "input")
     items: list[Item] = []
     listed: dict[str, Sequence[Any]] = {}
     for position, item in enumerate(value):
@@ -140,7 +144,7 @@ class _Turns:
 
     def __init__(self, messages: list[ChatMessage]) -> None:
         self.messages = messages
-        self._reasoning: str | None = None
+        self._reasoning: list[str] = []
         self._text: str | None = None
         self._calls: list[ModelCall] = []
         self._results: list[ChatMessage] = []
@@ -150,7 +154,8 @@ class _Turns:
             case str():
                 if self._calls or self._text is not None:
                     self.close()
-                self._reasoning = "\n".join(filter(None, (self._reasoning, item))) or None
+                if item:
+                    self._reasoning.append(item)
             case ChatMessage(role="assistant", content=str(text)):
                 if self._calls or self._text is not None:
                     self.close()
@@ -169,9 +174,10 @@ class _Turns:
 
     def close(self) -> None:
         if self._calls or self._text is not None:
-            self.messages.append(ChatMessage("assistant", self._text, tuple(self._calls), reasoning=self._reasoning))
+            reasoning = "\n".join(self._reasoning) or None
+            self.messages.append(ChatMessage("assistant", self._text, tuple(self._calls), reasoning=reasoning))
         self.messages += self._results
-        self._reasoning, self._text, self._calls, self._results = None, None, [], []
+        self._reasoning, self._text, self._calls, self._results = [], None, [], []
 
 
 def _result(call: _McpCall) -> str:

@@ -12,6 +12,10 @@ from junctor.gateway.web.errors import ApiError, BadRequest
 _NO_RETRY: Final[Mapping[str, str]] = {"x-should-retry": "false"}
 
 
+#: Mistakes of one request that are looked at: describing each of 200,000 would take half a second.
+_MOST_MISTAKES: Final = 1000
+
+
 class Strict(BaseModel):
     """A part of a request whose fields are all known and exactly of their types."""
 
@@ -34,6 +38,9 @@ def checked(model: type[_Model], value: object, place: str = "") -> _Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        if error.error_count() > _MOST_MISTAKES:
+            message = f"{place or 'the body'} has {error.error_count()} wrong or unknown fields"
+            raise BadRequest(message, param=place or None, code="invalid_value") from None
         raise _refusal(error.errors(include_url=False, include_context=False, include_input=False)[0], place) from None
 
 

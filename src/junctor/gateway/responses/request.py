@@ -67,7 +67,7 @@ class CreateBody(Strict):
     max_output_tokens: Annotated[int | None, Field(ge=1)] = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    include: list[Include] | None = None
+    include: Annotated[list[Include] | None, Field(max_length=64)] = None
     store: bool | None = None
     background: bool | None = None
     truncation: Literal["auto", "disabled"] | None = None

@@ -73,7 +73,9 @@ class ToolRegistry:
     def __init__(self, tools: Mapping[str, ServerTool], functions: Mapping[str, FunctionTool]) -> None:
         self._tools = tools
         self._functions = functions
-        self._visible = {(tool.label, tool.spec.name): name for name, tool in tools.items()}
+        self._by_label: dict[str, dict[str, ServerTool]] = {}
+        for tool in tools.values():
+            self._by_label.setdefault(tool.label, {})[tool.spec.name] = tool
 
     @classmethod
     def of(cls, servers: Iterable[ListedServer], functions: Iterable[FunctionTool] = ()) -> Self:
@@ -105,7 +107,11 @@ class ToolRegistry:
 
     def tools_of(self, label: str) -> Sequence[ServerTool]:
         """The tools of one server that the request may use."""
-        return tuple(tool for tool in self._tools.values() if tool.label == label)
+        return tuple(self._by_label.get(label, {}).values())
+
+    def tool_of(self, label: str, tool: str) -> ServerTool | None:
+        """Return a tool by its server's own name for it; None when the server lacks it or the request may not use it."""
+        return self._by_label.get(label, {}).get(tool)
 
     def find(self, name: str) -> ServerTool | FunctionTool | None:
         """Return the tool or function of a name that the model called; None when the model invented the name."""
@@ -113,7 +119,8 @@ class ToolRegistry:
 
     def visible(self, label: str, tool: str) -> str:
         """Return the name under which the model sees a tool, or would see it: earlier calls may name tools that no longer exist."""
-        return self._visible.get((label, tool)) or visible_name(label, tool)
+        known = self.tool_of(label, tool)
+        return known.visible if known else visible_name(label, tool)
 
     async def call(self, tool: ServerTool, arguments: MCPObjectView) -> ToolOutcome:
         """Execute a call. A tool that this registry does not hold, because a policy forbids it, fails without reaching the server."""

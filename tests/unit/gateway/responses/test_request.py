@@ -115,6 +115,10 @@ OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
         (choice({"type": "mcp", "server_label": "gone"}), "tool_choice", "invalid_value"),
         (choice({"type": "allowed_tools", "mode": "none", "tools": []}), "tool_choice.mode", "invalid_value"),
         (choice({"type": "allowed_tools", "mode": "auto", "tools": []}), "tool_choice.tools", "invalid_value"),
+        (choice({"type": "allowed_tools", "mode": "auto", "tools": [FUNCTION] * 129}), "tool_choice.tools", "invalid_value"),
+        ({"input": [{"role": "user", "content": "hi"}] * 4097}, "input", "invalid_value"),
+        ({"include": ["message.output_text.logprobs"] * 65}, "include", "invalid_value"),
+        ({"metadata": {f"key-{number}": number for number in range(1001)}}, None, "invalid_value"),
         (choice({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "x"}]}), "tool_choice", "invalid_value"),
         (
             choice({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function"}]}),
