@@ -22,7 +22,7 @@ RELEASE = "junctor"
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: What an installed release has without a node. Deployments would only make pods that nothing runs.
-_INSTALLED = ("ServiceAccount", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+_INSTALLED = ("ServiceAccount", "Secret", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
 #: The one choice that the chart asks for, for tests that are about something else.
 EVERYBODY: Mapping[str, Any] = {"gatewayDefaults": {"callers": {"mode": "none"}}}

@@ -20,11 +20,12 @@ SYNC_REQUESTED_ANNOTATION: Final = f"{GROUP}/sync-requested-at"
 #: Annotation of an MCPRegistry: a digest from its Synced condition confirms that many of its servers were really removed.
 ACCEPT_SHRINK_ANNOTATION: Final = f"{GROUP}/accept-shrink"
 
-#: Label of Secrets. Users set "true" to let Junctor read a Secret; the operator's own credential Secrets have "published". One
-#: server-side selector (the label exists) therefore covers both.
+#: Label of Secrets. Users set "true" to let Junctor read a Secret; the operator's own credential Secrets have "published", the Secret with
+#: the key that signs a map has "signing-key". One server-side selector (the label exists) therefore covers all of them.
 CREDENTIALS_LABEL: Final = f"{GROUP}/credentials"
 CREDENTIALS_READABLE: Final = "true"
 CREDENTIALS_PUBLISHED: Final = "published"
+CREDENTIALS_SIGNING_KEY: Final = "signing-key"
 
 #: Label of every object of a connector map: the name of the map.
 MAP_LABEL: Final = f"{GROUP}/connector-map"

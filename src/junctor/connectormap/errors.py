@@ -3,6 +3,7 @@
 ConnectorMapError
 +-- MapUnreadable       an object is not what its digest or schema says; keep the old map
 |   +-- UnknownSchema   the head has a version that this reader does not know
+|   +-- ForgedMap       the head is not signed with the map's key
 +-- MapMoved            a shard no longer exists: the map was replaced while it was read; start again at the head
 ValueError
 +-- InvalidEntry        a part of an entry has a form that this version does not know
@@ -20,6 +21,10 @@ class MapUnreadable(ConnectorMapError):
 
 class UnknownSchema(MapUnreadable):
     """The head has a schema version that this reader does not know."""
+
+
+class ForgedMap(MapUnreadable):
+    """The head is not signed with the map's key: somebody other than the operator wrote it."""
 
 
 class MapMoved(ConnectorMapError):

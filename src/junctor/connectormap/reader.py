@@ -55,7 +55,7 @@ async def read_map(
     fetch_shard: Fetch,
     current: ConnectorMap | None = None,
     *,
-    accept: Callable[[Head], None] = lambda _: None,
+    accept: Callable[[Head], Awaitable[None]] | None = None,
 ) -> ConnectorMap | None:
     """Read one consistent map; `current` itself when the head still names the same sequence and revision; None when there is no head.
 
@@ -69,7 +69,8 @@ async def read_map(
         if text is None:
             return None
         head = Head.parse(text, head_name)
-        accept(head)
+        if accept is not None:
+            await accept(head)
         if current is not None and (head.sequence, head.revision, head.shards) == (
             current.head.sequence,
             current.head.revision,

@@ -3,17 +3,19 @@
 import base64
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from junctor.api.configuration import GatewaySpec
-from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, GROUP, MAP_LABEL
+from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, CREDENTIALS_SIGNING_KEY, GROUP, MAP_LABEL
 from junctor.connectormap.credentials import CREDENTIAL_OBJECTS, credential_object_name, credential_version
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
+from junctor.connectormap.signature import SIGNATURE_KEY, SIGNING_KEY_FIELD, SIGNING_KEY_LENGTH, is_signed, sign_head, signing_key_name
 from junctor.kube import client
 from junctor.kube.client import KubernetesApi, KubernetesError, object_path
 from junctor.net.formats import KubernetesObject
-from junctor.reconcile.ports import Conflict, StoredCredentials, StoredObject, Unavailable
+from junctor.reconcile.ports import Conflict, Signature, StoredCredentials, StoredObject, Unavailable
 
 INSTALLATION_ANNOTATION: Final = f"{GROUP}/installation"
 _KEY_FIELD: Final = "hmacKey"
@@ -46,6 +48,9 @@ class ConfigMapObjects:
         self._map = gateway.map
         self._anchor_uid = ""
         self._key = b""
+        self._signing_key = b""
+        #: Whether there was no signing key, and no head was signed since.
+        self._is_signing_key_new = False
 
     def use_key(self, key: bytes) -> None:
         """Use the key of another map: an operator has one key for all its gateways."""
@@ -82,24 +87,30 @@ class ConfigMapObjects:
 
     @port_errors
     async def read_head(self) -> StoredObject | None:
-        """Read the head."""
+        """Read the head, and the signing key, which somebody may have replaced."""
+        await self._read_signing_key()
         try:
-            return self._stored(await self._api.get(self._config_map(self._map)))
+            return self._stored_head(await self._api.get(self._config_map(self._map)))
         except client.NotFound:
             return None
 
     @port_errors
     async def write_head(self, text: str, expected: StoredObject | None) -> StoredObject:
-        """Create or replace the head."""
+        """Sign the head, and create or replace it."""
+        if not self._signing_key:
+            await self._read_signing_key()
         body = self._object("ConfigMap", self._map)
-        body["data"] = {HEAD_KEY: text}
+        body["data"] = {HEAD_KEY: text, SIGNATURE_KEY: sign_head(text, self._signing_key, self._namespace, self._map)}
         if expected is None:
-            return self._stored(await self._api.create(self._config_map(), body))
-        body["metadata"].update(uid=expected.uid, resourceVersion=expected.version)
-        try:
-            return self._stored(await self._api.replace(self._config_map(self._map), body))
-        except client.NotFound as error:
-            raise Conflict(f"ConfigMap {self._namespace}/{self._map} was deleted meanwhile") from error
+            written = await self._api.create(self._config_map(), body)
+        else:
+            body["metadata"].update(uid=expected.uid, resourceVersion=expected.version)
+            try:
+                written = await self._api.replace(self._config_map(self._map), body)
+            except client.NotFound as error:
+                raise Conflict(f"ConfigMap {self._namespace}/{self._map} was deleted meanwhile") from error
+        self._is_signing_key_new = False
+        return self._stored_head(written)
 
     @port_errors
     async def list_shards(self) -> Sequence[StoredObject]:
@@ -174,6 +185,31 @@ class ConfigMapObjects:
         except client.NotFound:
             return None
 
+    async def _read_signing_key(self) -> None:
+        """Read the key from the Secret `<map>-signing-key`, which the chart makes without one, or make it.
+
+        The anchor does not own the Secret: whoever may delete ConfigMaps must not be able to remove the key.
+        """
+        name = signing_key_name(self._map)
+        data = {SIGNING_KEY_FIELD: base64.b64encode(secrets.token_bytes(SIGNING_KEY_LENGTH)).decode()}
+        try:
+            stored = await self._api.get(self._secret(name))
+            if SIGNING_KEY_FIELD not in (stored.get("data") or {}):
+                patch = {"metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]}, "data": data}
+                stored = await self._api.merge_patch(self._secret(name), patch)
+                self._is_signing_key_new = True
+        except client.NotFound:
+            body = self._object("Secret", name, owned=False)
+            body["metadata"]["labels"][CREDENTIALS_LABEL] = CREDENTIALS_SIGNING_KEY
+            stored = await self._api.create(self._secret(), body | {"data": data})
+            self._is_signing_key_new = True
+        self._signing_key = base64.b64decode(stored["data"][SIGNING_KEY_FIELD])
+        if len(self._signing_key) < SIGNING_KEY_LENGTH:
+            where = f"Secret {self._namespace}/{name}"
+            raise Unavailable(
+                f"{where}: {SIGNING_KEY_FIELD} has less than {SIGNING_KEY_LENGTH} bytes; delete the Secret to have it made anew"
+            )
+
     def _object(self, kind: str, name: str, *, owned: bool = True) -> KubernetesObject:
         metadata: KubernetesObject = {
             "name": name,
@@ -191,6 +227,13 @@ class ConfigMapObjects:
         return StoredObject(
             metadata["name"], metadata["uid"], metadata["resourceVersion"], self._anchor_uid in owners, body.get("data") or {}
         )
+
+    def _stored_head(self, body: KubernetesObject) -> StoredObject:
+        stored = self._stored(body)
+        text, signature = stored.data.get(HEAD_KEY, ""), stored.data.get(SIGNATURE_KEY, "")
+        if is_signed(text, signature, self._signing_key, self._namespace, self._map):
+            return stored
+        return replace(stored, signature=Signature.UNKNOWN if self._is_signing_key_new else Signature.INVALID)
 
     def _stored_credentials(self, body: KubernetesObject) -> StoredCredentials | None:
         metadata = body["metadata"]

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from junctor.api.configuration import OperatorConfiguration
-from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, MAP_LABEL
+from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_PUBLISHED, CREDENTIALS_SIGNING_KEY, MAP_LABEL
 from junctor.net.clock import Clock
 from junctor.net.formats import KubernetesObjectView
 from junctor.reconcile.collection import Collection
@@ -54,7 +54,7 @@ class Observer:
     def secret(self, kind: str | None, body: KubernetesObjectView) -> None:
         """A labelled Secret: a user's, or one of a map."""
         labels = body["metadata"].get("labels") or {}
-        if labels.get(CREDENTIALS_LABEL) == CREDENTIALS_PUBLISHED:
+        if labels.get(CREDENTIALS_LABEL) in (CREDENTIALS_PUBLISHED, CREDENTIALS_SIGNING_KEY):
             self.map_object(kind, body)
         elif self._in_scope(body):
             self._observe("secrets", self._reconciler.snapshot.secrets, kind, body)
@@ -68,7 +68,7 @@ class Observer:
         self._observe("namespaces", self._reconciler.snapshot.namespaces, kind, body)
 
     def map_object(self, kind: str | None, body: KubernetesObjectView) -> None:
-        """A ConfigMap or credential Secret of a map."""
+        """A ConfigMap or Secret of a map."""
         self._note_listing("map objects", kind)
         metadata = body["metadata"]
         gateway = self._gateways.get((metadata.get("namespace", ""), (metadata.get("labels") or {}).get(MAP_LABEL, "")))

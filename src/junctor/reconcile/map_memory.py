@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Final, Self
 
 from junctor.api.configuration import GatewaySpec
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
@@ -14,9 +14,11 @@ from junctor.connectormap.layout import Layout
 from junctor.connectormap.reader import read_layout
 from junctor.planning.plan import GatewayPlan
 from junctor.reconcile.map_state import Changes, MapState
-from junctor.reconcile.ports import StoredObject, Unavailable
+from junctor.reconcile.ports import Signature, StoredObject, Unavailable
 
 logger = logging.getLogger(__name__)
+
+FORGED: Final = "the head is not signed with the map's key, so somebody other than this operator wrote it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,10 @@ class MapMemory:
         return head.owned if named is None else named == self.installation
 
     def is_stored(self, stored: StoredObject | None) -> bool:
-        """Whether the stored head is the published one."""
-        return self.head is not None and stored is not None and stored.data.get(HEAD_KEY) == self.head.to_text()
+        """Whether the stored head is the published one, with a valid signature."""
+        if self.head is None or stored is None or stored.signature is not Signature.VALID:
+            return False
+        return stored.data.get(HEAD_KEY) == self.head.to_text()
 
     def refuse_blind_publish(self, unlisted_kinds: frozenset[str], sequence_floor: int) -> None:
         """Do not publish when both the resource list and the published map are unknown: that is not an empty map.
@@ -93,6 +97,9 @@ class MapMemory:
         """The memory of the process before this one: as much of the stored map as can be read."""
         where = f"map {self.gateway.namespace}/{self.gateway.map}"
         memory = replace(self, history_incomplete=True)
+        if stored.signature is Signature.INVALID:
+            logger.warning("%s is built anew: %s", where, FORGED)
+            return memory
         try:
             head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
             memory = replace(memory, epoch=max(self.epoch, head.epoch))
@@ -108,6 +115,8 @@ class MapMemory:
 
         Two operators with one plan would otherwise write over each other for as long as both run.
         """
+        if stored.signature is not Signature.VALID:
+            return self
         try:
             head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
             if head.epoch != self.epoch or head.sequence <= own.sequence:

@@ -13,6 +13,7 @@ SignalError
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Protocol, Self
 
 from junctor.api.names import API_VERSION
@@ -64,15 +65,31 @@ class ObjectReference:
         return {**body, "name": self.name, "uid": self.uid}
 
 
+class Signature(Enum):
+    """What the signature of a stored head shows.
+
+    VALID: this installation wrote it. INVALID: somebody else did, and nothing that it says counts. UNKNOWN: there was no key until now, so
+    it may be the head of an operator that did not sign.
+    """
+
+    VALID = auto()
+    UNKNOWN = auto()
+    INVALID = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object of a map as it is stored. version: its resourceVersion. owned: whether this installation's anchor owns it."""
+    """An object of a map as it is stored. version: its resourceVersion. owned: whether this installation's anchor owns it.
+
+    signature: of a head.
+    """
 
     name: str
     uid: str
     version: str
     owned: bool
     data: Mapping[str, str] = field(repr=False, default_factory=dict)
+    signature: Signature = Signature.VALID
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +118,11 @@ class MapObjects(Protocol):
         ...
 
     async def read_head(self) -> StoredObject | None:
-        """The head, or None."""
+        """The head, or None. Its signature is checked with the key of the map, which is made if there is none."""
         ...
 
     async def write_head(self, text: str, expected: StoredObject | None) -> StoredObject:
-        """Create (expected None) or replace the head. Raises Conflict when it is not as expected."""
+        """Sign the head, and create it (expected None) or replace it. Raises Conflict when it is not as expected."""
         ...
 
     async def list_shards(self) -> Sequence[StoredObject]:

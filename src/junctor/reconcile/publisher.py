@@ -19,7 +19,7 @@ from junctor.planning.readiness import GatewayProgress, PodProgress
 from junctor.process import MANY, in_thread
 from junctor.reconcile.map_memory import MapMemory
 from junctor.reconcile.map_state import Changes, MapState
-from junctor.reconcile.ports import Conflict, ForeignMap, MapObjects, PortError, StoredObject, Superseded
+from junctor.reconcile.ports import Conflict, ForeignMap, MapObjects, PortError, Signature, StoredObject, Superseded
 from junctor.reconcile.stored_map import ObjectEvent, StoredMap, parsed_head
 
 
@@ -45,6 +45,8 @@ class MapPublisher:
         self._stored = StoredMap(objects, gateway.map)
         self._memory = MapMemory.empty(gateway)
         self._failure: Finding | None = None
+        #: The head that the last reading found, if somebody other than this installation wrote it.
+        self.forged_head: StoredObject | None = None
         #: Events that arrived during a pass, to be classified at its end; None between passes.
         self._deferred: list[ObjectEvent] | None = None
 
@@ -177,6 +179,8 @@ class MapPublisher:
         self._memory = replace(self._memory, installation=installation)
         listed = await self._stored.list()
         self._reading = Reading.CURRENT
+        is_forged = listed.head is not None and listed.head.signature is Signature.INVALID
+        self.forged_head = listed.head if is_forged else None
         # In a thread: a large map takes seconds, in which single changes of other maps go on.
         self._memory = await in_thread(partial(self._memory.informed_by, listed.head, listed.shards))
         await self._stored.replace(listed)

@@ -245,6 +245,7 @@ class Reconciler:
             is_new = await publisher.publish(
                 plan, observation.credentials, sequence_floor=signaller.highest, unlisted_kinds=observation.unlisted_kinds
             )
+            self._notices.report_forged_head(gateway.configuration.name, publisher.forged_head, gateway.head_reference)
             if is_new:
                 gateway.published_at = self._clock.monotonic()
                 logger.info("published sequence %s of map %s: %s connectors", publisher.sequence, gateway.map_name, plan.connectors)

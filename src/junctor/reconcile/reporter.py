@@ -15,7 +15,8 @@ from junctor.planning.acceptance import Verdict
 from junctor.planning.readiness import GatewayProgress, ResourceProgress
 from junctor.planning.retain import Hold
 from junctor.planning.statuses import GatewayFindings, findings_of, status_of
-from junctor.reconcile.ports import ObjectReference
+from junctor.reconcile.map_memory import FORGED
+from junctor.reconcile.ports import ObjectReference, StoredObject
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.status_queue import StatusQueue
 
@@ -108,6 +109,7 @@ class Notices:
         self._queue = queue
         self._holding: set[str] = set()
         self._ignoring: set[tuple[str, int]] = set()
+        self._forged: dict[str, StoredObject] = {}
 
     def report_hold(self, gateway: str, hold: Hold | None, head: ObjectReference | None) -> None:
         """An Event about the map's head when a gateway begins to keep connectors that are lost. hold: of its plan."""
@@ -122,6 +124,16 @@ class Notices:
         logger.warning("gateway %s: %s", gateway, message)
         if head is not None:
             self._queue.event(head, warning=True, reason="ConnectorLossHeld", message=message)
+
+    def report_forged_head(self, gateway: str, forged: StoredObject | None, head: ObjectReference | None) -> None:
+        """An Event about the map's head, once for each head that this installation did not write. forged: that head."""
+        if forged is None or self._forged.get(gateway) == forged:
+            return
+        self._forged[gateway] = forged
+        message = f"{FORGED}; gateways refuse it, and it is replaced. Look who may write ConfigMaps of this namespace"
+        logger.warning("gateway %s: %s", gateway, message)
+        if head is not None:
+            self._queue.event(head, warning=True, reason="ForgedMap", message=message)
 
     def report_ignored_fields(self, resources: Mapping[str, Resource]) -> None:
         """An Event for a field that only describes and that this version does not know, once for each generation."""

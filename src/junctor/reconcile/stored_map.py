@@ -10,8 +10,9 @@ from junctor.connectormap.digests import sha256
 from junctor.connectormap.errors import ConnectorMapError
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY, Head
 from junctor.connectormap.layout import Layout, Shard
+from junctor.connectormap.signature import signing_key_name
 from junctor.process import in_thread
-from junctor.reconcile.ports import MapObjects, PortError, StoredCredentials, StoredObject
+from junctor.reconcile.ports import MapObjects, PortError, Signature, StoredCredentials, StoredObject
 
 _PARALLEL_WRITES: Final = 8
 
@@ -69,7 +70,7 @@ class StoredMap:
         """Whether an event says nothing new: it is the echo of an own write, or older than one."""
         if event.uid in self.deleted_uids:
             return True
-        if event.name == f"{self.map_name}-anchor":
+        if event.name in (f"{self.map_name}-anchor", signing_key_name(self.map_name)):
             return not event.deleted
         known = self._object(event.name)
         if known is None:
@@ -150,8 +151,8 @@ class StoredMap:
 
 
 def parsed_head(stored: StoredObject | None) -> Head | None:
-    """The stored head; None when there is none or it cannot be read."""
-    if stored is None:
+    """The stored head; None when there is none, when it cannot be read, or when somebody else wrote it."""
+    if stored is None or stored.signature is Signature.INVALID:
         return None
     try:
         return Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)

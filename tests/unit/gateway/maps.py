@@ -99,6 +99,9 @@ class MemorySource:
     async def fetch_head(self) -> str | None:
         return self._read(MAP)
 
+    async def authenticate(self, head: str) -> None:
+        pass
+
     async def fetch_shard(self, name: str) -> str | None:
         return self._read(name)
 

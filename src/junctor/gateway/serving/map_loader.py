@@ -182,8 +182,13 @@ class MapLoader:
             texts.append(texts[0] if len(texts) == 1 else await self._source.fetch_head())
             return texts[-1]
 
+        async def accept(head: Head) -> None:
+            self._accept(head)
+            if texts[-1] is not None:
+                await self._source.authenticate(texts[-1])
+
         current = previous.map if previous else None
-        found = await read_map(self._source.head_name, fetch_head, self._fetch_shard, current, accept=self._accept)
+        found = await read_map(self._source.head_name, fetch_head, self._fetch_shard, current, accept=accept)
         if found is None or texts[-1] is None:
             raise MapUnreadable(f"the head {self._source.head_name} {'was deleted' if self._served else 'does not exist (yet)'}")
         return texts[-1], previous if previous is not None and found is current else await PreparedMap.of(found, previous)

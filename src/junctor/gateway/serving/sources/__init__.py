@@ -34,6 +34,12 @@ class MapSource(Protocol):
     async def fetch_head(self) -> str | None:
         """The head's text as it is now, never an older one than before."""
 
+    async def authenticate(self, head: str) -> None:
+        """Check that the operator signed this text, the last one that `fetch_head` returned. Raises ForgedMap.
+
+        A source that only whoever configures the gateway can write does not check anything.
+        """
+
     async def fetch_shard(self, name: str) -> str | None:
         """A shard's text."""
 
