@@ -92,7 +92,7 @@ def test_the_operator_can_read_its_configuration(file: Path) -> None:
     assert [gateway.name for gateway in configuration.gateways] == [each["name"] for each in wanted]
     for gateway, each in zip(configuration.gateways, wanted, strict=True):
         rendered = gateway.model_dump(by_alias=True, mode="json", exclude_unset=True)
-        keys = ("connectorSelector", "namespaceSelector", "defaultConnectorID", "idPolicies")
+        keys = ("connectorSelector", "namespaceSelector", "defaultConnectorID", "idPolicies", "idQuarantineSeconds")
         assert {key: rendered[key] for key in keys if key in rendered} == {key: each[key] for key in keys if key in each}
         assert (gateway.namespace, gateway.management_port) == ("somewhere", 8322)
 

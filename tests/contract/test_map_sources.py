@@ -13,6 +13,7 @@ import yaml
 from junctor.connectormap.credentials import credential_object
 from junctor.connectormap.errors import MapUnreadable
 from junctor.connectormap.head import HEAD_KEY, SHARD_KEY
+from junctor.connectormap.signature import SIGNATURE_KEY, SIGNING_KEY_FIELD, sign_head, signing_key_name
 from junctor.gateway.serving.map_loader import MapLoader, NotAccepted, NotReadable
 from junctor.gateway.serving.sources import BadSource, MapSource, SourceUnavailable
 from junctor.gateway.serving.sources.file import FileSource
@@ -76,9 +77,10 @@ class ConfigMapStore:
 
     def __init__(self, control_plane: ControlPlane, api: Api, namespace: str) -> None:
         self._api, self.namespace = api, namespace
+        names = [*(f"{MAP}-credentials-{n}" for n in range(16)), signing_key_name(MAP)]
         rules = [
             {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
-            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": [f"{MAP}-credentials-{n}" for n in range(16)]},
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": names},
         ]
         rbac = "rbac.authorization.k8s.io"
         subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
@@ -95,7 +97,7 @@ class ConfigMapStore:
         self.kubeconfig = control_plane.kubeconfig_for_token(control_plane.service_account_token(namespace, "default"))
 
     def write(self, objects: MemorySource) -> None:
-        wanted = {(item["kind"], item["metadata"]["name"]) for item in manifests(objects)}
+        wanted = {(item["kind"], item["metadata"]["name"]) for item in manifests(objects)} | {("Secret", signing_key_name(MAP))}
         for item in manifests(objects):
             self._api.apply(item, self.namespace)
         for kind in ("ConfigMap", "Secret"):
@@ -103,6 +105,23 @@ class ConfigMapStore:
                 name = item["metadata"]["name"]
                 if name.startswith(MAP) and (kind, name) not in wanted:
                     self._api.delete(f"v1/{kind}", name, self.namespace)
+
+    def set_key(self, key: bytes | None) -> None:
+        """Make the signing key this one; None removes its Secret."""
+        name = signing_key_name(MAP)
+        if key is None:
+            self._api.delete("v1/Secret", name, self.namespace)
+        else:
+            data = {SIGNING_KEY_FIELD: base64.b64encode(key).decode()}
+            self._api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}, self.namespace)
+
+    def sign(self, key: bytes | None, place: str = "") -> None:
+        """Sign the head; None removes the signature. place: another namespace than this one."""
+        head = self._api.get("v1/ConfigMap", MAP, self.namespace)
+        head["data"].pop(SIGNATURE_KEY, None)
+        if key is not None:
+            head["data"][SIGNATURE_KEY] = sign_head(head["data"][HEAD_KEY], key, place or self.namespace, MAP)
+        self._api.replace(head)
 
     def source(self) -> MapSource:
         raise NotImplementedError("opened with `opened`")
@@ -190,7 +209,56 @@ async def test_the_gateway_asks_the_api_server_for_nothing_but_get_by_name(
     asked = [event for event in control_plane.audit_events() if event["user"]["username"] == user]
     assert {(event["verb"], event["objectRef"]["resource"]) for event in asked} == {("get", "configmaps"), ("get", "secrets")}
     secrets = [event["objectRef"]["name"] for event in asked if event["objectRef"]["resource"] == "secrets"]
-    assert secrets == [f"{MAP}-credentials-{credential_object(KEY)}"]
+    assert secrets == [signing_key_name(MAP), f"{MAP}-credentials-{credential_object(KEY)}"]
+
+
+OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32
+
+
+async def test_map_of_an_operator_that_does_not_sign_is_served_until_there_is_a_key(config_map_store: ConfigMapStore) -> None:
+    config_map_store.write(objects(1, content("a")))
+    async with opened(config_map_store) as source:
+        loader = MapLoader(source)
+        assert (await loader.reload(1)).ids == ("a",)
+        config_map_store.set_key(OLD_KEY)
+        config_map_store.write(objects(2, content("b")))
+        with pytest.raises(NotAccepted, match="ForgedMap: it is not signed with the key of this installation"):
+            await loader.reload(2)
+        config_map_store.sign(OLD_KEY)
+        assert (await loader.reload(2)).ids == ("b",)
+        config_map_store.set_key(None)
+        config_map_store.write(objects(3, content("c")))
+        config_map_store.sign(None)
+        with pytest.raises(NotAccepted, match=r"ForgedMap: it is not signed, and Secret .* has no key yet"):
+            await loader.reload(3)
+    async with opened(config_map_store) as source:
+        assert (await MapLoader(source).reload(3)).ids == ("c",), "a process that never saw a key cannot know that there was one"
+
+
+async def test_key_that_was_replaced_is_read_again_and_the_old_one_no_longer_counts(config_map_store: ConfigMapStore) -> None:
+    config_map_store.set_key(OLD_KEY)
+    config_map_store.write(objects(1, content("a")))
+    config_map_store.sign(OLD_KEY)
+    async with opened(config_map_store) as source:
+        loader = MapLoader(source)
+        await loader.reload(1)
+        config_map_store.set_key(NEW_KEY)
+        config_map_store.write(objects(2, content("b")))
+        config_map_store.sign(NEW_KEY)
+        assert (await loader.reload(2)).ids == ("b",)
+        config_map_store.write(objects(3, content("c")))
+        config_map_store.sign(OLD_KEY)
+        with pytest.raises(NotAccepted, match="ForgedMap: its signature is not valid"):
+            await loader.reload(3)
+
+
+async def test_head_of_another_gateway_is_not_taken_although_the_key_is_the_same(config_map_store: ConfigMapStore) -> None:
+    config_map_store.set_key(OLD_KEY)
+    config_map_store.write(objects(1, content("a")))
+    config_map_store.sign(OLD_KEY, place="elsewhere")
+    async with opened(config_map_store) as source:
+        with pytest.raises(NotAccepted, match="ForgedMap"):
+            await MapLoader(source).reload(1)
 
 
 async def test_a_missing_permission_is_named(config_map_store: ConfigMapStore, api: Api) -> None:

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     INVALID_ID = "InvalidID"
     ID_CONFLICT = "IDConflict"
     ID_NOT_PERMITTED = "IDNotPermitted"
+    ID_QUARANTINED = "IDQuarantined"
     ID_IMMUTABLE = "IDImmutable"
     UNSUPPORTED_FIELD = "UnsupportedField"
     TOO_LARGE = "TooLarge"

@@ -77,7 +77,7 @@ class GatewaySpec(ConfigurationModel):
     """One gateway as the operator sees it: pods that serve one map.
 
     name: value of the label junctor.dev/gateway on its pods. map: name of the head ConfigMap in `namespace`, and the value of a label on
-    every object of the map.
+    every object of the map. id_quarantine_seconds: how long an id that its owner gave up is kept from other namespaces.
     """
 
     name: Annotated[str, Field(pattern=_DNS_NAME, max_length=63)] = "default"
@@ -88,6 +88,7 @@ class GatewaySpec(ConfigurationModel):
     namespace_selector: LabelSelector = LabelSelector()
     default_connector_id: Annotated[str, Field(alias="defaultConnectorID")] = "{name}"
     id_policies: tuple[IDPolicy, ...] = ()
+    id_quarantine_seconds: Annotated[int, Field(ge=0, le=30 * 24 * 3600)] = 600
 
     @field_validator("default_connector_id")
     @classmethod

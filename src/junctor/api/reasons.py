@@ -84,6 +84,12 @@ REASONS: Final[dict[Reason, ReasonDoc]] = {
         _ACCEPTED,
         permanent=True,
     ),
+    Reason.ID_QUARANTINED: ReasonDoc(
+        "A resource of another namespace had the id. For idQuarantineSeconds of the gateway (600) only that namespace may take it again.",
+        "Wait until the time in the message; or recreate the resource with another id; or ask the platform team to give the id to this "
+        "namespace in idPolicies.",
+        _ACCEPTED,
+    ),
     Reason.ID_IMMUTABLE: ReasonDoc(
         "A change of the resource would change its id on this gateway. The gateway keeps serving what was published before.",
         "Restore the id, or create a second resource with the new id and delete this one.",

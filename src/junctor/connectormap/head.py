@@ -11,6 +11,8 @@ from junctor.connectormap.view import FEATURES
 SCHEMA: Final = "junctor.dev/connector-map/v1"
 HEAD_KEY: Final = "head.json"
 SHARD_KEY: Final = "connectors.json"
+#: The end of the year 9999, after which there are no dates.
+_MAX_SECONDS: Final = 253_402_300_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,30 @@ class RegistryRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleasedId:
+    """An id that left the map, for the writer after this one; readers of the map do not use it.
+
+    namespace: that of its last owner. until: Unix seconds until which it is reserved for that namespace.
+    """
+
+    id: str
+    namespace: str
+    until: int
+
+    def to_json(self) -> dict[str, str | int]:
+        """The record as in the head."""
+        return {"id": self.id, "namespace": self.namespace, "until": self.until}
+
+    @classmethod
+    def parse(cls, value: object) -> Self | None:
+        """Read a record; None if a field is missing or wrong."""
+        match value:
+            case {"id": str(released), "namespace": str(namespace), "until": int(until)} if 0 <= until < _MAX_SECONDS:
+                return cls(released, namespace, until)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The head of a map. epoch fences writers, sequence orders revisions."""
 
@@ -71,6 +97,7 @@ class Head:
     shards: tuple[ShardRef, ...]
     registries: tuple[RegistryRecord, ...] = ()
     features: tuple[str, ...] = tuple(sorted(FEATURES))
+    released: tuple[ReleasedId, ...] = ()
 
     def to_text(self) -> str:
         """The text of data["head.json"]."""
@@ -78,7 +105,8 @@ class Head:
         registries = [registry.to_json() for registry in self.registries]
         head = {"schema": SCHEMA, "installation": self.installation, "epoch": self.epoch, "sequence": self.sequence}
         tail = {"revision": self.revision, "connectors": self.connectors, "shards": shards}
-        return canonical_json({**head, **tail, "registries": registries, "features": list(self.features)})
+        released = {"released": [item.to_json() for item in self.released]} if self.released else {}
+        return canonical_json({**head, **tail, **released, "registries": registries, "features": list(self.features)})
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -101,6 +129,7 @@ class Head:
                 shards=shards,
                 registries=tuple(filter(None, map(RegistryRecord.parse, value.get("registries", ())))),
                 features=tuple(value.get("features", ())),
+                released=tuple(filter(None, map(ReleasedId.parse, value.get("released", ())))),
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MapUnreadable(f"head {name}: a field is missing or wrong ({describe_error(error)})") from error

@@ -8,7 +8,7 @@ from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.errors import InvalidEntry
-from junctor.connectormap.head import RegistryRecord
+from junctor.connectormap.head import RegistryRecord, ReleasedId
 from junctor.connectormap.view import Origin
 
 
@@ -34,7 +34,7 @@ class Inputs:
     connectors, registries: by uid, without those that are being deleted. connectors_known, registries_known: False while it is unknown
     which ones exist (CRD missing, first LIST not done); then nothing is removed. deleted: uids whose deletion was observed. syncs: by uid
     of the registry. namespaces: labels by name. unresolved_for: for how many seconds a status has said that a reference is missing, by
-    uid; it stands in for the plan's memory after a restart.
+    uid; it stands in for the plan's memory after a restart. time: Unix seconds of that moment.
     """
 
     connectors: Mapping[str, ConnectorResource]
@@ -46,6 +46,7 @@ class Inputs:
     connectors_known: bool = True
     registries_known: bool = True
     unresolved_for: Mapping[str, float] = field(default_factory=dict)
+    time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,14 @@ class Published:
     """The map as it is published now. Immutable, like Inputs.
 
     entries, origins: those made from resources, and the resource of each, by id. discovered: the servers of each registry, by the id of
-    the registry's own entry. records: what the head stores about each registry, by the same id.
+    the registry's own entry. records: what the head stores about each registry, by the same id. released: ids that left the map, by id.
     """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     discovered: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
     records: Mapping[str, RegistryRecord] = field(default_factory=dict)
+    released: Mapping[str, ReleasedId] = field(default_factory=dict)
 
     def record_of(self, entry_id: str, uid: str) -> RegistryRecord | None:
         """Return the record of a registry; None if there is none, or if it belongs to another resource with the same id."""

@@ -1,6 +1,6 @@
 """The plan of one gateway: which entries its map should contain and what to say about each resource.
 
-A plan is a function of its arguments: select -> judge -> claim -> resolve -> limit -> retain -> record. `PlanMemory` is what a
+A plan is a function of its arguments: select -> judge -> retain -> claim -> resolve -> limit -> record. `PlanMemory` is what a
 plan has to pass on to the next one because the published map does not contain it.
 """
 
@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.entry import Entry
-from junctor.connectormap.head import RegistryRecord
+from junctor.connectormap.head import RegistryRecord, ReleasedId
 from junctor.connectormap.view import Origin
 from junctor.planning.acceptance import Verdict, id_on, judge
-from junctor.planning.claim import Judgement, claim, select
+from junctor.planning.claim import Judgement, MovedId, claim, select
 from junctor.planning.discovered import CredentialResolver, registry_records
 from junctor.planning.entries import origin_of_resource
 from junctor.planning.inputs import Inputs, Published
 from junctor.planning.limit import limit_credentials
+from junctor.planning.quarantine import Quarantine
 from junctor.planning.resolve import Resolved, is_disabled, resolve, versions_at
 from junctor.planning.retain import Hold, MassDeletionGuard
 
@@ -37,7 +38,8 @@ class GatewayPlan:
     entries, origins: by id, of what is made from resources. discovered: the servers of each registry whose servers are known, by the id of
     the registry's entry. records: what the head stores about registries. verdicts: by uid, on the resources that the gateway selects.
     credentials: every `<refhash>.<version>` that the entries name. hold: a loss that has not taken effect. memory: for the next plan.
-    wake_at: when the plan changes by itself, on the planner's clock.
+    wake_at: when the plan changes by itself, on the planner's clock. released: ids that are not in the map any more, for the head, by id.
+    moved: ids that pass to another namespace.
     """
 
     entries: Mapping[str, Entry]
@@ -49,6 +51,8 @@ class GatewayPlan:
     discovered: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
     records: tuple[RegistryRecord, ...] = ()
     memory: PlanMemory = field(default_factory=PlanMemory)
+    released: Mapping[str, ReleasedId] = field(default_factory=dict)
+    moved: tuple[MovedId, ...] = ()
 
     @property
     def connectors(self) -> int:
@@ -108,14 +112,15 @@ def plan_gateway(
     cache = cache or PlanCache()
     selected = select(gateway, inputs)
     judgements = {uid: cache.judge(resource, gateway) for uid, resource in selected.items()}
-    claims = claim(selected, judgements, published)
+    retained = memory.guard.retain(inputs, selected, published, now)
+    quarantine = Quarantine(gateway, published, inputs.time, frozenset(retained.ids))
+    claims = claim(selected, judgements, quarantine)
     resolved = {
         uid: cache.resolved(resource, inputs) or _resolve(resource, judgements[uid].id, inputs, published, memory, now, cache)
         for uid, resource in claims.winners.items()
     }
     verdicts = {uid: item.verdict for uid, item in resolved.items()}
     verdicts |= limit_credentials(verdicts, inputs, published, gateway.name)
-    retained = memory.guard.retain(inputs, selected, published, now)
     content = _content(verdicts, (*claims.kept_ids, *retained.ids), published, cache.resolver)
     cache.forget(selected, {uid for uid, verdict in verdicts.items() if verdict.entry is not None}, published)
     return GatewayPlan(
@@ -124,17 +129,25 @@ def plan_gateway(
         {**claims.refusals, **verdicts},
         frozenset(content.credentials),
         retained.hold,
-        _wake_at(retained.hold, resolved.values()),
+        _wake_at(retained.hold, resolved.values(), now, quarantine.ends_in(claims.awaited)),
         content.discovered,
         registry_records(content.discovered, content.origins, inputs, published),
         PlanMemory(_missing_since(memory, selected, resolved), retained.guard),
+        quarantine.released_by(content.entries),
+        tuple(item for item in claims.moved if _owns(item, content.origins)),
     )
 
 
-def _wake_at(hold: Hold | None, resolved: Iterable[Resolved]) -> float | None:
-    """When the plan changes by itself: a hold or the grace of a vanished Secret ends. None when it does not."""
-    hold_ends = [hold.until] if hold is not None and hold.until != float("inf") else []
-    return min((*hold_ends, *(item.wake_at for item in resolved if item.wake_at is not None)), default=None)
+def _wake_at(hold: Hold | None, resolved: Iterable[Resolved], now: float, quarantine_ends_in: float | None) -> float | None:
+    """When the plan changes by itself: a hold, the grace of a vanished Secret or a quarantine ends. None when it does not."""
+    ends = [hold.until] if hold is not None and hold.until != float("inf") else []
+    ends += [now + quarantine_ends_in] if quarantine_ends_in is not None else []
+    return min((*ends, *(item.wake_at for item in resolved if item.wake_at is not None)), default=None)
+
+
+def _owns(moved: MovedId, origins: Mapping[str, Origin]) -> bool:
+    """Whether the new owner of the id is in the map."""
+    return moved.id in origins and origins[moved.id].uid == moved.resource.uid
 
 
 def planning_effort(inputs: Inputs, published: Published) -> int:

@@ -127,7 +127,7 @@ class MapMemory:
         return memory if memory.head_matches_content else self
 
     def _of(self, head: Head, layout: Layout) -> Self:
-        content = MapState.of(layout, head.registries)
+        content = MapState.of(layout, head.registries, head.released)
         matches = head == self.head_of(head.sequence, content, head.registries)
         return replace(self, head=head, content=content, head_matches_content=matches, sequence_at_start=head.sequence)
 
@@ -143,6 +143,7 @@ class MapMemory:
             connectors=content.connectors,
             shards=content.layout.refs(),
             registries=tuple(registries),
+            released=tuple(sorted(content.published.released.values(), key=lambda item: item.id)),
         )
 
     def confirmed(self, plan: GatewayPlan, content: MapState) -> Self:

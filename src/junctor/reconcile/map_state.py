@@ -6,7 +6,7 @@ from typing import Self
 
 from junctor.connectormap.digests import FEW_CHANGES, digest_lines, replace_digests, revision_of
 from junctor.connectormap.entry import Entry
-from junctor.connectormap.head import RegistryRecord
+from junctor.connectormap.head import RegistryRecord, ReleasedId
 from junctor.connectormap.ids import entry_id_of_registry, registry_entry_id
 from junctor.connectormap.layout import Layout
 from junctor.planning.inputs import Published, origin_of
@@ -30,8 +30,8 @@ class MapState:
     discovered_since: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, layout: Layout, records: Iterable[RegistryRecord] = ()) -> Self:
-        """The state that a stored map describes. records: the registries in its head."""
+    def of(cls, layout: Layout, records: Iterable[RegistryRecord] = (), released: Iterable[ReleasedId] = ()) -> Self:
+        """The state that a stored map describes. records, released: the registries and the released ids in its head."""
         by_entry = {entry_id_of_registry(record.id): record for record in records}
         entries: dict[str, Entry] = {}
         # A registry without servers is part of the state too.
@@ -46,7 +46,8 @@ class MapState:
                 entries[connector_id] = entry
         origins = {connector_id: origin_of(entry) for connector_id, entry in entries.items()}
         digests = digest_lines(entry.digest for shard in layout.shards.values() for entry in shard.entries.values())
-        return cls(layout, Published(entries, origins, discovered, by_entry), digests, {}, since)
+        published = Published(entries, origins, discovered, by_entry, {item.id: item for item in released})
+        return cls(layout, published, digests, {}, since)
 
     @property
     def connectors(self) -> int:
@@ -95,10 +96,8 @@ class MapState:
                 since[registry] = sequence if changed else self.discovered_since.get(registry, 0)
         layout = self.layout.replace(changes) if changes else self.layout
         records = {entry_id_of_registry(record.id): record for record in plan.records}
-        successor = MapState(
-            layout, Published(entries, plan.origins, discovered, records), self._digests(changes, layout), dict(plan.discovered), since
-        )
-        return successor, changes
+        following = Published(entries, plan.origins, discovered, records, plan.released)
+        return MapState(layout, following, self._digests(changes, layout), dict(plan.discovered), since), changes
 
     def _digests(self, changes: Changes, layout: Layout) -> bytes:
         if len(changes) > FEW_CHANGES:

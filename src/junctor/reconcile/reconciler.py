@@ -245,10 +245,10 @@ class Reconciler:
             is_new = await publisher.publish(
                 plan, observation.credentials, sequence_floor=signaller.highest, unlisted_kinds=observation.unlisted_kinds
             )
-            self._notices.report_forged_head(gateway.configuration.name, publisher.forged_head, gateway.head_reference)
             if is_new:
                 gateway.published_at = self._clock.monotonic()
                 logger.info("published sequence %s of map %s: %s connectors", publisher.sequence, gateway.map_name, plan.connectors)
+                self._notices.report_publication(gateway.configuration.name, plan.moved, publisher.forged_head, gateway.head_reference)
             signaller.announce(publisher.sequence)
             await self._clean_up(gateway, plan)
         except PortError as error:

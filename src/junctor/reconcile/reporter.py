@@ -1,7 +1,7 @@
 """Reports what became of resources: statuses, looking again only at what changed, and Events about what no condition says."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +12,7 @@ from junctor.connectormap.entry import Entry
 from junctor.net.formats import KubernetesObjectView
 from junctor.net.timestamps import rfc3339
 from junctor.planning.acceptance import Verdict
+from junctor.planning.claim import MovedId
 from junctor.planning.readiness import GatewayProgress, ResourceProgress
 from junctor.planning.retain import Hold
 from junctor.planning.statuses import GatewayFindings, findings_of, status_of
@@ -125,15 +126,25 @@ class Notices:
         if head is not None:
             self._queue.event(head, warning=True, reason="ConnectorLossHeld", message=message)
 
-    def report_forged_head(self, gateway: str, forged: StoredObject | None, head: ObjectReference | None) -> None:
-        """An Event about the map's head, once for each head that this installation did not write. forged: that head."""
-        if forged is None or self._forged.get(gateway) == forged:
+    def report_publication(self, gateway: str, moved: Iterable[MovedId], forged: StoredObject | None, head: ObjectReference | None) -> None:
+        """Events about what a new head means: who got an id of another namespace, and that the head before it was forged.
+
+        Args:
+            gateway: Its name.
+            moved: Ids that passed to another namespace.
+            forged: The head that somebody else wrote; reported once.
+            head: The head of the map.
+        """
+        for item in moved:
+            message = f"the id {item.id!r} passed from namespace {item.namespace} to {item.resource.namespace}, and with it its callers"
+            logger.warning("%s %s: %s", item.resource.kind, item.resource, message)
+            self._queue.event(ObjectReference.of(item.resource), warning=True, reason="IDChangedNamespace", message=message)
+        if forged is None or head is None or self._forged.get(gateway) == forged:
             return
         self._forged[gateway] = forged
-        message = f"{FORGED}; gateways refuse it, and it is replaced. Look who may write ConfigMaps of this namespace"
+        message = f"{FORGED}; gateways refuse it, and it was replaced. Find out who may write ConfigMaps of this namespace"
         logger.warning("gateway %s: %s", gateway, message)
-        if head is not None:
-            self._queue.event(head, warning=True, reason="ForgedMap", message=message)
+        self._queue.event(head, warning=True, reason="ForgedMap", message=message)
 
     def report_ignored_fields(self, resources: Mapping[str, Resource]) -> None:
         """An Event for a field that only describes and that this version does not know, once for each generation."""

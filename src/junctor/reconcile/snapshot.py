@@ -100,6 +100,7 @@ class Snapshot:
             secrets={(item.namespace, item.name): item.versions for item in self.secrets.items.values()},
             deleted=frozenset(self.deleted),
             unresolved_for=self._unresolved_for(),
+            time=self._now().timestamp(),
             connectors_known=CONNECTOR_KIND in self.defined and self.connectors.synced,
             registries_known=REGISTRY_KIND in self.defined and self.registries.synced,
         )

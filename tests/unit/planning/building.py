@@ -100,7 +100,7 @@ def inputs(*resources: Resource, **fields: Any) -> Inputs:
 def published(plan: GatewayPlan) -> Published:
     """The map after a plan was published."""
     records = {entry_id_of_registry(record.id): record for record in plan.records}
-    return Published(dict(plan.entries), dict(plan.origins), dict(plan.discovered), records)
+    return Published(dict(plan.entries), dict(plan.origins), dict(plan.discovered), records, plan.released)
 
 
 class Story:

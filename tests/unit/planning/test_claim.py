@@ -10,6 +10,7 @@ from junctor.connectormap.view import Origin
 from junctor.planning.acceptance import refused
 from junctor.planning.claim import Claims, Judgement, claim, select
 from junctor.planning.inputs import Published
+from junctor.planning.quarantine import Quarantine
 from tests.unit.planning.building import connector, gateway, inputs, registry
 
 EU = connector("eu", namespace="eu", labels={"tier": "gold"})
@@ -55,7 +56,7 @@ def test_registries_are_selected_like_connectors() -> None:
 def claims_on(connector_id: str, *resources: Resource, published: Published | None = None) -> Claims:
     """The claims of acceptable resources that all ask for one id."""
     judgements = {resource.uid: Judgement(None, connector_id) for resource in resources}
-    return claim({resource.uid: resource for resource in resources}, judgements, published or Published())
+    return claim({resource.uid: resource for resource in resources}, judgements, Quarantine(gateway(), published or Published()))
 
 
 def published_as(connector_id: str, resource: Resource) -> Published:
@@ -94,7 +95,7 @@ def test_id_belongs_to_its_incumbent_else_the_oldest_else_the_smallest_uid(
 def test_refused_resource_owns_no_id_even_if_it_is_the_oldest() -> None:
     refusal = refused(Reason.ID_NOT_PERMITTED, "an id policy reserves it")
     judgements = {OLD.uid: Judgement(refusal, "x"), YOUNG.uid: Judgement(None, "x")}
-    claims = claim({OLD.uid: OLD, YOUNG.uid: YOUNG}, judgements, Published())
+    claims = claim({OLD.uid: OLD, YOUNG.uid: YOUNG}, judgements, Quarantine(gateway(), Published()))
     assert claims.winners == {YOUNG.uid: YOUNG}
     assert claims.refusals[OLD.uid].accepted is refusal
     assert claims.kept_ids == ()
@@ -121,6 +122,6 @@ def test_change_of_an_id_is_refused_unless_the_template_changed(connector_id: st
 def test_id_of_a_resource_whose_change_of_id_is_refused_stays_its_own() -> None:
     changed, taker = connector("x", generation=2), connector("taker", age=9)
     judgements = {changed.uid: Judgement(None, "after"), taker.uid: Judgement(None, "before")}
-    claims = claim({changed.uid: changed, taker.uid: taker}, judgements, published_as("before", PUBLISHED))
+    claims = claim({changed.uid: changed, taker.uid: taker}, judgements, Quarantine(gateway(), published_as("before", PUBLISHED)))
     assert (dict(claims.winners), claims.kept_ids) == ({}, ("before",))
     assert "team-a/x, which is already published" in claims.refusals[taker.uid].accepted.message

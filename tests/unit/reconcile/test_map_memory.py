@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from junctor.connectormap.head import HEAD_KEY, Head, RegistryRecord, ShardRef
+from junctor.connectormap.head import HEAD_KEY, Head, RegistryRecord, ReleasedId, ShardRef
 from junctor.reconcile.map_memory import MapMemory
-from junctor.reconcile.ports import StoredObject, Unavailable
+from junctor.reconcile.ports import Signature, StoredObject, Unavailable
 from tests.unit.planning.building import gateway
 from tests.unit.reconcile.fakes import INSTALLATION, MAP
 
@@ -75,6 +75,32 @@ def test_head_that_is_not_adopted_changes_nothing(memory: MapMemory, head: Head)
     looked_at = memory.informed_by(stored(head.to_text()), ())
     assert looked_at is memory
     assert (looked_at.sequence, looked_at.sequence_at_start) == (3, 3)
+
+
+FORGED, UNSIGNED = Signature.INVALID, Signature.UNKNOWN
+
+
+@pytest.mark.parametrize(("signature", "sequence"), [(Signature.VALID, 3), (UNSIGNED, 3), (FORGED, 0)])
+def test_head_that_somebody_else_signed_is_not_recalled(signature: Signature, sequence: int) -> None:
+    memory = EMPTY.informed_by(replace(stored(replace(HEAD, epoch=9).to_text()), signature=signature), ())
+    assert memory.sequence == sequence
+    assert memory.epoch == (1 if signature is FORGED else 9)
+    assert memory.history_incomplete is (signature is FORGED)
+
+
+@pytest.mark.parametrize("signature", [UNSIGNED, FORGED])
+def test_head_without_our_signature_is_never_adopted_nor_taken_for_the_published_one(memory: MapMemory, signature: Signature) -> None:
+    newer = replace(stored(replace(HEAD, sequence=5).to_text()), signature=signature)
+    assert memory.informed_by(newer, ()) is memory
+    assert memory.is_stored(stored(HEAD.to_text()))
+    assert not memory.is_stored(replace(stored(HEAD.to_text()), signature=signature))
+
+
+def test_released_ids_outlive_the_process() -> None:
+    released = (ReleasedId("connector_github", "platform", 1_800_000_000), ReleasedId("mcp::internal", "platform", 1_800_000_001))
+    memory = EMPTY.informed_by(stored(replace(HEAD, released=released).to_text()), ())
+    assert memory.content.published.released == {item.id: item for item in released}
+    assert memory.head_matches_content
 
 
 def test_unreadable_head_is_not_adopted(memory: MapMemory) -> None:
