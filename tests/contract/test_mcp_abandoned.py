@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from junctor.connectormap.policy import Limits
 from junctor.gateway.mcp import McpClient, McpClientPool
+from junctor.net.backoff import Backoff
 from tests.support.mcp_servers import ScriptedServer, serving, text_result
 from tests.support.waiting import until
 
@@ -123,7 +124,8 @@ async def test_an_answer_that_broke_off_is_resumed() -> None:
     assert resumable.resumed == 3
 
 
-async def test_an_answer_that_breaks_off_for_ever_is_given_up() -> None:
+async def test_an_answer_that_breaks_off_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("junctor.gateway.mcp.transport.RESUMPTION_PAUSES", (Backoff(0.01, 0.02), 10.0))
     resumable = Resumable(retry=0, answer_at=None)
     async with talking(resumable.app()) as client:
         failure = (await client.call_tool("echo", {})).failure

@@ -176,12 +176,12 @@ async def test_a_listing_without_end_stops_at_64_pages() -> None:
             await client.list_tools()
 
 
-async def test_more_than_2000_tools_are_refused() -> None:
+async def test_more_than_512_tools_are_refused() -> None:
     async def many(request: dict[str, Any]) -> Response:
-        return result(request, {"tools": [{**ECHO_TOOL, "name": f"tool{n}"} for n in range(2001)]})
+        return result(request, {"tools": [{**ECHO_TOOL, "name": f"tool{n}"} for n in range(513)]})
 
     async with talking(ScriptedServer({"tools/list": many})) as client:
-        with pytest.raises(ListingFailed, match="more than 2000 tools"):
+        with pytest.raises(ListingFailed, match="more than 512 tools"):
             await client.list_tools()
 
 

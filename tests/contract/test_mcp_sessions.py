@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from junctor.connectormap.policy import Limits
 from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.mcp.connections import KEEPALIVE_SECONDS
+from junctor.gateway.mcp.http_pools import HttpPools
 from junctor.gateway.mcp.target import target_of_params
-from junctor.gateway.mcp.transport import HttpPools
 from junctor.gateway.serving.connector import Connector
 from junctor.gateway.tools.ports import ToolFailure
 from junctor.gateway.tools.server_errors import EntryUnusable, ListingFailed

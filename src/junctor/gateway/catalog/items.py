@@ -1,7 +1,7 @@
 """The JSON of the catalog: GET /v1/connectors and /v1/registries, and what is below them."""
 
 from collections.abc import Mapping
-from typing import Generic, Literal, TypedDict, TypeVar
+from typing import Generic, Literal, NotRequired, TypedDict, TypeVar
 
 from junctor.net.formats import JSONSchemaView
 
@@ -80,12 +80,20 @@ class ToolItem(TypedDict):
     annotations: ToolAnnotations
 
 
+class OmittedItem(TypedDict):
+    """A tool that its server lists and nobody can use."""
+
+    name: str
+    reason: str
+
+
 class ToolList(TypedDict):
-    """The tools of a connector, as one of OpenAI's lists."""
+    """The tools of a connector, as one of OpenAI's lists. omitted: absent when there are none."""
 
     object: Literal["list"]
     data: list[ToolItem]
     has_more: bool
+    omitted: NotRequired[list[OmittedItem]]
 
 
 Item = TypeVar("Item", ConnectorItem, RegistryItem)

@@ -21,12 +21,15 @@ async def tool_list(found: Available | Unavailable, bind: BindServer) -> ToolLis
             raise ListingFailed(found.message, HTTPStatus.FAILED_DEPENDENCY)
         policy = ConnectorPolicy.of(found.connector.view)
         server = await bind(found)
-        data = [_tool(tool) for tool in await server.list_tools() if policy.permits(tool)]
+        listing = await server.list_tools()
     except RequestRefused as refused:
         raise ListingRefused(connector_id, ListingFailed(str(refused), HTTPStatus.FAILED_DEPENDENCY)) from refused
     except ListingFailed as failed:
         raise ListingRefused(connector_id, failed) from failed
-    return {"object": "list", "data": data, "has_more": False}
+    tools: ToolList = {"object": "list", "data": [_tool(tool) for tool in listing if policy.permits(tool)], "has_more": False}
+    if omitted := [tool for tool in listing.omitted if policy.permits(tool)]:
+        tools["omitted"] = [{"name": tool.name, "reason": tool.reason} for tool in omitted]
+    return tools
 
 
 def _tool(tool: ToolSpec) -> ToolItem:

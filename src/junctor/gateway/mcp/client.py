@@ -2,72 +2,106 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Self
 
 import anyio
 import mcp_types as types
 
+from junctor.connectormap.policy import Limits
+from junctor.gateway.mcp.budgets import InFlight, Setback
+from junctor.gateway.mcp.exchange import Problem
+from junctor.gateway.mcp.http_pools import HttpPools
+from junctor.gateway.mcp.listing import CollectedTools, ListingCache
 from junctor.gateway.mcp.outcome import SessionFailed, SessionLost, failed_outcome, outcome_of
 from junctor.gateway.mcp.session import Session
 from junctor.gateway.mcp.target import Target
-from junctor.gateway.mcp.transport import HttpPools
+from junctor.gateway.mcp.tool_cache import ToolCache
 from junctor.gateway.mcp.wire import Era
-from junctor.gateway.tools.ports import ToolFailure, ToolOutcome, ToolSpec
+from junctor.gateway.tools.ports import ToolFailure, ToolListing, ToolOutcome
 from junctor.gateway.tools.server_errors import ListingFailed
 from junctor.net.formats import MCPObjectView
 
 LISTING_SECONDS: Final = 10.0
-#: Seconds for which a list of tools is used without asking the server again.
-LISTING_FRESH: Final = 300.0
-#: Seconds for which it is used while the server does not answer.
-LISTING_USABLE: Final = 600.0
+#: The server refuses the credential.
+_REFUSALS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 _NOT_UNDERSTOOD: Final = (types.UNSUPPORTED_PROTOCOL_VERSION, types.METHOD_NOT_FOUND, types.INVALID_REQUEST, types.PARSE_ERROR)
 
 
-class McpClient:
-    """A ToolServer.
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What the clients of one connector share. slots: bounds concurrent calls. in_flight: counts what answers take.
 
-    slots: bounds the concurrent calls of all clients of a connector. listen: subscribe to changes of the tool list.
+    listings: the cached lists of all connectors.
     """
+
+    slots: asyncio.Semaphore
+    in_flight: InFlight
+    listings: ListingCache
+
+    @classmethod
+    def of(cls, limits: Limits, listings: ListingCache | None = None) -> Self:
+        """Return the shares of a connector with these limits. listings: None for a cache of its own."""
+        return cls(asyncio.Semaphore(limits.max_concurrent_calls), InFlight(limits.max_result_bytes), listings or ListingCache())
+
+
+class McpClient:
+    """A ToolServer. connector: its name. is_accepted: the server has listed its tools for the credential."""
 
     def __init__(
         self,
         target: Target,
         pools: HttpPools,
+        shares: Shares | None = None,
         *,
-        slots: asyncio.Semaphore | None = None,
         listen: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        when_refused: Callable[[], None] = lambda: None,
     ) -> None:
+        """Create a client; nothing is sent before it is used.
+
+        Args:
+            target: the server and what is sent to it.
+            pools: the connections.
+            shares: what it shares with the other clients of its connector; None when there is no other.
+            listen: subscribe to changes of the tool list.
+            clock: in seconds.
+            when_refused: called when the server refuses the credential.
+        """
         self._target = target
         self._pools = pools
-        self._slots = slots or asyncio.Semaphore(target.limits.max_concurrent_calls)
+        self._shares = shares or Shares.of(target.limits)
         self._listen = listen
+        self._when_refused = when_refused
         self._clock = clock
         self._session: Session | None = None
         self._ending: set[Session] = set()
         self._era: Era | None = None
-        self._tools: tuple[ToolSpec, ...] | None = None
-        self._tools_at = 0.0
-        self._tools_stale = False
-        self._changes = 0
-        self._listing: asyncio.Task[tuple[ToolSpec, ...]] | None = None
+        self._tools = ToolCache(target.name, clock)
+        self._listing: asyncio.Task[ToolListing] | None = None
+        self._offence = Setback[Problem](clock)
         self._users = 0
         self._retired = False
+        self.connector = target.name
         self.last_used = clock()
+        self.is_accepted = False
 
     def __repr__(self) -> str:
         return f"McpClient({self._target.name})"
 
     # --- ToolServer -------------------------------------------------------------------------------------------------------------------
 
-    async def list_tools(self) -> Sequence[ToolSpec]:
-        """Return all tools, from the cache while it is fresh. Concurrent callers share one request. Raises ListingFailed."""
+    async def list_tools(self) -> ToolListing:
+        """Return all tools, from the cache while it is fresh. Concurrent callers share one request. Raises ListingFailed.
+
+        After failures in a row the server is not asked again for a while, and the last failure is raised again.
+        """
         self.last_used = self._clock()
-        if self._tools is not None and not self._tools_stale and self._clock() - self._tools_at < LISTING_FRESH:
-            return self._tools
+        if (cached := self._tools.current()) is not None:
+            return cached
         if self._listing is None or self._listing.done():
             self._listing = asyncio.create_task(self._list(), name=f"list tools of {self._target.name}")
             self._listing.add_done_callback(_retrieve_exception)
@@ -81,7 +115,7 @@ class McpClient:
         try:
             # The session's own deadline ends a call with a better explanation; this one also bounds the wait for a slot.
             with anyio.move_on_after(limits.call_timeout + 1.0):
-                await self._slots.acquire()
+                await self._shares.slots.acquire()
                 has_slot = True
                 result = await self._call(name, arguments)
                 return outcome_of(result, limits.max_result_bytes)
@@ -91,7 +125,7 @@ class McpClient:
             return failed_outcome(error.failure)
         finally:
             if has_slot:
-                self._slots.release()
+                self._shares.slots.release()
             self._finish()
 
     # --- life -------------------------------------------------------------------------------------------------------------------------
@@ -111,10 +145,9 @@ class McpClient:
         """Whether the client is retired and its last session has ended."""
         return self._retired and not self._users and self._session is None and not self._ending
 
-    def forget_tools(self) -> None:
-        """Ask the server again at the next listing."""
-        self._changes += 1
-        self._tools_stale = True
+    def drop_tools(self) -> None:
+        """Keep no list of tools."""
+        self._tools.drop()
 
     def end_if_idle(self) -> None:
         """End the session unless something runs; the next use opens another one."""
@@ -124,11 +157,13 @@ class McpClient:
     def retire(self) -> None:
         """End the session once nothing runs, and after each later use: requests that began with this client may finish."""
         self._retired = True
+        self._shares.listings.release(self)
         self.end_if_idle()
 
     async def aclose(self) -> None:
         """End everything now, running calls included."""
         self._retired = True
+        self._shares.listings.release(self)
         if self._listing is not None and not self._listing.done():
             self._listing.cancel()
             await asyncio.wait([self._listing])
@@ -146,28 +181,31 @@ class McpClient:
 
     # --- inside -----------------------------------------------------------------------------------------------------------------------
 
-    async def _list(self) -> tuple[ToolSpec, ...]:
+    async def _list(self) -> ToolListing:
         self._begin()
-        changes = self._changes
+        changes = self._tools.changes
         try:
             with anyio.fail_after(LISTING_SECONDS):
-                tools = await self._list_with_retry()
+                collected = await self._list_with_retry()
         except (SessionFailed, TimeoutError) as error:
-            if self._tools is not None and self._clock() - self._tools_at < LISTING_USABLE:
-                return self._tools
-            if isinstance(error, SessionFailed):
-                status = error.failure.code if error.failure.kind == "http" else 502
-                raise ListingFailed(f"the tools of {self._target.name} could not be listed: {error.failure.message}", status) from None
-            message = f"the tools of {self._target.name} could not be listed within {LISTING_SECONDS:g} s"
-            raise ListingFailed(message, 504) from None
+            failure = self._listing_failure(error)
+            if failure.status in _REFUSALS:
+                self._when_refused()
+            return self._tools.store_failure(failure, changes)
         finally:
             self._finish()
-        self._tools, self._tools_at = tools, self._clock()
-        # A change announced between two pages may concern the earlier page.
-        self._tools_stale = changes != self._changes
+        self.is_accepted = True
+        tools = collected.listing if self._retired else self._shares.listings.keep(self, collected)
+        self._tools.store(tools, changes)
         return tools
 
-    async def _list_with_retry(self) -> tuple[ToolSpec, ...]:
+    def _listing_failure(self, error: SessionFailed | TimeoutError) -> ListingFailed:
+        if isinstance(error, SessionFailed):
+            status = error.failure.code if error.failure.kind == "http" else 502
+            return ListingFailed(f"the tools of {self._target.name} could not be listed: {error.failure.message}", status)
+        return ListingFailed(f"the tools of {self._target.name} could not be listed within {LISTING_SECONDS:g} s", 504)
+
+    async def _list_with_retry(self) -> CollectedTools:
         reused = self.has_session
         session = await self._open_session()
         try:
@@ -199,7 +237,11 @@ class McpClient:
         session = self._session
         if session is None or session.is_dead or session.is_worn:
             self._discard(session)
-            session = self._session = Session(self._target, self._pools, self._era, self.forget_tools, listen=self._listen)
+            if (offence := self._offence.current()) is not None:
+                raise SessionFailed(ToolFailure("http", f"{offence[1]}; its session was ended; try again later", offence[0]))
+            session = self._session = Session(
+                self._target, self._pools, self._era, self._tools.announce_change, in_flight=self._shares.in_flight, listen=self._listen
+            )
         try:
             await session.wait_until_open()
         except SessionFailed:
@@ -214,6 +256,8 @@ class McpClient:
             return
         if session is self._session:
             self._session = None
+            if session.offence is not None:
+                self._offence.record(session.offence)
         session.abandon()
         self._ending.add(session)
         session.when_finished(self._ending.discard)

@@ -13,8 +13,12 @@ from typing import Final
 import anyio
 import httpx2
 
+from junctor.gateway.mcp.budgets import EVENT_VALUES, Flood, Meter, OverBudget, Pace, Unasked, values_of_events
 from junctor.gateway.mcp.connections import AddressNotPublic
 from junctor.net.transport_failures import FailureKind, causes, transport_failure
+
+#: An event ends with an empty line, which two chunks may share.
+_EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 #: What went wrong below HTTP: the status to report for it, and a sentence.
 Problem = tuple[int, str]
@@ -22,15 +26,15 @@ Problem = tuple[int, str]
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One call, one listing or one connect. limit: bytes that an answer may have on the wire.
+    """One call, one listing or one connect. meter: counts what its answers cost.
 
     status: of the last answer, 0 before there is one. json_rpc: the answer was a JSON-RPC error. is_inconclusive: an answer was an outage
     or a refusal, which does not show the protocol that the server speaks. problem: what went wrong below HTTP, with the status to report
     for it. session_lost: the server does not know the session and refused the request before executing it. resumed: how often a broken
-    answer was resumed. is_over: nobody waits for an answer any more.
+    answer was resumed, at which pace. is_over: nobody waits for an answer any more.
     """
 
-    limit: int
+    meter: Meter
     status: int = 0
     json_rpc: bool = False
     is_inconclusive: bool = False
@@ -38,6 +42,7 @@ class Exchange:
     session_lost: bool = False
     is_over: bool = False
     resumed: int = 0
+    pace: Pace | None = field(default=None, repr=False)
     scope: anyio.CancelScope | None = field(default=None, repr=False)
     _requests: set[anyio.CancelScope] = field(default_factory=set, init=False, repr=False)
 
@@ -62,6 +67,7 @@ class Exchange:
     def end(self) -> None:
         """Cancel what still runs for this exchange. The SDK would read on until the server ends its answer."""
         self.is_over = True
+        self.meter.close()
         for request in self._requests:
             request.cancel()
 
@@ -83,28 +89,35 @@ current_exchange: Final[ContextVar[Exchange | None]] = ContextVar("junctor_mcp_e
 
 
 class BoundedEvents(httpx2.AsyncByteStream):
-    """An event stream whose events have a maximal size, and whose end is reported."""
+    """An event stream whose events are counted before the SDK parses them, and whose end is reported."""
 
     def __init__(
         self,
         response: httpx2.Response,
-        limit: int,
+        unasked: Unasked,
         exchange: Exchange | None,
-        total: float | None,
-        on_end: Callable[[Problem | None], None] | None,
+        on_flood: Callable[[Problem], None],
+        *,
+        limit: int,
+        total: float | None = None,
+        on_end: Callable[[Problem | None], None] | None = None,
     ) -> None:
         """Wrap an answer.
 
         Args:
             response: the answer.
-            limit: bytes that one event may have.
+            unasked: counts what nobody asked for.
             exchange: the request that the stream belongs to; None when it lasts as long as the session.
+            on_flood: called when the server sends too much that nobody asked for.
+            limit: bytes that one event may have.
             total: seconds that the whole stream may take; None for no limit.
             on_end: called when the stream ends, with the reason when it broke.
         """
         self._response = response
-        self._limit = limit
+        self._unasked = unasked
         self._exchange = exchange
+        self._on_flood = on_flood
+        self._limit = limit
         self._total = total
         self._on_end = on_end
         self._problem: Problem | None = None
@@ -112,20 +125,29 @@ class BoundedEvents(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._total if self._total is not None else None
+        pending: list[bytes] = []
         size, tail = 0, b""
         chunks = aiter(self._response.stream)  # type: ignore[arg-type]  # an AsyncByteStream, as every async transport gives
         try:
-            # An event ends with an empty line, which two chunks may share.
             while (chunk := await self._next(chunks)) is not None:
-                window = tail + chunk
-                end = max(window.rfind(b"\n\n"), window.rfind(b"\r\n\r\n"), window.rfind(b"\r\r"))
-                size = len(window) - end if end >= 0 else size + len(chunk)
-                tail = window[-3:]
+                self._count_piece(chunk)
+                end = _end_of_events(tail, chunk)
+                tail = (tail + chunk)[-3:]
+                pending.append(chunk[:end] if end else chunk)
+                size += len(pending[-1])
                 if size > self._limit:
-                    raise httpx2.SSEError(self._note(502, f"the server sent an event of more than {self._limit} bytes"))
+                    raise OverBudget(f"the server sent an event of more than {self._limit} bytes")
                 if deadline is not None and loop.time() > deadline:
                     raise httpx2.SSEError(self._note(504, "the server did not finish its answer in time"))
-                yield chunk
+                if end:
+                    yield self._counted(b"".join(pending))
+                    pending = [chunk[end:]]
+                    size = len(pending[0])
+            yield self._counted(b"".join(pending))
+        except OverBudget as error:
+            if isinstance(error, Flood):
+                self._on_flood((502, str(error)))
+            raise httpx2.SSEError(self._note(502, str(error))) from error
         except httpx2.TransportError as error:
             self._note(*describe_error(error))
             raise
@@ -144,11 +166,30 @@ class BoundedEvents(httpx2.AsyncByteStream):
             return await anext(chunks, None)
         raise httpx2.SSEError("nobody waits for the answer any more")
 
+    def _count_piece(self, chunk: bytes) -> None:
+        self._unasked.add_piece(chunk, belongs_to_request=self._exchange is not None)
+        if self._exchange is not None:
+            self._exchange.meter.add_piece(len(chunk), is_event=True)
+
+    def _counted(self, events: bytes) -> bytes:
+        if self._exchange is not None:
+            self._exchange.meter.add_text(events, is_event=True)
+        elif values_of_events(events, EVENT_VALUES) > EVENT_VALUES:
+            raise OverBudget(f"the server sent an event of more than {EVENT_VALUES} values")
+        return events
+
     def _note(self, code: int, message: str) -> str:
         self._problem = self._problem or (code, message)
         if self._exchange is not None:
             self._exchange.record_failure(code, message)
         return message
+
+
+def _end_of_events(tail: bytes, chunk: bytes) -> int:
+    """Return where in a chunk the last complete event ends; 0 when none ends there. tail: the three bytes before the chunk."""
+    window = tail + chunk
+    ends = (place + len(mark) for mark in _EVENT_ENDS if (place := window.rfind(mark)) >= 0)
+    return max(max(ends, default=0) - len(tail), 0)
 
 
 def describe_error(error: httpx2.TransportError) -> tuple[int, str]:

@@ -6,16 +6,19 @@ SessionFailed           a request failed; `failure` as an mcp_call item reports 
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import mcp_types as types
 from mcp import MCPError
+from pydantic import BeforeValidator, TypeAdapter
 
 from junctor.gateway.mcp.exchange import Exchange
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome
 from junctor.net.formats import MCPObject
 
 _MAX_MESSAGE: Final = 2000
+#: Each part of a result costs much more than its bytes.
+_MAX_PARTS: Final = 1000
 CLOSED: Final = ToolFailure("http", "the connection to the server was closed", 502)
 
 
@@ -138,3 +141,16 @@ def _leaves(error: BaseException | None) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for part in error.exceptions for leaf in _leaves(part)]
     return [] if error is None else [error]
+
+
+def _check_parts(result: object) -> object:
+    content = result.get("content") if isinstance(result, dict) else None
+    if isinstance(content, list) and len(content) > _MAX_PARTS:
+        raise SessionFailed(ToolFailure("http", f"the result has more than {_MAX_PARTS} parts", 502))
+    return result
+
+
+#: Reads the result of a call. Raises SessionFailed for one with too many parts, and ValidationError.
+CALL_RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = TypeAdapter(
+    Annotated[types.CallToolResult | types.InputRequiredResult, BeforeValidator(_check_parts)]
+)

@@ -11,10 +11,13 @@ from typing import Final
 
 from junctor.connectormap.policy import Limits
 from junctor.connectormap.view import EntryView
-from junctor.gateway.mcp.client import LISTING_USABLE, McpClient
+from junctor.gateway.mcp.client import McpClient, Shares
+from junctor.gateway.mcp.client_store import ClientStore, Key
 from junctor.gateway.mcp.connections import PublicOnly
+from junctor.gateway.mcp.http_pools import HttpPools
+from junctor.gateway.mcp.listing import ListingCache
 from junctor.gateway.mcp.target import Target, target_of_entry, target_of_params
-from junctor.gateway.mcp.transport import HttpPools
+from junctor.gateway.mcp.tool_cache import LISTING_USABLE
 from junctor.gateway.serving.connector import Connector
 from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.tools.policy import policy_of_entry
@@ -37,7 +40,7 @@ class _SharedState:
 
     digest: str
     view: EntryView = field(repr=False)
-    slots: asyncio.Semaphore
+    shares: Shares
     own_target: tuple[Target, str] | None = field(default=None, repr=False)
 
 
@@ -60,12 +63,13 @@ class McpClientPool:
             clock: in seconds.
             public_only: see `HttpPools`.
         """
-        self._max_clients = max_clients
+        self._max_shared = max_clients
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._pools = HttpPools(public_only)
         self._shared: OrderedDict[str, _SharedState] = OrderedDict()
-        self._clients: OrderedDict[tuple[str, str, str], McpClient] = OrderedDict()
+        self._clients = ClientStore[McpClient](max_clients)
+        self._listings = ListingCache()
         self._retired: set[McpClient] = set()
         self._unshared: set[McpClient] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -77,6 +81,7 @@ class McpClientPool:
         *,
         authorization: str | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
+        caller: str = "",
     ) -> McpClient:
         """Return the server of a connector, bound to what the caller brings.
 
@@ -85,13 +90,15 @@ class McpClientPool:
             credentials: values by the keys that the connector names.
             authorization: the caller's token, without a scheme; it replaces the connector's own.
             headers: the caller's.
+            caller: who brings them; clients that are kept for one caller take no room from others.
 
         Raises:
             RequestRefused: the connector does not accept what the caller brings.
             EntryUnusable: what the map says about the server cannot be used.
         """
         shared = self._shared_state(connector)
-        if authorization is None and not headers:
+        is_own = authorization is None and not headers
+        if is_own:
             if shared.own_target is None:
                 target = target_of_entry(shared.view, credentials, None, headers)
                 shared.own_target = (target, target.identity)
@@ -99,15 +106,10 @@ class McpClientPool:
         else:
             target = target_of_entry(shared.view, credentials, authorization, headers)
             identity = target.identity
-        key = (connector.id, connector.digest, identity)
-        client = self._clients.get(key)
+        key = Key(connector.id, connector.digest, identity)
+        client = self._clients.use(key)
         if client is None:
-            _check_ca_bundle(target)
-            client = self._clients[key] = McpClient(target, self._pools, slots=shared.slots, clock=self._clock)
-            self._make_room()
-            self._sweep_while_used()
-        else:
-            self._clients.move_to_end(key)
+            client = self._add(key, target, shared.shares, None if is_own else caller)
         client.last_used = self._clock()
         return client
 
@@ -133,8 +135,8 @@ class McpClientPool:
 
     def entries_changed(self, served: ServedMap) -> None:
         """Retire the clients of connectors whose entry is no longer the served one. Running calls finish."""
-        for key in [key for key in self._clients if (current := served.get(key[0])) is None or current.digest != key[1]]:
-            self._retire(self._clients.pop(key))
+        for client in self._clients.pop_all(lambda key: (current := served.get(key.connector)) is None or current.digest != key.digest):
+            self._retire(client)
         for connector_id, shared in list(self._shared.items()):
             if (current := served.get(connector_id)) is None or current.digest != shared.digest:
                 del self._shared[connector_id]
@@ -145,8 +147,7 @@ class McpClientPool:
             self._sweeper.cancel()
             with suppress(asyncio.CancelledError):
                 await self._sweeper
-        clients = [*self._clients.values(), *self._retired, *self._unshared]
-        self._clients.clear()
+        clients = [*self._clients.pop_all(lambda _: True), *self._retired, *self._unshared]
         self._retired.clear()
         self._unshared.clear()
         self._shared.clear()
@@ -156,12 +157,12 @@ class McpClientPool:
     def sweep(self) -> None:
         """End sessions that are idle for too long, and retire clients whose cached list of tools has expired."""
         now = self._clock()
-        for key, client in list(self._clients.items()):
+        for key, client in self._clients:
             if client.is_busy or now - client.last_used < self._idle_seconds:
                 continue
             client.end_if_idle()
             if now - client.last_used >= max(self._idle_seconds, LISTING_USABLE):
-                self._retire(self._clients.pop(key))
+                self._drop(key)
         for client in list(self._unshared):
             if not client.is_busy and now - client.last_used >= self._idle_seconds:
                 _log.warning("%r was not closed by the request that declared it", client)
@@ -174,17 +175,27 @@ class McpClientPool:
         shared = self._shared.get(connector.id)
         if shared is None or shared.digest != connector.digest:
             view = connector.view
-            slots = asyncio.Semaphore(policy_of_entry(view).limits.max_concurrent_calls)
-            shared = self._shared[connector.id] = _SharedState(connector.digest, view, slots)
+            shares = Shares.of(policy_of_entry(view).limits, self._listings)
+            shared = self._shared[connector.id] = _SharedState(connector.digest, view, shares)
         self._shared.move_to_end(connector.id)
-        while len(self._shared) > self._max_clients:
+        while len(self._shared) > self._max_shared:
             self._shared.popitem(last=False)
         return shared
 
-    def _make_room(self) -> None:
-        while len(self._clients) > self._max_clients:
-            idle = next((key for key, client in self._clients.items() if not client.is_busy), next(iter(self._clients)))
-            self._retire(self._clients.pop(idle))
+    def _add(self, key: Key, target: Target, shares: Shares, caller: str | None) -> McpClient:
+        _check_ca_bundle(target)
+        # What a caller made up is not worth keeping; a connector's own credential may be accepted later.
+        when_refused = (lambda: self._drop(key)) if caller is not None else (lambda: None)
+        client = McpClient(target, self._pools, shares, clock=self._clock, when_refused=when_refused)
+        for evicted in self._clients.add(key, caller, client):
+            self._retire(evicted)
+        self._sweep_while_used()
+        return client
+
+    def _drop(self, key: Key) -> None:
+        client = self._clients.pop(key)
+        if client is not None:
+            self._retire(client)
 
     def _retire(self, client: McpClient) -> None:
         client.retire()
@@ -196,7 +207,7 @@ class McpClientPool:
             self._sweeper = asyncio.create_task(self._sweep_often(), name="mcp idle sessions")
 
     async def _sweep_often(self) -> None:
-        while self._clients or self._retired or self._unshared:
+        while len(self._clients) or self._retired or self._unshared:
             await asyncio.sleep(min(self._idle_seconds / 4, 30.0))
             self.sweep()
 

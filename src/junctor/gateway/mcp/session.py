@@ -12,25 +12,23 @@ import mcp_types as types
 from mcp import Client, MCPError
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from junctor.gateway.mcp.budgets import HANDSHAKE, LISTING, Allowance, InFlight, Meter
 from junctor.gateway.mcp.exchange import Exchange, Problem, current_exchange
-from junctor.gateway.mcp.outcome import CLOSED, SessionFailed, SessionLost, connect_failure, failure_of
+from junctor.gateway.mcp.http_pools import HttpPools
+from junctor.gateway.mcp.listing import CollectedTools, collect_tools
+from junctor.gateway.mcp.outcome import CALL_RESULT, CLOSED, SessionFailed, SessionLost, connect_failure, failure_of
 from junctor.gateway.mcp.target import Target
-from junctor.gateway.mcp.transport import LISTING_LIMIT, HttpPools, SessionTransport
+from junctor.gateway.mcp.transport import SessionTransport
 from junctor.gateway.mcp.wire import Era, sdk_client
-from junctor.gateway.tools.ports import ToolFailure, ToolSpec
+from junctor.gateway.tools.ports import ToolFailure
 from junctor.net.formats import MCPObjectView
 
-MAX_PAGES: Final = 64
-MAX_TOOLS: Final = 2000
 MAX_UNANSWERED: Final = 100
 _CLOSE_SECONDS: Final = 2.0
 #: Statuses that mean "not a streamable HTTP endpoint" (MCP, transports, backwards compatibility).
 _NOT_STREAMABLE: Final = (400, 404, 405)
-_CALL_RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = TypeAdapter(
-    types.CallToolResult | types.InputRequiredResult
-)
 
 T = TypeVar("T")
 
@@ -38,17 +36,31 @@ T = TypeVar("T")
 class Session:
     """One session: await `wait_until_open`, send requests from any task, then `abandon` it.
 
-    tools_changed: called when the server announces that its tools changed. listen: subscribe to these announcements.
+    offence: why the session was ended, when the server sent too much that nobody asked for.
     """
 
-    def __init__(self, target: Target, pools: HttpPools, era: Era | None, tools_changed: Callable[[], None], *, listen: bool) -> None:
+    def __init__(
+        self, target: Target, pools: HttpPools, era: Era | None, tools_changed: Callable[[], None], *, in_flight: InFlight, listen: bool
+    ) -> None:
+        """Begin to connect.
+
+        Args:
+            target: the server and what is sent to it.
+            pools: the connections.
+            era: the protocol to begin with, when it is known.
+            tools_changed: called when the server announces that its tools changed.
+            in_flight: of the connector.
+            listen: subscribe to these announcements.
+        """
         self._target = target
         self._pools = pools
         self._era = era
         self._tools_changed = tools_changed
+        self._in_flight = in_flight
         self._listen = listen
         self._client: Client | None = None
-        self._connecting = Exchange(LISTING_LIMIT)
+        self._connecting = Exchange(Meter(HANDSHAKE, in_flight))
+        self.offence: Problem | None = None
         self._error: Exception | None = None
         self._calls: set[Exchange] = set()
         self._unanswered = 0
@@ -92,37 +104,25 @@ class Session:
         """Call `callback` when the owner task has ended."""
         self._task.add_done_callback(lambda _: callback(self))
 
-    async def list_tools(self) -> tuple[ToolSpec, ...]:
+    async def list_tools(self) -> CollectedTools:
         """Return the tools of all pages. Raises SessionFailed."""
-        async with self._exchange(LISTING_LIMIT) as (client, exchange):
-            tools: dict[str, ToolSpec] = {}
-            cursor: str | None = None
-            cursors: set[str] = set()
-            for _ in range(MAX_PAGES):
-                page = await self._await_answer(exchange, client.list_tools(cursor=cursor, cache_mode="bypass"), "tools/list")
-                for tool in page.tools:
-                    tools.setdefault(tool.name, _spec(tool))
-                if len(tools) > MAX_TOOLS:
-                    raise SessionFailed(ToolFailure("http", f"the server lists more than {MAX_TOOLS} tools", 502))
-                cursor = page.next_cursor
-                # "" is a valid cursor.
-                if cursor is None:
-                    return tuple(tools.values())
-                if cursor in cursors:
-                    raise SessionFailed(ToolFailure("http", "the server's tool list never ends: a cursor came twice", 502))
-                cursors.add(cursor)
-            raise SessionFailed(ToolFailure("http", f"the server's tool list has more than {MAX_PAGES} pages", 502))
+        async with self._exchange(LISTING) as (client, exchange):
+
+            async def next_page(cursor: str | None) -> types.ListToolsResult:
+                return await self._await_answer(exchange, client.list_tools(cursor=cursor, cache_mode="bypass"), "tools/list")
+
+            return await collect_tools(next_page)
 
     async def call_tool(self, name: str, arguments: MCPObjectView) -> types.CallToolResult:
         """Call a tool once. Raises SessionFailed."""
         params = types.CallToolRequestParams(name=name, arguments=dict(arguments))
         timeout = self._target.limits.call_timeout
-        async with self._exchange(2 * self._target.limits.max_result_bytes + 65536) as (client, exchange):
+        async with self._exchange(Allowance.of_call(self._target.limits.max_result_bytes)) as (client, exchange):
 
             def send() -> Awaitable[types.CallToolResult | types.InputRequiredResult]:
                 # Client.call_tool lists tools by itself after the call, and fails an executed call when that listing fails.
                 request = types.CallToolRequest(params=params)
-                return client.session.send_request(request, _CALL_RESULT, request_read_timeout_seconds=timeout)
+                return client.session.send_request(request, CALL_RESULT, request_read_timeout_seconds=timeout)
 
             try:
                 result = await self._await_answer(exchange, send(), "tools/call")
@@ -130,7 +130,8 @@ class Session:
                 if failed.failure.kind != "protocol" or failed.failure.code != types.HEADER_MISMATCH:
                     raise
                 # The server requires arguments to be mirrored in headers, for which the SDK needs the tool's schema.
-                await self._await_answer(exchange, client.list_tools(cache_mode="bypass"), "tools/list")
+                async with self._exchange(LISTING) as (_, listing):
+                    await self._await_answer(listing, client.list_tools(cache_mode="bypass"), "tools/list")
                 result = await self._await_answer(exchange, send(), "tools/call")
         if isinstance(result, types.InputRequiredResult):
             message = "the tool asks for more input, which this gateway does not pass on"
@@ -138,10 +139,10 @@ class Session:
         return result
 
     @asynccontextmanager
-    async def _exchange(self, limit: int) -> AsyncIterator[tuple[Client, Exchange]]:
+    async def _exchange(self, allowance: Allowance) -> AsyncIterator[tuple[Client, Exchange]]:
         if self._client is None or self.is_dead:
             raise SessionFailed(CLOSED)
-        exchange = Exchange(limit)
+        exchange = Exchange(Meter(allowance, self._in_flight))
         token = current_exchange.set(exchange)
         self._calls.add(exchange)
         try:
@@ -195,6 +196,7 @@ class Session:
             self._error = error
         finally:
             self.is_dead = True
+            self._connecting.meter.close()
             self._ready.set()
             for exchange in list(self._calls):
                 exchange.record_failure(CLOSED.code, CLOSED.message)
@@ -217,12 +219,15 @@ class Session:
             ):
                 raise
             # The SDK does not fall back to HTTP+SSE by itself.
-            self._connecting = Exchange(LISTING_LIMIT, status=exchange.status, scope=exchange.scope)
+            exchange.meter.close()
+            self._connecting = Exchange(Meter(HANDSHAKE, self._in_flight), status=exchange.status, scope=exchange.scope)
             current_exchange.set(self._connecting)
             await self._serve(transport, Era("sse", "legacy"))
 
     async def _serve(self, inner: httpx2.AsyncBaseTransport, era: Era) -> None:
-        session_transport = SessionTransport(inner, self._target, sse=era.wire == "sse", on_end=self._handle_stream_end)
+        session_transport = SessionTransport(
+            inner, self._target, sse=era.wire == "sse", on_end=self._handle_stream_end, on_flood=self._handle_flood
+        )
         client = sdk_client(self._target, era, session_transport, self._handle_notification)
         async with client:
             self._use_client(client, era)
@@ -236,6 +241,9 @@ class Session:
         assert self._lifetime is not None  # noqa: S101  # for the type: the owner entered it
         self._client = client
         self._connecting.scope = None
+        # What the session's own stream is answered belongs to no exchange.
+        self._connecting.meter.close()
+        self._connecting.meter = Meter(HANDSHAKE)
         self._lifetime.deadline = float("inf")
         modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
         if modern:
@@ -261,6 +269,11 @@ class Session:
                 exchange.record_failure(*problem)
         self._end()
 
+    def _handle_flood(self, problem: Problem) -> None:
+        """End the session with a server that sends too much that nobody asked for."""
+        self.offence = self.offence or problem
+        self._handle_stream_end(problem)
+
     async def _listen_for_changes(self, client: Client) -> None:
         try:
             async with client.listen(tools_list_changed=True) as changes:
@@ -273,10 +286,6 @@ class Session:
         if isinstance(message, types.ToolListChangedNotification):
             self._tools_changed()
         await asyncio.sleep(0)
-
-
-def _spec(tool: types.Tool) -> ToolSpec:
-    return ToolSpec(tool.name, tool.description or "", tool.input_schema, tool.annotations.read_only_hint if tool.annotations else None)
 
 
 def _announces_changes(client: Client) -> bool:

@@ -14,7 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from junctor import __version__
 from junctor.gateway.mcp.target import Target
-from junctor.gateway.mcp.transport import LISTING_LIMIT, READ_GRACE, SessionTransport
+from junctor.gateway.mcp.transport import READ_GRACE, SessionTransport
 
 _CLIENT_INFO: Final = types.Implementation(name="junctor", version=__version__)
 
@@ -72,6 +72,6 @@ def sdk_client(target: Target, era: Era, transport: SessionTransport, on_notific
 async def _streamable(url: str, http_client: Callable[[], httpx2.AsyncClient]) -> AsyncIterator[Any]:
     async with (
         http_client() as http,
-        streamable_http_client(url, http_client=http, max_sse_event_size=LISTING_LIMIT) as streams,
+        streamable_http_client(url, http_client=http, max_sse_event_size=None) as streams,
     ):
         yield streams

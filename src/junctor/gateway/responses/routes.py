@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from junctor.gateway.auth import Caller
 from junctor.gateway.config import UpstreamConfiguration
 from junctor.gateway.mcp import McpClientPool
 from junctor.gateway.models.model_server import ModelClients
@@ -48,8 +49,9 @@ class ResponsesService:
         """Close the connections to model servers."""
         await self._clients.aclose()
 
-    def _bind(self, found: Available, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
-        return self._pool.from_config(found.connector, found.credentials, authorization=authorization, headers=headers)
+    def _bind(self, found: Available, caller: Caller, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
+        name = f"{caller.kind} {caller.namespace}/{caller.name}"
+        return self._pool.from_config(found.connector, found.credentials, authorization=authorization, headers=headers, caller=name)
 
 
 def responses_routes(

@@ -18,9 +18,9 @@ from junctor.gateway.tools.server_errors import ListingFailed, ListingRefused, R
 
 _UNSUPPORTED: Final = "unsupported_parameter"
 
-#: Binds a connector to the caller's authorization (None: it brought none) and headers. Raises RequestRefused, EntryUnusable.
-BindConnector = Callable[[Available, str | None, Mapping[str, str]], ToolServer]
-#: Binds a URL of the caller in the same way.
+#: Binds a connector to the caller, its authorization (None: it brought none) and its headers. Raises RequestRefused, EntryUnusable.
+BindConnector = Callable[[Available, Caller, str | None, Mapping[str, str]], ToolServer]
+#: Binds a URL to the caller's authorization and headers in the same way.
 BindUrl = Callable[[str, str | None, Mapping[str, str]], ToolServer]
 
 
@@ -91,7 +91,7 @@ class ServerResolver:
             refuse(found.message, f"{place}.connector_id")
         if isinstance(found, Unavailable):
             raise ListingFailed(found.message, HTTPStatus.FAILED_DEPENDENCY)
-        server, view = self.bind(found, *_credentials(tool)), found.connector.view
+        server, view = self.bind(found, caller, *_credentials(tool)), found.connector.view
         policy = ToolPolicy(ConnectorPolicy.of(view), tool.allowed, tool.approval)
         return DeclaredServer(tool.server_label, server, policy, tool.server_description or view.description)
 

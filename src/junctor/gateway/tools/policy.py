@@ -6,7 +6,7 @@ from typing import Literal, Self
 from junctor.connectormap.errors import InvalidEntry
 from junctor.connectormap.policy import DEFAULT_APPROVAL_MODE, Policy
 from junctor.connectormap.view import EntryView
-from junctor.gateway.tools.ports import ToolSpec
+from junctor.gateway.tools.ports import OmittedTool, ToolSpec
 from junctor.gateway.tools.server_errors import EntryUnusable
 
 
@@ -76,7 +76,7 @@ class ConnectorPolicy:
             frozenset(approval.never or ()),
         )
 
-    def permits(self, tool: ToolSpec) -> bool:
+    def permits(self, tool: ToolSpec | OmittedTool) -> bool:
         """Tell whether the tool exists for callers."""
         if tool.name in self.denied or (self.allowed is not None and tool.name not in self.allowed):
             return False

@@ -1,8 +1,8 @@
 """What the tool loop needs of an MCP server. `gateway.mcp` implements it with plain data, without the types of the MCP SDK."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, overload
 
 from junctor.net.formats import JSONSchemaView, MCPObjectView, OpenAIObject
 
@@ -15,6 +15,40 @@ class ToolSpec:
     description: str
     input_schema: JSONSchemaView = field(repr=False)
     read_only: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OmittedTool:
+    """A tool that is left out because it exceeds a bound. name: perhaps cut. reason: which bound. read_only: as in ToolSpec."""
+
+    name: str
+    reason: str
+    read_only: bool | None = None
+
+
+class ToolListing(Sequence[ToolSpec]):
+    """The tools of a server. omitted: those that are left out."""
+
+    __slots__ = ("_tools", "omitted")
+
+    def __init__(self, tools: Sequence[ToolSpec] = (), omitted: Sequence[OmittedTool] = ()) -> None:
+        self._tools = tools
+        self.omitted = omitted
+
+    @overload
+    def __getitem__(self, index: int) -> ToolSpec: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ToolSpec]: ...
+
+    def __getitem__(self, index: int | slice) -> ToolSpec | Sequence[ToolSpec]:
+        return self._tools[index]
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def __iter__(self) -> Iterator[ToolSpec]:
+        return iter(self._tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +92,7 @@ class ToolOutcome:
 class ToolServer(Protocol):
     """One MCP server as one request may use it, bound to its target, credentials and limits."""
 
-    async def list_tools(self) -> Sequence[ToolSpec]:
+    async def list_tools(self) -> ToolListing:
         """Return all tools, from a cache while it is fresh. Raises ListingFailed (`tools.server_errors`)."""
         ...
 

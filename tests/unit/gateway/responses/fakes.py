@@ -9,7 +9,7 @@ from openai import AsyncOpenAI
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from junctor.gateway.auth import AllowAll, AuthenticationMiddleware
+from junctor.gateway.auth import ANONYMOUS, AllowAll, AuthenticationMiddleware, Caller
 from junctor.gateway.mcp.target import target_of_entry
 from junctor.gateway.models.model_errors import ModelNotFound
 from junctor.gateway.models.ports import ModelCall, ModelEvent, ModelRequest, RoundEnd, RoundUsage, TextDelta
@@ -106,7 +106,8 @@ class Gateway:
         own = [content(connector_id, **self._contents.get(connector_id, {})) for connector_id in self.connectors]
         return served_map(registry("internal"), *own)
 
-    def _bind(self, found: Available, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
+    def _bind(self, found: Available, caller: Caller, authorization: str | None, headers: Mapping[str, str]) -> ToolServer:
+        assert caller == ANONYMOUS
         target_of_entry(found.connector.view, found.credentials, authorization, headers)
         self.bound.append((found.connector.id, authorization, headers))
         return self.connectors[found.connector.id]

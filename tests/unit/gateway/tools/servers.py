@@ -1,10 +1,10 @@
 """An MCP server that needs none."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from junctor.gateway.tools.ports import ToolOutcome, ToolSpec
+from junctor.gateway.tools.ports import ToolListing, ToolOutcome, ToolSpec
 from junctor.gateway.tools.server_errors import ListingFailed
 
 Behaviour = Callable[[str, Mapping[str, Any]], Awaitable[ToolOutcome]]
@@ -35,7 +35,7 @@ class FakeServer:
         self._error = error
         self._hangs = hangs
 
-    async def list_tools(self) -> Sequence[ToolSpec]:
+    async def list_tools(self) -> ToolListing:
         if self._hangs:
             try:
                 await asyncio.Event().wait()
@@ -44,7 +44,7 @@ class FakeServer:
                 raise
         if self._error:
             raise self._error
-        return self.tools
+        return ToolListing(self.tools)
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolOutcome:
         self.calls.append((name, arguments))
