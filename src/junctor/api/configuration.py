@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from junctor.api.limits import Limit, Limits
 from junctor.net import configuration
 from junctor.net.configuration import ConfigurationModel
 from junctor.net.globs import Globs
@@ -89,6 +90,7 @@ class GatewaySpec(ConfigurationModel):
     default_connector_id: Annotated[str, Field(alias="defaultConnectorID")] = "{name}"
     id_policies: tuple[IDPolicy, ...] = ()
     id_quarantine_seconds: Annotated[int, Field(ge=0, le=30 * 24 * 3600)] = 600
+    limits: Limits = Limits()
 
     @field_validator("default_connector_id")
     @classmethod
@@ -115,6 +117,20 @@ class OperatorConfiguration(ConfigurationModel):
         if len(set(maps)) < len(maps):
             raise ValueError("two gateways have the same namespace and map; give each its own map")
         return self
+
+    @property
+    def limits(self) -> Limits:
+        """The largest limits of all gateways: what is read of registries serves all of them."""
+
+        def largest(limits: list[Limit]) -> Limit:
+            return Limit(connectors=max(item.connectors for item in limits), bytes=max(item.bytes for item in limits))
+
+        each = [gateway.limits for gateway in self.gateways]
+        return Limits(
+            map=largest([item.map for item in each]),
+            namespace=largest([item.namespace for item in each]),
+            registry=largest([item.registry for item in each]),
+        )
 
     @property
     def needs_namespaces(self) -> bool:

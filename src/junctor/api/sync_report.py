@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from junctor.api.conditions import Finding, SkipReason
+from junctor.api.limits import Room, weight_of
 from junctor.connectormap.credentials import reference_of
 from junctor.connectormap.entry import UNRESOLVED_REFS, Entry
 from junctor.connectormap.head import RegistryRecord
@@ -20,7 +21,7 @@ class Discovered:
     digest: of all rules that decide which servers are published and how; when it changes, the next sync is a full one. watermark: RFC 3339,
     where the next incremental sync begins; "" before the first complete full sync. entries: by connector id; they name credentials by
     reference, without a version, so that a changed Secret changes the map at once, without another sync. credentialed: the ids of the
-    entries that name a credential.
+    entries that name a credential. room: what they take of the limits.
     """
 
     registry_id: str
@@ -28,6 +29,11 @@ class Discovered:
     watermark: str
     entries: Mapping[str, Entry] = field(repr=False)
     credentialed: frozenset[str] = field(repr=False)
+    room: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Add the entries up once: a registry can have 100,000."""
+        object.__setattr__(self, "room", Room(len(self.entries), sum(map(weight_of, self.entries.values()))))
 
     @classmethod
     def recalled(cls, record: RegistryRecord, published: Mapping[str, Entry]) -> Self:

@@ -16,8 +16,8 @@ from junctor.planning.plan import GatewayPlan
 from junctor.reconcile.gateway_state import GatewayState
 from junctor.reconcile.ports import Cluster, MapObjects, PortError, Registries, Signal, StatusSink
 from junctor.reconcile.publisher import MapPublisher
-from junctor.reconcile.registry_memory import registries_to_read
-from junctor.reconcile.registry_syncs import Recall, RegistrySyncs, recall_discovered
+from junctor.reconcile.registry_memory import Recall, recall_discovered, registries_to_read
+from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.reconcile.reporter import Notices, Reporter
 from junctor.reconcile.signaller import Signaller
 from junctor.reconcile.snapshot import Observation, Snapshot
@@ -67,7 +67,7 @@ class Reconciler:
         self._pacer = pacer or Pacer()
         self._dirty = DirtySet()
         self._queue = StatusQueue(sink)
-        self._syncs = RegistrySyncs(registries, self.wake, snapshot.secret_value, clock, recall=recall)
+        self._syncs = RegistrySyncs(registries, self.wake, snapshot.secret_value, clock, recall=recall, limits=configuration.limits)
         self._gateways = [
             GatewayState(
                 gateway,

@@ -1,8 +1,9 @@
 """What a new process knows of a registry before its first sync: the status and the published map that the process before left."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from junctor.api.conditions import Conditions, ConditionType, Finding, Reason, SkipReason
@@ -12,6 +13,7 @@ from junctor.api.sync_report import Discovered, SkipCount, SyncCounts, SyncRepor
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import RegistryRecord
 from junctor.net.formats import KubernetesObjectView
+from junctor.process import in_thread
 from junctor.reconcile.gateway_state import GatewayState
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.sync_schedule import FULL_INTERVAL_SECONDS
@@ -28,6 +30,15 @@ class RegistryToSync:
     status: KubernetesObjectView = field(repr=False, default_factory=dict)
     record: RegistryRecord | None = field(repr=False, default=None)
     published: Mapping[str, Entry] = field(repr=False, default_factory=dict)
+
+
+#: Returns what the published map holds of a registry's servers; None when the registry was never synced.
+Recall = Callable[[RegistryToSync], Awaitable[Discovered | None]]
+
+
+async def recall_discovered(registry: RegistryToSync) -> Discovered | None:
+    """Recall in a thread: the map may hold a hundred thousand servers of the registry."""
+    return await in_thread(partial(Discovered.recalled, registry.record, registry.published)) if registry.record else None
 
 
 def registries_to_read(gateways: Iterable[GatewayState], snapshot: Snapshot) -> dict[str, RegistryToSync]:

@@ -6,25 +6,34 @@ growing intervals while the registry does not answer.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.endpoint import SecretKeyRef
+from junctor.api.limits import DEFAULT_LIMITS, Limits, Room
 from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import Discovered, SyncReport
 from junctor.net.clock import Clock
 from junctor.net.timestamps import rfc3339
-from junctor.process import in_thread
 from junctor.reconcile.ports import Registries
-from junctor.reconcile.registry_memory import BEING_READ, RegistryToSync, is_current, next_full_sync, remembered_report
+from junctor.reconcile.registry_memory import (
+    BEING_READ,
+    Recall,
+    RegistryToSync,
+    is_current,
+    next_full_sync,
+    recall_discovered,
+    remembered_report,
+)
 from junctor.reconcile.sync_schedule import FIRST_RETRY_SECONDS, SyncRequests, SyncSchedule
 from junctor.registry.reader import request_headers
 from junctor.registry.rules import MappingRules
 from junctor.registry.sync import RegistrySync, SyncResult
+from junctor.registry.turns import SyncShare, SyncTurns
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +42,6 @@ CONNECTION_FIELDS: Final = ("url", "headers", "auth", "tls", "sync")
 
 #: Returns the value of a Secret's key (namespace, reference) in the form in which it is sent; None when there is none.
 SecretValue = Callable[[str, SecretKeyRef], bytes | None]
-
-#: Returns what the published map holds of a registry's servers; None when the registry was never synced.
-Recall = Callable[[RegistryToSync], Awaitable[Discovered | None]]
-
-
-async def recall_discovered(registry: RegistryToSync) -> Discovered | None:
-    """Recall in a thread: the map may hold a hundred thousand servers of the registry."""
-    return await in_thread(partial(Discovered.recalled, registry.record, registry.published)) if registry.record else None
 
 
 class MissingSecret(Exception):
@@ -56,6 +57,7 @@ class RegistrySyncs:
         secret_value: Returns the value of a Secret's key.
         clock: The clock of intervals, pauses and reports.
         recall: Returns what the published map holds of a registry.
+        limits: What all registries, those of a namespace, and each may have.
     """
 
     def __init__(
@@ -66,12 +68,15 @@ class RegistrySyncs:
         clock: Clock,
         *,
         recall: Recall = recall_discovered,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._registries = registries
         self._wake = wake
         self._secret_value = secret_value
         self._clock = clock
         self._recall = recall
+        self._limits = limits
+        self._turns = SyncTurns()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._syncers: dict[str, _Syncer] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -91,7 +96,10 @@ class RegistrySyncs:
     async def _keep_synced(self, uid: str, registry: RegistryToSync) -> None:
         discovered = await self._recall(registry)
         while True:
-            syncer = _Syncer(self._registries, registry, discovered, self._wake, self._secret_value, self._clock)
+            room = partial(self._room, uid, registry.resource.namespace)
+            syncer = _Syncer(
+                self._registries, registry, discovered, self._wake, self._secret_value, self._clock, SyncShare(self._turns, room)
+            )
             self._syncers[uid] = syncer
             self._wake()  # what the map held counts at once
             try:
@@ -107,6 +115,16 @@ class RegistrySyncs:
             if uid in resources and resources[uid].spec is not None:
                 syncer.update(resources[uid])
         return {uid: syncer.report for uid, syncer in self._syncers.items()}
+
+    def _room(self, uid: str, namespace: str) -> Room:
+        """How much the registry may have beside what the others have now."""
+        others, in_namespace = Room(0, 0), Room(0, 0)
+        for other, syncer in self._syncers.items():
+            if other != uid:
+                others = others.plus(syncer.used)
+                if syncer.resource.namespace == namespace:
+                    in_namespace = in_namespace.plus(syncer.used)
+        return self._limits.room_of_registry(others, in_namespace)
 
     async def close(self) -> None:
         """Stop all tasks."""
@@ -125,11 +143,13 @@ class _Syncer:
         wake: Callable[[], None],
         secret_value: SecretValue,
         clock: Clock,
+        share: SyncShare,
     ) -> None:
         self._registries = registries
         self._wake = wake
         self._secret_value = secret_value
         self._clock = clock
+        self._share = share
         self.resource = registry.resource
         self._rules = _rules(registry.resource)
         self.report = remembered_report(registry, discovered, self._rules)
@@ -140,6 +160,12 @@ class _Syncer:
         #: What the registry was last contacted with.
         self._sent: Mapping[str, str] | None = None
         self._running: asyncio.Task[tuple[SyncResult, SyncRequests]] | None = None
+
+    @property
+    def used(self) -> Room:
+        """What the registry has of the limits."""
+        discovered = self._sync.discovered
+        return discovered.room if discovered is not None else Room(0, 0)
 
     def update(self, resource: RegistryResource) -> None:
         """Follow the present resource. Called before every plan, so that the plan's report is about that resource."""
@@ -211,7 +237,10 @@ class _Syncer:
         if sync.discovered is not self.report.discovered:
             self.report = replace(self.report, discovered=sync.discovered, counts=sync.counts, current=self._is_current())
             self._wake()
-        async with self._registries.open(_spec(self.resource), request_headers(_spec(self.resource), self._secret)) as reader:
+        async with (
+            self._share.turns.turn(self.resource.namespace),
+            self._registries.open(_spec(self.resource), request_headers(_spec(self.resource), self._secret)) as reader,
+        ):
             return await (sync.full(reader, accept_shrink) if full else sync.incremental(reader, accept_shrink))
 
     def _finish(self, result: SyncResult, requests: SyncRequests) -> None:
@@ -235,7 +264,8 @@ class _Syncer:
         return (self.resource.spec.sync if self.resource.spec else None) or Sync()
 
     def _new_sync(self) -> RegistrySync:
-        return RegistrySync(self._rules, self.report.discovered, self.report.counts, now=self._clock.now)
+        turns, room = self._share
+        return RegistrySync(self._rules, self.report.discovered, self.report.counts, now=self._clock.now, room=room, turns=turns)
 
     def _is_current(self) -> bool:
         return is_current(self.report.discovered, self._rules, self.report.last_full_sync)

@@ -10,6 +10,8 @@ import json
 import re
 from typing import Any, Final
 
+Body = bytes | bytearray
+
 #: One string, or the rest of the text when it does not end. Possessive, so that the time is linear whatever the text.
 STRING: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)
 _TOKEN: Final = re.compile(rb"(?P<text>" + STRING.pattern + rb")|(?P<open>[\[{])|(?P<close>[\]}])|(?P<number>-?[0-9]{400,}+)", re.DOTALL)
@@ -34,12 +36,12 @@ def read_json(body: bytes) -> Any:
         return json.loads(trimmed)
 
 
-def with_short_strings(body: bytes) -> bytes:
+def with_short_strings(body: Body) -> Body:
     """Return the body with long strings cut to a length that is still too long for any field.
 
     Parsing a string of 10 MB blocks every thread of the process for a tenth of a second; this function takes many small steps.
     """
-    kept: list[bytes] = []
+    kept: list[Body] = []
     end = 0
     begin = body.find(b'"')
     while begin >= 0:
@@ -53,7 +55,7 @@ def with_short_strings(body: bytes) -> bytes:
     return b"".join([*kept, body[end:]]) if kept else body
 
 
-def _end_of_string(body: bytes, begin: int) -> int:
+def _end_of_string(body: Body, begin: int) -> int:
     """Return the position of the quote that ends the string which begins at `begin`, -1 without one."""
     close = body.find(b'"', begin + 1)
     while close >= 0:

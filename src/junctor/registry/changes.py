@@ -21,6 +21,11 @@ _MAX_UNCLEAR: Final = 20
 #: A full sync keeps less of each page, so it takes over beyond as many.
 _MAX_PAGES: Final = 100
 
+#: Bytes that the changes may take: 5,000 usual ones. Beyond, a full sync is cheaper.
+_MAX_BYTES: Final = 4 * 1024**2
+#: Bytes of memory that a changed server takes beside its texts.
+_RECORD_BYTES: Final = 512
+
 #: The clocks of a registry's servers differ, and a transaction may be committed after a later one was read.
 _OVERLAP: Final = timedelta(minutes=5)
 
@@ -37,13 +42,18 @@ class _ChangedServer:
     is_latest: bool = False
     deleted: set[str] = field(default_factory=set)
 
-    def add(self, record: ServerRecord, rules: MappingRules) -> None:
+    def add(self, record: ServerRecord, rules: MappingRules) -> int:
+        """Add a version; the bytes that it may take."""
+        size = _RECORD_BYTES + len(record.name) + len(record.version)
         if record.status == "deleted":
             self.deleted.add(record.version)
         elif self.best is None or is_newer(record.version, record.published_at, self.best.version, self.best.published_at):
             # Mapped at once, so that no record is kept.
             self.best = BestVersion(record.version, record.published_at, map_server(record, rules))
             self.is_latest = record.is_latest is True
+            if isinstance(self.best.outcome, Entry):
+                size += len(self.best.outcome.body)
+        return size
 
 
 async def changes_since(
@@ -89,11 +99,14 @@ async def changes_since(
 async def _read_changes(reader: RegistryReader, since: str, rules: MappingRules) -> tuple[Mapping[str, _ChangedServer], datetime | None]:
     changed: dict[str, _ChangedServer] = {}
     cursors: set[str] = set()
+    size = 0
     # All versions: not every registry knows the latest one of a server whose latest version was deleted.
     page = await reader.page(None, updated_since=since, search=rules.filter.search, latest=False)
     date = page.date
     while True:
-        await asyncio.to_thread(_add_page, page.records, since, rules, changed)
+        size += await asyncio.to_thread(_add_page, page.records, since, rules, changed)
+        if size > _MAX_BYTES:
+            raise ChangesUnclear(f"more than {_MAX_BYTES} bytes have changed")
         if page.next_cursor is None:
             return changed, date
         if page.next_cursor in cursors:
@@ -113,15 +126,17 @@ def watermark_of(date: datetime | None, requested_at: datetime) -> str:
     return rfc3339(began - _OVERLAP)
 
 
-def _add_page(records: Iterable[Any], since: str, rules: MappingRules, changed: dict[str, _ChangedServer]) -> None:
-    """Add the records of a page. For a thread: a page may be large."""
+def _add_page(records: Iterable[Any], since: str, rules: MappingRules, changed: dict[str, _ChangedServer]) -> int:
+    """Add the records of a page; the bytes that they may take. For a thread: a page may be large."""
+    size = 0
     for raw in records:
         try:
             record = ServerRecord.parse(raw)
         except InvalidRecord:
             continue  # the next full sync counts it
         _check_updated_since(record, since)
-        changed.setdefault(record.name, _ChangedServer()).add(record, rules)
+        size += changed.setdefault(record.name, _ChangedServer()).add(record, rules)
+    return size
 
 
 def _check_updated_since(record: ServerRecord, since: str) -> None:

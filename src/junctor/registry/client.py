@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Final, Self
@@ -28,12 +29,12 @@ _RETRIES: Final = Backoff(first=1.0, last=30.0, jitter=0.0)
 #: Pauses are up to this share shorter or longer.
 _SPREAD: Final = 0.5
 _MAX_CURSOR: Final = 4096
-#: Bytes. A page of a real registry has 200,000.
-_LARGE: Final = 1024 * 1024
+#: Bytes of one answer, once its long strings are cut. A page of a real registry has 200,000.
+_MAX_TEXT: Final = 4 * 1024**2
 #: Characters. The official registry rejects a shorter text.
 _SHORTEST_SEARCH: Final = 3
 #: Values in one answer. Bounds the memory that a few MiB of `{},{},...` take. A page of a real registry has 30,000.
-_MAX_VALUES: Final = 1_000_000
+_MAX_VALUES: Final = 100_000
 
 
 class RegistryClient:
@@ -48,6 +49,7 @@ class RegistryClient:
         retries: how often a request is repeated, with growing pauses.
         first_retries: the same while the registry has not answered at all: a wrong address should be reported soon. None: as `retries`.
         clock: for the pauses, and for a Retry-After that names a date. None: the system's.
+        large_answers: held while a large answer is read: one at a time of all registries that share it.
 
     Raises:
         ValueError: base_url is no URL of a registry.
@@ -64,6 +66,7 @@ class RegistryClient:
         retries: int = 5,
         first_retries: int | None = None,
         clock: Clock | None = None,
+        large_answers: asyncio.Lock | None = None,
     ) -> None:
         self._servers = _servers_url(base_url)
         self._page_size = page_size
@@ -71,7 +74,7 @@ class RegistryClient:
         self._first_retries = retries if first_retries is None else first_retries
         self._answered = False
         self._clock = clock or Clock()
-        self._fetcher = Fetcher(headers or {}, tls, timeout)
+        self._fetcher = Fetcher(headers or {}, tls, timeout, large_answers or asyncio.Lock())
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,10 +121,11 @@ class RegistryClient:
         """
         for attempt in count():
             try:
-                answer = await self._fetcher.get(url)
-                value = await self._value(answer, may_be_unknown=may_be_unknown)
-                self._answered = True
-                return answer, value, attempt + 1
+                async with AsyncExitStack() as until_read:
+                    answer = await self._fetcher.get(url, until_read)
+                    value = await self._value(answer, may_be_unknown=may_be_unknown)
+                    self._answered = True
+                    return answer.without_body(), value, attempt + 1
             except RegistryError as error:
                 retries = self._retries if self._answered else self._first_retries
                 if not error.transient or attempt >= retries or (error.retry_after or 0.0) > _LONGEST_PAUSE:
@@ -135,10 +139,10 @@ class RegistryClient:
         retry_after = retry_after_seconds(answer.headers.get("retry-after"), self._clock.now())
         if retry_after is not None:
             retry_after = min(retry_after, _LONGEST_RETRY_AFTER)
-        message = f"{where} ({answer.description})" if answer.body else f"{where} without a body"
+        message = f"{where} ({answer.description})" if answer.length else f"{where} without a body"
         match status:
             case HTTPStatus.OK:
-                return _parsed(answer) if len(answer.body) < _LARGE else await asyncio.to_thread(_parsed, answer)
+                return await asyncio.to_thread(_parsed, answer) if answer.is_large else _parsed(answer)
             case HTTPStatus.NOT_FOUND if may_be_unknown and "json" in answer.kind:
                 return None
             case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
@@ -168,15 +172,25 @@ def _servers_url(base_url: str) -> str:
 
 
 def _parsed(answer: Answer) -> Any:
-    body = answer.body if len(answer.body) < _LARGE else with_short_strings(answer.body)
+    # Each value has at most a key and a text.
+    if answer.is_large and answer.body.count(b'"') > 4 * _MAX_VALUES:
+        raise _too_many_values(answer)
+    body = bytes(with_short_strings(answer.body) if answer.is_large else answer.body)
+    if len(body) > _MAX_TEXT:
+        limit = f"{_MAX_TEXT // 1024**2} MiB"
+        raise RegistryError(f"{answer.url} has more than {limit} of short texts in one answer; lower spec.sync.pageSize")
     if has_more_values(body, _MAX_VALUES):
-        raise RegistryError(f"{answer.url} has more than {_MAX_VALUES} values in one answer; lower spec.sync.pageSize")
+        raise _too_many_values(answer)
     try:
         return read_json(body)
     except ValueError:
         # An answer that claims to be JSON was cut on its way, so a retry may help; a web page stays a web page.
-        message = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON ({len(answer.body)} bytes)"
+        message = f"{answer.url} answers with {answer.kind or 'no content type'} that is not JSON ({answer.length} bytes)"
         raise NotARegistry(message, transient="json" in answer.kind, excerpt=answer.excerpt) from None
+
+
+def _too_many_values(answer: Answer) -> RegistryError:
+    return RegistryError(f"{answer.url} has more than {_MAX_VALUES} values in one answer; lower spec.sync.pageSize")
 
 
 def _listing(answer: Answer, body: Any) -> tuple[Sequence[Any], str | None]:

@@ -1,7 +1,8 @@
 """Opens registries over HTTP, as their resources describe them."""
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from junctor.api.registry import MCPRegistrySpec, Sync
@@ -19,6 +20,7 @@ class HTTPRegistries:
     """Opens registries over HTTP (port `Registries` of the loop). retries: how often each request is repeated at most."""
 
     retries: int = RETRIES
+    _large_answers: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def open(self, spec: MCPRegistrySpec, headers: Mapping[str, str]) -> RegistryClient:
         """Open the registry of a valid spec. headers: sent with every request. Raises ValueError for a bad URL or CA bundle."""
@@ -31,4 +33,5 @@ class HTTPRegistries:
             page_size=sync.page_size or PAGE_SIZE,
             retries=self.retries,
             first_retries=min(self.retries, FIRST_RETRIES),
+            large_answers=self._large_answers,
         )

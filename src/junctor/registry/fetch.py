@@ -9,7 +9,8 @@ import http.cookiejar
 import ssl
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import anyio  # noqa: F401 - httpx would import it at the first request and block the event loop meanwhile
@@ -20,10 +21,13 @@ from junctor.net.redaction import redact, secret_words
 from junctor.net.tls import ssl_context
 from junctor.net.transport_failures import FailureKind, transport_failure
 from junctor.net.urls import redacted_url
+from junctor.registry.bodies import Body
 from junctor.registry.errors import NotARegistry, RegistryError, RegistryTLSFailed, RegistryUnreachable, SyncTimeout
 
 #: Bytes of one answer, decompressed.
 MAX_BODY: Final = 32 * 1024 * 1024
+#: Bytes. A page of a real registry has 200,000.
+LARGE: Final = 1024 * 1024
 _MAX_REDIRECTS: Final = 5
 _MAX_CONNECT_SECONDS: Final = 10.0
 _EXCERPT: Final = 100
@@ -31,13 +35,17 @@ _EXCERPT: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of any status but a redirect. url: without its query. excerpt: its beginning, printable, for the log."""
+    """An answer of any status but a redirect.
+
+    url: without its query. excerpt: its beginning, printable, for the log. length: bytes of the body.
+    """
 
     url: str
     status: int
     headers: httpx.Headers
-    body: bytes
+    body: Body
     excerpt: str
+    length: int
 
     @property
     def kind(self) -> str:
@@ -47,17 +55,28 @@ class Answer:
     @property
     def description(self) -> str:
         """Its media type and its length, for messages."""
-        return f"{self.kind or 'no content type'}, {len(self.body)} bytes"
+        return f"{self.kind or 'no content type'}, {self.length} bytes"
+
+    @property
+    def is_large(self) -> bool:
+        """Whether to read it takes so long that it belongs in a thread."""
+        return self.length > LARGE
+
+    def without_body(self) -> Self:
+        """What is left to know once the body was read."""
+        return replace(self, body=b"")
 
 
 class Fetcher:
     """Sends GET requests.
 
     headers: sent with each request, to its own origin only. timeout: seconds for an answer, from the connection to the last byte.
+    large_answers: held from the moment when an answer turns out to be large.
     """
 
-    def __init__(self, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout: float) -> None:
+    def __init__(self, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout: float, large_answers: asyncio.Lock) -> None:
         self._timeout = timeout
+        self._large_answers = large_answers
         self._secrets = secret_words(headers.values())
         self._client = httpx.AsyncClient(
             headers={"user-agent": f"junctor/{__version__}", "accept": "application/json", **headers, "accept-encoding": "gzip"},
@@ -78,24 +97,28 @@ class Fetcher:
         """Close all connections."""
         await self._client.aclose()
 
-    async def get(self, url: str) -> Answer:
-        """Send a GET and return the answer, whatever its status. Raises RegistryError."""
+    async def get(self, url: str, until_read: AsyncExitStack) -> Answer:
+        """Send a GET and return the answer, whatever its status. Raises RegistryError.
+
+        until_read: ends when the body is not needed any more; a large one keeps other large ones waiting until then.
+        """
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._follow(httpx.URL(url))
+                return await self._follow(httpx.URL(url), until_read)
         except httpx.TransportError as error:
             # Not chained: the library's texts may hold header values.
             raise _failure(error, redacted_url(url)) from None
         except TimeoutError:
             raise SyncTimeout(f"{redacted_url(url)} did not answer completely within {self._timeout:g} s", transient=True) from None
 
-    async def _follow(self, url: httpx.URL) -> Answer:
+    async def _follow(self, url: httpx.URL, until_read: AsyncExitStack) -> Answer:
         origin = url
         for _ in range(_MAX_REDIRECTS + 1):
             async with self._client.stream("GET", url) as response:
                 if response.next_request is None:
-                    body = await _read(response)
-                    return Answer(redacted_url(str(origin)), response.status_code, response.headers, body, self._excerpt(body))
+                    body = await self._read(response, until_read)
+                    excerpt = self._excerpt(body)
+                    return Answer(redacted_url(str(origin)), response.status_code, response.headers, body, excerpt, len(body))
                 target = response.next_request.url
             if _origin(target) != _origin(origin):
                 there = redacted_url(str(target))
@@ -103,7 +126,30 @@ class Fetcher:
             url = target
         raise NotARegistry(f"{redacted_url(str(origin))} redirects more than {_MAX_REDIRECTS} times")
 
-    def _excerpt(self, body: bytes) -> str:
+    async def _read(self, response: httpx.Response, until_read: AsyncExitStack) -> Body:
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity", "gzip"):
+            url = redacted_url(str(response.url))
+            raise RegistryError(f"{url} compressed its answer with {printable(encoding)!r}, which was not asked for")
+        # Not httpx's own decoder: it does not bound the size that a few bytes unpack to.
+        unpacked = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+        body = bytearray()  # not a list of parts: to join them takes their memory twice
+        async for chunk in response.aiter_raw():
+            try:
+                part = unpacked.decompress(chunk, MAX_BODY + 1 - len(body)) if unpacked else chunk
+            except zlib.error:
+                raise _broken(response) from None
+            if len(body) <= LARGE < len(body) + len(part):
+                await until_read.enter_async_context(self._large_answers)
+            body += part
+            if len(body) > MAX_BODY:
+                limit = f"{MAX_BODY // 1024**2} MiB"
+                raise RegistryError(f"{redacted_url(str(response.url))} has more than {limit} in one answer; lower spec.sync.pageSize")
+        if unpacked and not unpacked.eof:
+            raise _broken(response)
+        return body
+
+    def _excerpt(self, body: Body) -> str:
         text = redact(body[: 64 * 1024].decode("utf-8", "replace"), self._secrets)
         return printable(text[: 10 * _EXCERPT])
 
@@ -111,29 +157,6 @@ class Fetcher:
 def printable(text: str) -> str:
     """Return at most 100 printable characters of a text, with white space collapsed."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_EXCERPT]
-
-
-async def _read(response: httpx.Response) -> bytes:
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity", "gzip"):
-        url = redacted_url(str(response.url))
-        raise RegistryError(f"{url} compressed its answer with {printable(encoding)!r}, which was not asked for")
-    # Not httpx's own decoder: it does not bound the size that a few bytes unpack to.
-    unpacked = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
-    parts, size = [], 0
-    async for chunk in response.aiter_raw():
-        try:
-            part = unpacked.decompress(chunk, MAX_BODY + 1 - size) if unpacked else chunk
-        except zlib.error:
-            raise _broken(response) from None
-        size += len(part)
-        if size > MAX_BODY:
-            limit = f"{MAX_BODY // 1024**2} MiB"
-            raise RegistryError(f"{redacted_url(str(response.url))} has more than {limit} in one answer; lower spec.sync.pageSize")
-        parts.append(part)
-    if unpacked and not unpacked.eof:
-        raise _broken(response)
-    return b"".join(parts)
 
 
 def _broken(response: httpx.Response) -> RegistryError:

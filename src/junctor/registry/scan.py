@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from junctor.api.conditions import SkipReason
+from junctor.api.limits import DEFAULT_LIMITS, weight_of
 from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import Skipped, map_server
 from junctor.registry.reader import Page, PageReader
@@ -18,8 +19,8 @@ _MAX_IDLE_PAGES: Final = 200
 MAX_PAGES: Final = 20_000
 #: More than twice as many as can be published; a registry without an end must not fill the memory.
 MAX_SERVERS: Final = 250_000
-#: Bytes of entries. 100,000 usual ones take 90 MB, but one publisher may have thousands, each as large as an entry may be.
-MAX_BYTES: Final = 128 * 1024**2
+#: Bytes of memory that a server takes which does not become a connector, beside its name and what is wrong with it.
+_SKIPPED_BYTES: Final = 384
 _EXAMPLE_LENGTH: Final = 256
 
 
@@ -40,12 +41,14 @@ class BestVersion(NamedTuple):
 class RegistryScan:
     """A scan of a registry, page by page.
 
-    known: published entries by connector id; one that did not change stays the same object. began: the watermark of its first page.
+    most: bytes of what it may find. 100,000 usual entries weigh 80 MB, but one publisher may have thousands, each as large as an entry may
+    be. known: published entries by connector id; one that did not change stays the same object. began: the watermark of its first page.
     cursor: of the next page. servers: by name. duplicates: names that stand for two different records of one version.
     """
 
     rules: MappingRules
     known: Mapping[str, Entry] = field(repr=False)
+    most: int = DEFAULT_LIMITS.registry.bytes
     began: str = ""
     cursor: str | None = None
     pages: int = 0
@@ -55,6 +58,8 @@ class RegistryScan:
     _idle: int = 0
     _unnamed: int = 0
     _bytes: int = 0
+    #: Of `_bytes` those that are not shared with what is published.
+    new_bytes: int = 0
 
     def add_page(self, records: Iterable[Any], next_cursor: str | None) -> None:
         """Add a page; a record that is not valid spoils no other. Raises ScanAborted."""
@@ -63,8 +68,9 @@ class RegistryScan:
             self._add(raw)
             if len(self.servers) > MAX_SERVERS:
                 raise ScanAborted(f"more than {MAX_SERVERS} servers are not read")
-            if is_too_much(self._bytes):
-                raise ScanAborted(f"servers that take more than {MAX_BYTES} bytes in the map are not read; narrow spec.filter")
+            if self._bytes > self.most:
+                hint = "narrow spec.filter, or have `limits` of the gateway raised"
+                raise ScanAborted(f"servers that take more than {self.most} bytes are not read; {hint}")
         self.pages += 1
         self._idle = 0 if len(self.servers) > before else self._idle + 1
         self.cursor = next_cursor
@@ -85,7 +91,8 @@ class RegistryScan:
                 self._unnamed += 1
                 name = f"record {self._unnamed} without a name"
             # Another version of the server may be valid.
-            self.servers.setdefault(name, BestVersion("", 0.0, Skipped(SkipReason.INVALID_RECORD, str(error)), is_readable=False))
+            if name not in self.servers:
+                self._keep(name, BestVersion("", 0.0, Skipped(SkipReason.INVALID_RECORD, str(error)), is_readable=False), None)
             return
         before = self.servers.get(record.name)
         if before is not None and before.is_readable:
@@ -94,8 +101,18 @@ class RegistryScan:
                 return
             if not _is_better(record, before):
                 return
-        best = self.servers[record.name] = BestVersion(record.version, record.published_at, self._map(record))
-        self._bytes += _size(best) - (_size(before) if before is not None else 0)
+        self._keep(record.name, BestVersion(record.version, record.published_at, self._map(record)), before)
+
+    def _keep(self, name: str, best: BestVersion, before: BestVersion | None) -> None:
+        self.servers[name] = best
+        added = self._weight(name, best) - (self._weight(name, before) if before is not None else 0)
+        self._bytes += added
+        if best.outcome is not self.known.get(self.rules.id_of(name)):
+            self.new_bytes += added
+
+    def _weight(self, name: str, best: BestVersion) -> int:
+        outcome = best.outcome
+        return weight_of(outcome) if isinstance(outcome, Entry) else _SKIPPED_BYTES + len(name) + len(outcome.detail)
 
     def _add_duplicate(self, record: ServerRecord, before: BestVersion) -> None:
         """Add a version that is there already: pages shift while servers are published, or two records share a name."""
@@ -122,7 +139,9 @@ class RegistryScan:
                 yield name, outcome
 
 
-async def scanned_pages(reader: PageReader, scan: RegistryScan, search: str | None, *, ahead: bool = True) -> AsyncGenerator[Page]:
+async def scanned_pages(
+    reader: PageReader, scan: RegistryScan, search: str | None, *, ahead: bool = True, until: float | None = None
+) -> AsyncGenerator[Page]:
     """Read the pages that a scan has left, add each to the scan, and yield it.
 
     Args:
@@ -130,12 +149,15 @@ async def scanned_pages(reader: PageReader, scan: RegistryScan, search: str | No
         scan: where it begins, and what takes the pages.
         search: part of the names to list, None for all.
         ahead: whether the next page is read while one is mapped.
+        until: on the clock of the event loop; None for as long as it takes.
 
     Raises:
+        TimeoutError: it took too long. The scan can be continued.
         RegistryError: a page could not be read. The scan can be continued.
         ScanAborted: see `RegistryScan.add_page`.
     """
-    page = await reader.page(scan.cursor, search=search)
+    async with asyncio.timeout_at(until):
+        page = await reader.page(scan.cursor, search=search)
     while True:
         following = asyncio.ensure_future(reader.page(page.next_cursor, search=search)) if ahead and page.next_cursor else None
         try:
@@ -143,20 +165,12 @@ async def scanned_pages(reader: PageReader, scan: RegistryScan, search: str | No
             yield page
             if page.next_cursor is None:
                 return
-            page = await (following or reader.page(page.next_cursor, search=search))
+            async with asyncio.timeout_at(until):  # not around the thread, which cannot be stopped
+                page = await (following or reader.page(page.next_cursor, search=search))
         finally:
             if following is not None:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
-
-
-def is_too_much(size: int) -> bool:
-    """Whether so many bytes of entries are more than one registry may have."""
-    return size > MAX_BYTES
-
-
-def _size(best: BestVersion) -> int:
-    return best.outcome.size if isinstance(best.outcome, Entry) else 0
 
 
 def _is_better(record: ServerRecord, before: BestVersion) -> bool:

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
+from junctor.api.limits import DEFAULT_LIMITS, Room
 from junctor.api.sync_report import Discovered, SyncCounts
 from junctor.registry.changes import ChangesUnclear, changes_since, watermark_of
 from junctor.registry.errors import QueryRefused, RegistryError
@@ -15,9 +17,12 @@ from junctor.registry.reader import PageReader, RegistryReader
 from junctor.registry.rules import MappingRules
 from junctor.registry.scan import RegistryScan, ScanAborted, scanned_pages
 from junctor.registry.sync_state import SyncState
+from junctor.registry.turns import SMALL, SyncTurns
 
 logger = logging.getLogger(__name__)
 
+#: Seconds for one sync, because others wait for their turns. The next one continues where it ended.
+_LONGEST: Final = 900.0
 #: How long the pages of a scan that broke off are worth continuing with.
 _RESUME: Final = timedelta(minutes=15)
 
@@ -40,14 +45,25 @@ class SyncResult:
 
 
 class RegistrySync:
-    """Runs the syncs of one registry, one at a time, and keeps what they found. now: the time of day."""
+    """Runs the syncs of one registry, one at a time, and keeps what they found.
+
+    now: the time of day. room: how much the registry may have now. turns: shared with the syncs of other registries.
+    """
 
     def __init__(
-        self, rules: MappingRules, discovered: Discovered | None, counts: SyncCounts | None = None, *, now: Callable[[], datetime]
+        self,
+        rules: MappingRules,
+        discovered: Discovered | None,
+        counts: SyncCounts | None = None,
+        *,
+        now: Callable[[], datetime],
+        room: Callable[[], Room] = lambda: DEFAULT_LIMITS.registry.room,
+        turns: SyncTurns | None = None,
     ) -> None:
         self.rules = rules
-        self._state = SyncState(rules, discovered, counts or SyncCounts())
+        self._state = SyncState(rules, discovered, counts or SyncCounts(), room)
         self._now = now
+        self._turns = turns or SyncTurns()
         #: A scan that broke off, and when the registry answered its last page.
         self._unfinished: tuple[RegistryScan, datetime] | None = None
 
@@ -79,12 +95,19 @@ class RegistrySync:
 
         accept_shrink: the digest of a loss that the owner confirms.
         """
+        async with AsyncExitStack() as until_merged:
+            return await self._full(reader, accept_shrink, until_merged)
+
+    async def _full(self, reader: PageReader, accept_shrink: str, until_merged: AsyncExitStack) -> SyncResult:
         scan, answered_at = self._resumed()
         pages = scan.pages
         try:
-            requested_at = self._now()
-            async for page in scanned_pages(reader, scan, self.rules.filter.search):
-                scan.began = scan.began or watermark_of(page.date, requested_at)
+            await self._scan(reader, scan, until_merged)
+        except TimeoutError:
+            self._keep(scan, self._now())
+            return await self._partial(
+                scan, f"{len(scan.servers)} servers were read in {_LONGEST / 60:.0f} minutes; the next sync continues"
+            )
         except ScanAborted as error:
             return await self._partial(scan, f"{error}; {len(scan.servers)} servers were read")
         except RegistryError as error:
@@ -92,13 +115,36 @@ class RegistrySync:
             if not scan.pages:
                 return self._incomplete(Finding("False", error.reason, str(error)), full=True, retry_after=error.retry_after)
             if scan.pages > pages:
-                self._unfinished = scan, self._now()
+                self._keep(scan, self._now())
             elif not isinstance(error, QueryRefused):  # a cursor that is refused has expired
-                self._unfinished = scan, answered_at
+                self._keep(scan, answered_at)
             message = f"page {scan.pages + 1} could not be read, {len(scan.servers)} servers were: {error}"
             return await self._partial(scan, message, error.retry_after)
         suspicion = await asyncio.to_thread(self._state.merge_full, scan, accept_shrink)
         return self._complete(suspicion or self._state.success(), full=True, full_sync_next=suspicion is not None)
+
+    async def _scan(self, reader: PageReader, scan: RegistryScan, until_merged: AsyncExitStack) -> None:
+        """Read all pages. A scan that becomes large waits until it is the only one."""
+        until = asyncio.get_running_loop().time() + _LONGEST
+        requested_at, is_large = self._now(), False
+        pages = scanned_pages(reader, scan, self.rules.filter.search, until=until)
+        async with aclosing(pages):
+            async for page in pages:
+                scan.began = scan.began or watermark_of(page.date, requested_at)
+                if scan.new_bytes > SMALL and not is_large:
+                    async with asyncio.timeout_at(until):
+                        await until_merged.enter_async_context(self._turns.large)
+                    self._turns.forget_unfinished(self)
+                    is_large, scan.most = True, self._state.room().bytes
+
+    def _keep(self, scan: RegistryScan, answered_at: datetime) -> None:
+        """Keep a scan that broke off, for the next sync."""
+        self._unfinished = scan, answered_at
+
+        self._turns.keep_unfinished(self, self._forget)
+
+    def _forget(self) -> None:
+        self._unfinished = None
 
     def _resumed(self) -> tuple[RegistryScan, datetime]:
         """Return the scan to continue with, and when the registry answered its last page."""
@@ -106,7 +152,7 @@ class RegistrySync:
         now = self._now()
         if unfinished is not None and now - unfinished[1] <= _RESUME:
             return unfinished
-        return RegistryScan(self.rules, self._state.entries), now
+        return RegistryScan(self.rules, self._state.entries, self._state.room().bytes), now
 
     async def _partial(self, scan: RegistryScan, message: str, retry_after: float | None = None) -> SyncResult:
         await asyncio.to_thread(self._state.merge_partial, scan)
@@ -119,7 +165,11 @@ class RegistrySync:
             return await self.full(reader, accept_shrink)
         requested_at = self._now()
         try:
-            changes, date = await changes_since(reader, discovered.watermark, self.rules, discovered.entries)
+            async with asyncio.timeout(_LONGEST):
+                changes, date = await changes_since(reader, discovered.watermark, self.rules, discovered.entries)
+        except TimeoutError:
+            message = f"the changes could not be read in {_LONGEST / 60:.0f} minutes"
+            return self._incomplete(Finding("False", Reason.SYNC_TIMEOUT, message), full=False)
         except (ChangesUnclear, QueryRefused) as error:
             logger.info("registry %s: a full sync instead of an incremental one: %s", self.rules.registry_id, error)
             return await self.full(reader, accept_shrink)

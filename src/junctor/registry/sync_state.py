@@ -5,32 +5,40 @@ removal. A sync that fails keeps everything that it has found. With 80,000 serve
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from typing import Final
 
 from junctor.api.conditions import Finding, Reason, SkipReason
+from junctor.api.limits import DEFAULT_LIMITS, Room, weight_of
 from junctor.api.sync_report import Discovered, SkipCount, SyncCounts
 from junctor.connectormap.entry import Entry
 from junctor.registry.mapping import Skipped
 from junctor.registry.merge import SkipCounter, available, is_lost, merged_entry, supersedes
 from junctor.registry.retract import retract_disallowed
 from junctor.registry.rules import MappingRules, RulesDigest
-from junctor.registry.scan import BestVersion, RegistryScan, example, is_too_much
+from junctor.registry.scan import BestVersion, RegistryScan, example
 from junctor.registry.shrink import ShrinkGuard, is_suspicious, lost_connectors
 
 logger = logging.getLogger(__name__)
+
+_DEFAULT_ROOM: Final = DEFAULT_LIMITS.registry.room
 
 
 class SyncState:
     """What is published of one registry.
 
-    rules: what the next syncs follow. discovered: what to publish, None while nothing is known. counts: of the last sync.
+    rules: what the next syncs follow. discovered: what to publish, None while nothing is known. counts: of the last sync. room: how much
+    the registry may have now.
     """
 
-    def __init__(self, rules: MappingRules, discovered: Discovered | None, counts: SyncCounts) -> None:
+    def __init__(
+        self, rules: MappingRules, discovered: Discovered | None, counts: SyncCounts, room: Callable[[], Room] = lambda: _DEFAULT_ROOM
+    ) -> None:
         self.rules = rules
         self.discovered = discovered
         self.counts = counts
+        self.room = room
         self._is_retracted = False
         self._shrink = ShrinkGuard()
 
@@ -94,7 +102,7 @@ class SyncState:
     def _merged(self, scan: RegistryScan) -> tuple[dict[str, Entry], SkipCounter]:
         """Return the entries that follow from a complete scan, and the servers that have none, counted."""
         entries: dict[str, Entry] = {}
-        skipped, room = SkipCounter(), self.rules.max_connectors
+        skipped, room = SkipCounter(), self.max_connectors
         for name in sorted(scan.servers):
             best = scan.servers[name]
             entry = merged_entry(best, self.entries.get(self.rules.id_of(name)))
@@ -115,10 +123,10 @@ class SyncState:
         """Return the published entries updated with those that were found; new ones by name, as far as there is room."""
         entries = {**published, **{key: found[key] for key in found if key in published}}
         new = sorted(key for key in found if key not in entries)
-        size = _size(entries)
-        for key in new[: max(0, self.rules.max_connectors - len(available(entries)))]:
-            size += found[key].size
-            if is_too_much(size):
+        size, most = _size(entries), self.room().bytes
+        for key in new[: max(0, self.max_connectors - len(available(entries)))]:
+            size += weight_of(found[key])
+            if size > most:
                 break
             entries[key] = found[key]
         return entries
@@ -143,7 +151,7 @@ class SyncState:
         published = ((self.entries.get(self.rules.id_of(name)), best) for name, best in changes.items())
         lost = sum(entry is not None and is_lost(best, entry) for entry, best in published)
         added = {name: best.outcome for name, best in changes.items() if isinstance(best.outcome, Entry)}
-        return is_suspicious(lost, self.entries) or is_too_much(_size(self.entries) + _size(added))
+        return is_suspicious(lost, self.entries) or _size(self.entries) + _size(added) > self.room().bytes
 
     def merge_changes(self, changes: Mapping[str, BestVersion], watermark: str) -> bool:
         """Apply changes, by server name. watermark: where the next incremental sync begins.
@@ -159,7 +167,7 @@ class SyncState:
             else:
                 entries[connector_id] = entry
         found = self.counts.found + len(entries) - len(before)
-        chosen, chosen_before, room = available(entries), available(before), self.rules.max_connectors
+        chosen, chosen_before, room = available(entries), available(before), self.max_connectors
         for connector_id in chosen[room:]:
             del entries[connector_id]
         was_full = self.left_out > 0 or len(chosen_before) >= room
@@ -175,15 +183,21 @@ class SyncState:
     # --- results ----------------------------------------------------------------------------------------------------------------------
 
     @property
+    def max_connectors(self) -> int:
+        """The largest number of servers to publish."""
+        return min(self.rules.max_connectors, self.room().connectors)
+
+    @property
     def left_out(self) -> int:
-        """How many servers filter.maxConnectors leaves out."""
+        """How many servers filter.maxConnectors, or the gateway's limits, leave out."""
         return self.counts.skipped.get(SkipReason.LIMIT_REACHED, SkipCount(0)).count
 
     def success(self) -> Finding:
         """The condition Synced after a sync that came to its end."""
         published = f"{self.counts.published} of {self.counts.found} servers are published"
         if self.left_out:
-            message = f"{published}; {self.left_out} are left out by filter.maxConnectors: the last ones in the order of their names"
+            by = "filter.maxConnectors" if self.max_connectors == self.rules.max_connectors else "the limits of the gateway"
+            message = f"{published}; {self.left_out} are left out by {by}: the last ones in the order of their names"
             return Finding("True", Reason.CONNECTOR_LIMIT_REACHED, message)
         return Finding("True", Reason.SYNCED, published)
 
@@ -200,4 +214,4 @@ class SyncState:
 
 
 def _size(entries: Mapping[str, Entry]) -> int:
-    return sum(entry.size for entry in entries.values())
+    return sum(map(weight_of, entries.values()))

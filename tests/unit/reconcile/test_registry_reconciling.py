@@ -5,8 +5,7 @@ from typing import Any
 
 from junctor.api.sync_report import Discovered
 from junctor.connectormap.head import SHARD_KEY
-from junctor.reconcile.registry_memory import RegistryToSync
-from junctor.reconcile.registry_syncs import Recall, recall_discovered
+from junctor.reconcile.registry_memory import Recall, RegistryToSync, recall_discovered
 from tests.support.fake_registry import FakeRegistry, Stall, Status
 from tests.support.registry_data import record, remote
 from tests.unit.planning.building import bearer

@@ -11,7 +11,7 @@ from junctor.connectormap.errors import MapUnreadable
 from junctor.net.backoff import Backoff
 from junctor.net.clock import Clock
 from junctor.reconcile.reconciler import Reconciler
-from junctor.reconcile.registry_syncs import Recall, recall_discovered
+from junctor.reconcile.registry_memory import Recall, recall_discovered
 from junctor.reconcile.snapshot import Snapshot
 from junctor.reconcile.wakeups import Dirty, Pacer, Timing
 from junctor.registry.connection import HTTPRegistries

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from junctor.api.limits import DEFAULT_LIMITS
 from junctor.api.sync_report import Discovered
 from junctor.connectormap.entry import Entry
 from junctor.net.clock import Clock
@@ -26,19 +27,23 @@ class _Sleepless(Clock):
 
 
 class Syncing(FakeRegistry):
-    """sync: by `spec`. now: of the registry and of the sync; change it with `later`. accept_shrink: as the owner confirms it."""
+    """sync: by `spec`. now: of the registry and of the sync; change it with `later`. accept_shrink: as the owner confirms it.
+
+    room: how much the registry may have.
+    """
 
     def __init__(self, rows: Iterable[Row] = (), *, page_size: int = 100, retries: int = 0, **spec: Any) -> None:
         super().__init__(rows)
         self.now = self.manner.date = NOW
         self.page_size = page_size
         self.retries = retries
+        self.room = DEFAULT_LIMITS.registry.room
         self.sync = self.new_sync(**spec)
 
     def new_sync(self, memory: Discovered | None = None, **spec: Any) -> RegistrySync:
         """Another sync of the registry, as after a restart or a change of the spec."""
         self.accept_shrink = ""
-        self.sync = RegistrySync(rules(**spec), memory, now=lambda: self.now)
+        self.sync = RegistrySync(rules(**spec), memory, now=lambda: self.now, room=lambda: self.room)
         return self.sync
 
     def later(self, **passed: float) -> None:

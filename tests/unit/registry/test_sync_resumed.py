@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from junctor.api.conditions import Reason, SkipReason
+from junctor.api.limits import weight_of
 from junctor.registry import scan
 from tests.support.fake_registry import Asked, Cursor, Cut, Fault, Slow, Status
 from tests.support.registry_data import record, remote
@@ -171,10 +172,13 @@ async def test_new_cursors_to_the_same_page_end_the_scan() -> None:
         assert len(registry.requests) < 250
 
 
-@pytest.mark.parametrize(("what", "most"), [("MAX_SERVERS", 25), ("MAX_PAGES", 3), ("MAX_BYTES", 7500)])
+@pytest.mark.parametrize(("what", "most"), [("MAX_SERVERS", 25), ("MAX_PAGES", 3), ("bytes", 20_000)])
 async def test_a_registry_without_an_end_is_left(what: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, what, most)
     with Syncing(usable(100), page_size=10) as registry:
+        if what == "bytes":
+            registry.room = registry.room._replace(bytes=most)
+        else:
+            monkeypatch.setattr(scan, what, most)
         result = await registry.full()
         assert (result.complete, result.finding.reason) == (False, Reason.PARTIAL_SYNC)
         assert f"more than {most} " in result.finding.message
@@ -182,9 +186,9 @@ async def test_a_registry_without_an_end_is_left(what: str, most: int, monkeypat
         assert len(registry.requests) <= 4
 
 
-async def test_servers_that_take_too_much_are_not_published_by_changes_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "MAX_BYTES", 7500)
+async def test_servers_that_take_too_much_are_not_published_by_changes_either() -> None:
     with Syncing(usable(20)) as registry:
+        registry.room = registry.room._replace(bytes=18_000)
         await registry.full()
         registry.later(minutes=10)
         for number in range(5):
@@ -192,7 +196,7 @@ async def test_servers_that_take_too_much_are_not_published_by_changes_either(mo
         result = await registry.incremental()
         assert (result.full, result.finding.reason) == (True, Reason.PARTIAL_SYNC)
         assert {row.name for row in usable(20)} < set(registry.names)
-        assert sum(entry.size for entry in registry.entries.values()) <= 7500
+        assert sum(map(weight_of, registry.entries.values())) <= 18_000
 
 
 async def test_a_part_of_the_versions_takes_no_newer_one_back() -> None:
