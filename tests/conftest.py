@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.cluster.api import Api
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.resources import fresh_namespace, install_crds
 from tests.cluster.tools import find_binary, find_registry
 from tests.support.registry_server import RegistryServer
+
+# A test is red for what the code does: neither a slow machine nor an example that nobody has met before turns it red. To look for
+# new examples: HYPOTHESIS_PROFILE=explore .venv/bin/pytest FILE.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", _PATIENT, derandomize=True)
+settings.register_profile("explore", _PATIENT, max_examples=5_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 #: The files that take longest, half a minute or more, longest first. A worker of `make test` runs a file at a time: one that began last
 #: would leave the others without work.

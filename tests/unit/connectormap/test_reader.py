@@ -98,7 +98,7 @@ def test_equal_content_has_an_equal_revision_whatever_the_buckets(items: list[di
 
 
 @given(sizes=st.lists(st.integers(1, ENTRY_LIMIT - 600), min_size=1, max_size=24), wide=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_object_exceeds_300_kib(sizes: list[int], wide: bool) -> None:
     fill = "ü" if wide else "x"
     items = [content(f"c{index}", description=fill * (size // len(fill.encode()))) for index, size in enumerate(sizes)]
@@ -110,7 +110,6 @@ def test_no_object_exceeds_300_kib(sizes: list[int], wide: bool) -> None:
 
 
 @given(data=st.data(), before=maps, after=maps)
-@settings(deadline=None)
 async def test_a_reader_among_a_writers_steps_sees_the_old_map_or_the_new_one(
     data: st.DataObject, before: list[Any], after: list[Any]
 ) -> None:

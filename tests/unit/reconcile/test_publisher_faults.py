@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from junctor.reconcile.ports import Conflict, PortError, Unavailable
@@ -91,7 +91,7 @@ _PLANS = st.lists(
 _SPECS: dict[str, dict[str, Any]] = {"plain": A, "other": B, "secured": SECURED}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(_PLANS)
 async def test_any_plans_and_faults_converge_to_the_last_plan_and_are_readable_at_each_step(steps: Any) -> None:
     objects = Objects()

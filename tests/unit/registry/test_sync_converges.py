@@ -100,7 +100,7 @@ syncs = st.builds(Sync, st.booleans(), st.integers(1, 5), st.sampled_from(("", "
 steps = st.lists(st.one_of(edits, edits, syncs, syncs, st.integers(1, 40), st.just(Restart())), min_size=3, max_size=25)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120)
 @given(
     steps=steps,
     latest=st.booleans(),

@@ -228,7 +228,7 @@ async def test_they_are_there_for_those_who_are_named() -> None:
 
 
 @given(ids=st.dictionaries(st.from_regex(r"[a-c._-]{1,4}", fullmatch=True), st.booleans(), max_size=60), limit=st.integers(1, 10))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 async def test_pages_are_full_whatever_is_hidden_between(ids: dict[str, bool], limit: int) -> None:
     served = await served_map(*(content(key, **({} if shown else NOT_FOR_ALICE)) for key, shown in ids.items()))
     visible = sorted(key for key, shown in ids.items() if shown)

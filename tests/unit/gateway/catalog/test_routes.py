@@ -149,7 +149,7 @@ async def test_an_empty_page_has_no_ids(client: httpx.AsyncClient) -> None:
     gone=st.sets(st.integers(0, 39)),
     limit=st.integers(1, 10),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 async def test_paging_gives_each_lasting_id_once_in_order_while_ids_vanish(ids: set[str], gone: set[int], limit: int) -> None:
     everything, vanishing = sorted(ids), {sorted(ids)[index] for index in gone if index < len(ids)}
     current = await served_map(*(content(key) for key in everything))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import openai
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from junctor.gateway.models.ports import ModelCall, ReasoningDelta, RoundEnd, RoundUsage, TextDelta, UpstreamError
@@ -53,7 +53,7 @@ class Disorder:
         return ToolOutcome(name, None, name)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     rounds=st.lists(steps(), min_size=1, max_size=4),
     turns=st.lists(st.integers(0, 9), min_size=1, max_size=6),

@@ -278,7 +278,7 @@ def _all_of(prepared: PreparedMap) -> dict[str, Any]:
 
 
 @given(steps=st.lists(maps, min_size=2, max_size=5), buckets=st.sampled_from([1, 8]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 async def test_a_map_that_follows_changes_is_the_one_that_is_read_whole(steps: list[list[dict[str, Any]]], buckets: int) -> None:
     read: ConnectorMap | None = None
     prepared: PreparedMap | None = None

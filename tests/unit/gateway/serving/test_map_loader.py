@@ -5,7 +5,7 @@ import logging
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from junctor.connectormap.credentials import credential_object, credentials_in
@@ -328,7 +328,6 @@ maps = st.lists(entries, max_size=6, unique_by=lambda item: str(item["id"]))
 
 
 @given(data=st.data(), before=maps, after=maps)
-@settings(deadline=None)
 async def test_among_a_writers_steps_a_pod_serves_the_old_map_or_the_new_one_with_its_credentials(
     data: st.DataObject, before: list[dict[str, object]], after: list[dict[str, object]]
 ) -> None:
