@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from junctor.net.printable import printable_lines
 from junctor.net.timestamps import rfc3339
 
 Format = Literal["json", "text"]
@@ -26,7 +27,6 @@ class JSONFormatter(JsonFormatter):
             rename_fields=_FIELDS,
             reserved_attrs=(*RESERVED_ATTRS, "time", "color_message", *_FIELDS.values()),
             json_default=str,
-            json_ensure_ascii=False,
         )
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
@@ -35,13 +35,21 @@ class JSONFormatter(JsonFormatter):
         super().add_fields(log_data, record, message_dict)
 
 
+class TextFormatter(logging.Formatter):
+    """A record as one line; further lines of it, such as a traceback, are indented, so that no text of others looks like a record."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record without characters that act on a terminal."""
+        return printable_lines(super().format(record), "\n    ")
+
+
 def configure_logging(format: Format = "json", level: str = "INFO") -> None:  # noqa: A002  # named after the option
     """Send the logs of this process to standard error, replacing what was configured before. Raises ValueError for an unknown level."""
     handler = logging.StreamHandler(sys.stderr)
-    if format == "json":
-        handler.setFormatter(JSONFormatter())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.setFormatter(JSONFormatter() if format == "json" else TextFormatter())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

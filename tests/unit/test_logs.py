@@ -48,6 +48,33 @@ def test_an_exception_is_text_in_the_same_line(capsys: pytest.CaptureFixture[str
     assert str(line["exception"]).endswith("ValueError: broken")
 
 
+HOSTILE = "\x1b]0;owned\x07\x9b2J\u202etxt\u200b\u2066\r\x85\u2028"
+
+
+def test_text_of_others_acts_on_no_terminal_and_looks_like_no_record(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("text", "info")
+    try:
+        raise ValueError(f"{HOSTILE}\nINFO forged: by an error")
+    except ValueError:
+        logging.getLogger("junctor").exception("a server says %s", f"{HOSTILE}\nINFO forged: by a message")
+    written = capsys.readouterr().err
+    first, *others = written.removesuffix("\n").split("\n")
+    assert " ERROR   junctor: a server says " in first
+    assert all(line.startswith("    ") for line in others)
+    assert [line for line in others if "forged" in line]
+    assert written.replace("\n", "").isprintable()
+
+
+def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json", "info")
+    logging.getLogger("junctor").info("%s", HOSTILE, extra={"odd": HOSTILE})
+    written = capsys.readouterr().err
+    assert written.isascii()
+    assert written.removesuffix("\n").isprintable()
+    line = json.loads(written)
+    assert (line["message"], line["odd"]) == (HOSTILE, HOSTILE)
+
+
 def test_the_level_and_the_text_form_are_as_asked(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("text", "error")
     logging.getLogger("junctor").warning("quiet")

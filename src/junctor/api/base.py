@@ -47,7 +47,8 @@ class Rule:
 
 def cel_string(text: str) -> str:
     """Text, such as a regular expression, as a CEL string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return "'" + "".join(char if char.isascii() else f"\\U{ord(char):08x}" for char in escaped) + "'"
 
 
 class ApiModel(BaseModel):

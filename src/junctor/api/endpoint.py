@@ -14,12 +14,15 @@ from junctor.net.headers import CONNECTION_HEADERS, HEADER_NAME_CHARACTER, HEADE
 RESERVED_HEADERS = tuple(sorted(CONNECTION_HEADERS | MCP_HEADERS))
 
 _HEADER_NAME_PATTERN = f"^{HEADER_NAME_CHARACTER}+$"
+#: Ranges of control characters and of those without a shape of their own, which turn the direction of writing or hide in a text. The
+#: characters themselves, because RE2 has no \\u.
+_INVISIBLE = "\\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff"
 #: RFC 3986, limited to what RE2 and Python match alike. Userinfo passes here because a separate rule explains it.
 _URL_PATTERN = (
     r"^[hH][tT][tT][pP][sS]?://([^/?#]*@)?"
-    r"(\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f\"#%/:<>?@\[\\\]^`{|}]+)"
+    rf"(\[[0-9A-Fa-f:.]+\]|[^\x00-\x20{_INVISIBLE}\"#%/:<>?@\[\\\]^`{{|}}]+)"
     r"(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])?)?"
-    r"([/?#]([^\x00-\x20\x7f%]|%[0-9A-Fa-f]{2})*)?$"
+    rf"([/?#]([^\x00-\x20{_INVISIBLE}%]|%[0-9A-Fa-f]{{2}})*)?$"
 )
 _USERINFO_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@"
 PRINTABLE_PATTERN = f"^{HEADER_VALUE_CHARACTER}*$"

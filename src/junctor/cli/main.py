@@ -68,14 +68,20 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "junctor"
-        click.echo(f"{command}: {_sentence(error)}; see {command} --help", err=True)
+        _print_error(f"{command}: {_sentence(error)}; see {command} --help")
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        click.echo(f"junctor: {error.format_message()}", err=True)
+        _print_error(f"junctor: {error.format_message()}")
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(_INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_error(text: str) -> None:
+    from junctor.cli.output import print_line
+
+    print_line(text, err=True)
 
 
 def _sentence(error: click.UsageError) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from junctor.cli.options import kubeconfig_option, log_options, operator_configuration
+from junctor.cli.output import print_line
 
 
 def _namespaces(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,5 +91,5 @@ def operator(config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...],
     except CredentialsError as error:
         raise click.ClickException(str(error)) from error
     except Superseded as error:
-        click.echo(str(error), err=True)
+        print_line(str(error), err=True)
         sys.exit(1)

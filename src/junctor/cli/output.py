@@ -1,7 +1,16 @@
-"""How commands print: aligned tables, and YAML as kubectl writes it."""
+"""How commands print: lines that act on no terminal, aligned tables, and YAML as kubectl writes it."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+import click
+
+from junctor.net.printable import printable, printable_lines
+
+
+def print_line(text: str, *, err: bool = False) -> None:
+    """Print one line, whatever the text holds. err: to standard error."""
+    click.echo(printable(text), err=err)
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
@@ -24,5 +33,11 @@ def yaml_text(document: Any, *, sort_keys: bool = False) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
     Dumper.add_representer(str, represent_text)
-    text: str = yaml.dump(document, Dumper=Dumper, sort_keys=sort_keys, allow_unicode=True, width=2**31 - 1)
-    return text
+
+    def dumped(allow_unicode: bool) -> str:
+        text: str = yaml.dump(document, Dumper=Dumper, sort_keys=sort_keys, allow_unicode=allow_unicode, width=2**31 - 1)
+        return text
+
+    text = dumped(True)
+    # YAML takes characters for printable that turn the direction of writing; escaped, the values stay what they are.
+    return text if printable_lines(text) == text else dumped(False)

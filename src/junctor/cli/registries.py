@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from junctor.cli.output import table
+from junctor.cli.output import print_line, table
 from junctor.cli.registry_source import Options, Source, source_options
 from junctor.cli.registry_text import server_text
-from junctor.cli.terminal import printable
 from junctor.connectormap.entry import Entry
 from junctor.net.formats import KubernetesObject
 from junctor.registry.client import RegistryClient
@@ -142,12 +141,12 @@ def show(words: tuple[str, ...], options: Options, version: str | None, output: 
     try:
         found = describe_server(records, name, version, PreviewedRegistry(source.spec, source.rules, source.named))
     except UnknownServer as error:
-        listed = ", ".join(printable(known) for known in error.versions[:10])
+        listed = ", ".join(error.versions[:10])
         hint = f"it has {listed}" if listed else "names differ by case, junctor registries search finds them"
         raise click.ClickException(f"{error}; {hint}") from error
     if output == "text":
         for line in server_text(found):
-            click.echo(line)
+            print_line(line)
     else:
         _write(found, output)
 
@@ -162,14 +161,14 @@ def _list(source: Source, options: Options, limit: int | None, save: Path | None
     match output:
         case "names":
             for server in listing.servers:
-                click.echo(server.name)
+                print_line(server.name)
         case "table":
             if listing.servers:
                 for line in table([COLUMNS, *map(_row, listing.servers)]):
-                    click.echo(line)
+                    print_line(line)
         case _:
             _write(_document(source, listing), output)
-    click.echo(listing.summary, err=True)
+    print_line(listing.summary, err=True)
 
 
 def _read(source: Source, options: Options, read: Callable[[RegistryClient], Coroutine[Any, Any, T]]) -> T:
@@ -182,7 +181,7 @@ def _read(source: Source, options: Options, read: Callable[[RegistryClient], Cor
     try:
         return asyncio.run(reading())
     except RegistryError as error:
-        raise click.ClickException(f"{error.reason}: {printable(error.with_excerpt)}") from error
+        raise click.ClickException(f"{error.reason}: {error.with_excerpt}") from error
     except ScanAborted as error:
         raise click.ClickException(f"the registry cannot be read to its end: {error}") from error
 
@@ -221,7 +220,7 @@ def _filters(include: tuple[str, ...], exclude: tuple[str, ...]) -> KubernetesOb
 def _row(server: Server) -> tuple[str, ...]:
     outcome = server.outcome
     fits = "yes" if isinstance(outcome, Entry) else f"{outcome.reason}: {outcome.detail}" if outcome.detail else str(outcome.reason)
-    return tuple(printable(cell) or "-" for cell in (server.name, server.version, server.status, ",".join(server.transports), fits))
+    return tuple(cell or "-" for cell in (server.name, server.version, server.status, ",".join(server.transports), fits))
 
 
 def _document(source: Source, listing: Listing) -> dict[str, object]:

@@ -5,43 +5,42 @@ from typing import Any
 
 from junctor.api.names import CREDENTIALS_LABEL
 from junctor.cli.output import table
-from junctor.cli.terminal import printable
 from junctor.registry.preview.description import NeedDescription, ServerDescription
 
 
 def server_text(found: ServerDescription) -> Iterator[str]:
     """Yield the lines that describe a server."""
-    yield printable(f"{found['name']} {found['version']}")
+    yield f"{found['name']} {found['version']}"
     for text in (found.get("title"), found.get("description")):
         if text:
-            yield f"  {printable(text)}"
+            yield f"  {text}"
     yield ""
     if found["connector"]:
-        yield printable(f"Becomes a connector: yes, {found['transport']} at {found['url']}")
+        yield f"Becomes a connector: yes, {found['transport']} at {found['url']}"
         if "connectorID" in found:
             yield f"Connector id: {found['connectorID']}"
     else:
         detail = f": {found['detail']}" if found["detail"] else ""
-        yield printable(f"Becomes a connector: no, {found['reason']}{detail}")
+        yield f"Becomes a connector: no, {found['reason']}{detail}"
         yield f"What to do: {found['remedy']}"
     yield from _section("Versions", [(item["version"], item["status"], item["published"]) for item in found["versions"]])
     if found.get("remotes"):
         yield from ("", "Remotes:")
         for remote in found["remotes"]:
-            yield printable(f"  {remote['type']} {remote['url']}")
-            yield from (f"    {printable(_need_text(item))}" for item in remote["takes"])
+            yield f"  {remote['type']} {remote['url']}"
+            yield from (f"    {_need_text(item)}" for item in remote["takes"])
     packages = [tuple(item.get(key, "") for key in ("registryType", "identifier", "version")) for item in found.get("packages", ())]
     yield from _section("Packages, not runnable remotely (Junctor never runs packages)", packages)
     if "credentials" in found:
         yield from _block(found["credentials"])
     if "lacking" in found:
-        yield printable(f"It cannot become a connector by credentials alone: {found['lacking']}")
+        yield f"It cannot become a connector by credentials alone: {found['lacking']}"
 
 
 def _section(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
     if rows:
         yield from ("", f"{title}:")
-        yield from (f"  {line}" for line in table([[printable(cell) for cell in row] for row in rows]))
+        yield from (f"  {line}" for line in table(rows))
 
 
 def _need_text(item: NeedDescription) -> str:

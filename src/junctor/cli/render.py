@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from junctor.cli.options import manifests_argument, operator_config_option, operator_configuration
-from junctor.cli.output import yaml_text
+from junctor.cli.output import print_line, yaml_text
 from junctor.cli.registry_snapshots import SnapshotArgument, snapshots_option, synced_snapshots
 from junctor.offline.collect import collect
 from junctor.offline.plan import default_configuration, resources_of
@@ -56,6 +56,6 @@ def render(
     for item in rendering.objects:
         click.echo(f"---\n{yaml_text(item)}", nl=False)
     for line in (*rendering.problems, *(f"note: {note}" for note in rendering.notes)):
-        click.echo(str(line), err=True)
+        print_line(str(line), err=True)
     if any(problem.severity == "error" for problem in rendering.problems):
         sys.exit(1)

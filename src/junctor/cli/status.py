@@ -9,7 +9,7 @@ import click
 
 from junctor.api.conditions import Conditions, StoredCondition
 from junctor.api.names import CONNECTOR_KIND, REGISTRY_KIND
-from junctor.cli.output import table, yaml_text
+from junctor.cli.output import print_line, table, yaml_text
 from junctor.standalone.summary import ResourceSummary, Summary
 
 COLUMNS: Final = ("NAMESPACE", "NAME", "ID", "URL", "ACCEPTED", "PROGRAMMED", "READY", "AGE")
@@ -60,7 +60,7 @@ def status(management: str, output: str) -> None:
         click.echo(json.dumps({**fetch(management, OBJECTS_PATH), **answer}, indent=2))
         return
     for line in report(answer, wide=output == "wide", now=datetime.now(UTC)):
-        click.echo(line)
+        print_line(line)
 
 
 def fetch(management: str, path: str) -> Any:

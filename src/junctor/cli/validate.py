@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from junctor.cli.options import manifests_argument, operator_config_option, operator_configuration
+from junctor.cli.output import print_line
 from junctor.offline.collect import collect
 from junctor.offline.plan import default_configuration
 from junctor.offline.problems import InputError, Problem
@@ -43,7 +44,7 @@ def validate(paths: tuple[str, ...], config: Path | None, strict_references: boo
     errors = sum(problem.severity == "error" for problem in problems)
     _print(problems, errors, len(collected.objects), collected.files, output)
     for note in collected.notes:
-        click.echo(f"note: {note}", err=True)
+        print_line(f"note: {note}", err=True)
     if not collected.objects and not problems:
         # Like kubectl apply: the output of a failed command in a pipe must not pass.
         raise click.ClickException("no objects passed to validate")
@@ -58,10 +59,10 @@ def _print(problems: list[Problem], errors: int, objects: int, files: int, outpu
         click.echo(json.dumps({**summary, "problems": [asdict(problem) for problem in problems]}, indent=2))
         return
     for problem in problems:
-        click.echo(str(problem))
+        print_line(str(problem))
     checked = f"{_count(objects, 'object')} in {_count(files, 'file')}"
     result = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}" if problems else "no problems"
-    click.echo(f"{checked}: {result}")
+    print_line(f"{checked}: {result}")
 
 
 def _count(number: int, noun: str) -> str:

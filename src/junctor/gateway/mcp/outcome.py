@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, TypeAdapter
 from junctor.gateway.mcp.exchange import Exchange
 from junctor.gateway.tools.ports import ToolFailure, ToolOutcome
 from junctor.net.formats import MCPObject
+from junctor.net.printable import printable
 
 _MAX_MESSAGE: Final = 2000
 #: Each part of a result costs much more than its bytes.
@@ -50,8 +51,8 @@ def failed_outcome(failure: ToolFailure, for_model: str = "") -> ToolOutcome:
 
 
 def shorten(text: object) -> str:
-    """Return a server's text on one line, cut to the length of a message."""
-    return " ".join(_cut(str(text), _MAX_MESSAGE).split())
+    """Return a server's text on one printable line, cut to the length of a message."""
+    return printable(" ".join(_cut(str(text), _MAX_MESSAGE).split()))
 
 
 def _describe(part: MCPObject) -> str:

@@ -159,6 +159,8 @@ def _server(tool: Mapping[str, object], place: str) -> McpDeclaration:
     if tool.get("tunnel_id") is not None:
         refuse("tunnel_id is not supported; use connector_id or server_url", f"{place}.tunnel_id", "unsupported_parameter")
     server = checked(McpDeclaration, {key: value for key, value in tool.items() if key != "tunnel_id"}, place)
+    if not server.server_label.isprintable():
+        refuse("server_label must hold printable characters only", f"{place}.server_label")
     if server.connector_id is None and server.server_url is None:
         refuse("one of connector_id and server_url must be given", f"{place}.connector_id", "missing_required_parameter")
     if server.connector_id is not None and server.server_url is not None:

@@ -3,7 +3,7 @@ import json
 import mcp_types as types
 import pytest
 
-from junctor.gateway.mcp.outcome import outcome_of
+from junctor.gateway.mcp.outcome import outcome_of, shorten
 from junctor.gateway.tools.ports import ToolFailure
 
 
@@ -68,3 +68,7 @@ def test_what_is_larger_than_allowed_is_cut_or_refused_with_a_clear_message(erro
     text = outcome.failure.content[0]["text"]
     assert text.endswith("[cut]") if error else "200 bytes, more than the 100" in text
     assert len(outcome.for_model) < 120
+
+
+def test_the_message_of_a_server_is_one_line_that_acts_on_no_terminal() -> None:
+    assert shorten("a\n b\x1b[2J \u202e\x9bc") == "a b\N{REPLACEMENT CHARACTER}[2J " + 2 * "\N{REPLACEMENT CHARACTER}" + "c"

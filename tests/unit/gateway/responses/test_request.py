@@ -86,6 +86,8 @@ OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
         (mcp(nonsense=1), "tools[0].nonsense", "unknown_parameter"),
         (mcp(connector_id=7), "tools[0].connector_id", "invalid_value"),
         (mcp(server_label=""), "tools[0].server_label", "invalid_value"),
+        (mcp(server_label="git\x1b[2J"), "tools[0].server_label", "invalid_value"),
+        (mcp(server_label="git\u202e"), "tools[0].server_label", "invalid_value"),
         ({"tools": [MCP, MCP | {"server_label": "GIT"}]}, "tools[1].server_label", "invalid_value"),
         (mcp(authorization=""), "tools[0].authorization", "invalid_value"),
         (mcp(authorization="a\r\nb"), "tools[0].authorization", "invalid_value"),
