@@ -48,9 +48,8 @@ class ConfigMapObjects:
         self._map = gateway.map
         self._anchor_uid = ""
         self._key = b""
+        #: Empty while there is none.
         self._signing_key = b""
-        #: Whether there was no signing key, and no head was signed since.
-        self._is_signing_key_new = False
 
     def use_key(self, key: bytes) -> None:
         """Use the key of another map: an operator has one key for all its gateways."""
@@ -88,7 +87,10 @@ class ConfigMapObjects:
     @port_errors
     async def read_head(self) -> StoredObject | None:
         """Read the head, and the signing key, which somebody may have replaced."""
-        await self._read_signing_key()
+        try:
+            self._signing_key = self._key_in(await self._api.get(self._secret(signing_key_name(self._map))))
+        except client.NotFound:
+            self._signing_key = b""
         try:
             return self._stored_head(await self._api.get(self._config_map(self._map)))
         except client.NotFound:
@@ -98,7 +100,7 @@ class ConfigMapObjects:
     async def write_head(self, text: str, expected: StoredObject | None) -> StoredObject:
         """Sign the head, and create or replace it."""
         if not self._signing_key:
-            await self._read_signing_key()
+            self._signing_key = self._key_in(await self._make_signing_key())
         body = self._object("ConfigMap", self._map)
         body["data"] = {HEAD_KEY: text, SIGNATURE_KEY: sign_head(text, self._signing_key, self._namespace, self._map)}
         if expected is None:
@@ -109,7 +111,6 @@ class ConfigMapObjects:
                 written = await self._api.replace(self._config_map(self._map), body)
             except client.NotFound as error:
                 raise Conflict(f"ConfigMap {self._namespace}/{self._map} was deleted meanwhile") from error
-        self._is_signing_key_new = False
         return self._stored_head(written)
 
     @port_errors
@@ -185,8 +186,8 @@ class ConfigMapObjects:
         except client.NotFound:
             return None
 
-    async def _read_signing_key(self) -> None:
-        """Read the key from the Secret `<map>-signing-key`, which the chart makes without one, or make it.
+    async def _make_signing_key(self) -> KubernetesObject:
+        """Fill the Secret `<map>-signing-key`, which the chart makes without a key, or create it. A key that it has already is kept.
 
         The anchor does not own the Secret: whoever may delete ConfigMaps must not be able to remove the key.
         """
@@ -194,21 +195,24 @@ class ConfigMapObjects:
         data = {SIGNING_KEY_FIELD: base64.b64encode(secrets.token_bytes(SIGNING_KEY_LENGTH)).decode()}
         try:
             stored = await self._api.get(self._secret(name))
-            if SIGNING_KEY_FIELD not in (stored.get("data") or {}):
-                patch = {"metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]}, "data": data}
-                stored = await self._api.merge_patch(self._secret(name), patch)
-                self._is_signing_key_new = True
         except client.NotFound:
             body = self._object("Secret", name, owned=False)
             body["metadata"]["labels"][CREDENTIALS_LABEL] = CREDENTIALS_SIGNING_KEY
-            stored = await self._api.create(self._secret(), body | {"data": data})
-            self._is_signing_key_new = True
-        self._signing_key = base64.b64decode(stored["data"][SIGNING_KEY_FIELD])
-        if len(self._signing_key) < SIGNING_KEY_LENGTH:
-            where = f"Secret {self._namespace}/{name}"
+            return await self._api.create(self._secret(), body | {"data": data})
+        if self._key_in(stored):
+            return stored
+        patch = {"metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]}, "data": data}
+        return await self._api.merge_patch(self._secret(name), patch)
+
+    def _key_in(self, secret: KubernetesObject) -> bytes:
+        """The signing key in its Secret; empty when there is none."""
+        key = base64.b64decode((secret.get("data") or {}).get(SIGNING_KEY_FIELD, ""))
+        if 0 < len(key) < SIGNING_KEY_LENGTH:
+            where = f"Secret {self._namespace}/{secret['metadata']['name']}"
             raise Unavailable(
                 f"{where}: {SIGNING_KEY_FIELD} has less than {SIGNING_KEY_LENGTH} bytes; delete the Secret to have it made anew"
             )
+        return key
 
     def _object(self, kind: str, name: str, *, owned: bool = True) -> KubernetesObject:
         metadata: KubernetesObject = {
@@ -230,10 +234,12 @@ class ConfigMapObjects:
 
     def _stored_head(self, body: KubernetesObject) -> StoredObject:
         stored = self._stored(body)
+        if not self._signing_key:
+            return replace(stored, signature=Signature.UNKNOWN)
         text, signature = stored.data.get(HEAD_KEY, ""), stored.data.get(SIGNATURE_KEY, "")
         if is_signed(text, signature, self._signing_key, self._namespace, self._map):
             return stored
-        return replace(stored, signature=Signature.UNKNOWN if self._is_signing_key_new else Signature.INVALID)
+        return replace(stored, signature=Signature.INVALID)
 
     def _stored_credentials(self, body: KubernetesObject) -> StoredCredentials | None:
         metadata = body["metadata"]

@@ -68,8 +68,8 @@ class ObjectReference:
 class Signature(Enum):
     """What the signature of a stored head shows.
 
-    VALID: this installation wrote it. INVALID: somebody else did, and nothing that it says counts. UNKNOWN: there was no key until now, so
-    it may be the head of an operator that did not sign.
+    VALID: this installation wrote it. INVALID: somebody else did, and nothing that it says counts. UNKNOWN: there is no key yet, so it may
+    be the head of an operator that did not sign.
     """
 
     VALID = auto()
@@ -118,11 +118,14 @@ class MapObjects(Protocol):
         ...
 
     async def read_head(self) -> StoredObject | None:
-        """The head, or None. Its signature is checked with the key of the map, which is made if there is none."""
+        """The head, or None."""
         ...
 
     async def write_head(self, text: str, expected: StoredObject | None) -> StoredObject:
-        """Sign the head, and create it (expected None) or replace it. Raises Conflict when it is not as expected."""
+        """Create (expected None) or replace the head, signed with the key of the map, which is made first if there is none.
+
+        Raises Conflict when the head is not as expected.
+        """
         ...
 
     async def list_shards(self) -> Sequence[StoredObject]:

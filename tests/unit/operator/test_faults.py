@@ -50,6 +50,11 @@ class Api:
         self._call("create", path)
         return body | {"metadata": body["metadata"] | {"uid": "uid-new", "resourceVersion": "9"}}
 
+    async def merge_patch(self, path: str, patch: dict[str, Any]) -> dict[str, Any]:
+        self._call("patch", path)
+        self.objects[path] = self.objects[path] | {"data": {**self.objects[path].get("data", {}), **patch["data"]}}
+        return self.objects[path]
+
     async def replace(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         self._call("replace", path)
         return body
