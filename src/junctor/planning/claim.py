@@ -87,11 +87,29 @@ def claim(selected: Mapping[str, Resource], judgements: Mapping[str, Judgement],
         refusals[uid] = Verdict(resource, connector_id, refusal, RESOLVED)
         if refusal.reason is Reason.ID_IMMUTABLE:
             keepers[published_as[uid][0]] = resource
+    return _assign(claimants, keepers, refusals, quarantine)
+
+
+def _assign(
+    claimants: Mapping[str, Sequence[Resource]], keepers: Mapping[str, Resource], refusals: dict[str, Verdict], quarantine: Quarantine
+) -> Claims:
+    """Give each id to one of its claimants, or to nobody while it is in quarantine.
+
+    Args:
+        claimants: Acceptable resources by the id that they ask for.
+        keepers: Refused resources whose published entry stays, by its id.
+        refusals: Verdicts on resources, by uid; those on claimants without an id are added.
+        quarantine: As for `claim`.
+    """
+    origins = quarantine.published.origins
     winners: dict[str, Resource] = {}
     awaited: list[ReleasedId] = []
     moved: list[MovedId] = []
     for connector_id, resources in claimants.items():
         keeper = keepers.get(connector_id)
+        if keeper is None and len(resources) == 1 and (incumbent := origins.get(connector_id)) and incumbent.uid == resources[0].uid:
+            winners[incumbent.uid] = resources[0]  # as nearly always: kept short, because a plan looks at every resource
+            continue
         owner, last, why = (keeper, None, _PUBLISHED) if keeper is not None else _owner(connector_id, resources, quarantine)
         if owner is not None and keeper is None:
             winners[owner.uid] = owner
