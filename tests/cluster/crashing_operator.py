@@ -53,7 +53,7 @@ def main(step: str, config: Path, kubeconfig: Path, namespaces: tuple[str, ...])
     CrashingMapObjects.step = step
     vars(app)["ConfigMapObjects"] = CrashingMapObjects
     configuration = parse_configuration(config.read_text(), str(config))
-    uvloop.run(app.run_operator(app.OperatorSettings(configuration, kubeconfig, namespaces, health_port=0)))
+    uvloop.run(app.run_operator(app.OperatorSettings(configuration, kubeconfig, namespaces, health_port=0, allow_loopback=True)))
 
 
 if __name__ == "__main__":

@@ -159,9 +159,12 @@ def operator(
     module: str = "junctor.cli.main",
     environment: Mapping[str, str] | None = None,
 ) -> Process:
-    """Start `junctor operator` with a configuration file, as whoever the kubeconfig is. module: what takes its place."""
+    """Start `junctor operator` with a configuration file, as whoever the kubeconfig is; registries of tests are on loopback.
+
+    module: what takes its place.
+    """
     who: list[str | Path] = ["--config", config, "--kubeconfig", kubeconfig]
-    return junctor("operator", *who, *arguments, name=name, log_file=log_file, module=module, environment=environment)
+    return junctor("operator", "--allow-loopback", *who, *arguments, name=name, log_file=log_file, module=module, environment=environment)
 
 
 def gateway(
@@ -174,10 +177,13 @@ def gateway(
     management_port: int = 8322,
     name: str = "gateway",
 ) -> Process:
-    """Start `junctor gateway` on a map, `configmap:NAMESPACE/NAME` or `file:PATH`. `arguments` follow as they are: --upstream URL ..."""
+    """Start `junctor gateway` on a map, `configmap:NAMESPACE/NAME` or `file:PATH`; servers of tests are on loopback.
+
+    `arguments` follow as they are: --upstream URL ...
+    """
     where = ["--host", host, "--port", str(port), "--management-port", str(management_port)]
     who: list[str | Path] = [] if kubeconfig is None else ["--kubeconfig", kubeconfig]
-    return junctor("gateway", "--map", connector_map, *where, *who, *arguments, name=name, log_file=log_file)
+    return junctor("gateway", "--allow-loopback", "--map", connector_map, *where, *who, *arguments, name=name, log_file=log_file)
 
 
 def _die_with_parent() -> None:

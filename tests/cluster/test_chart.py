@@ -279,7 +279,7 @@ def test_egress_is_limited_when_asked_for() -> None:
 
 
 def test_the_cluster_takes_the_network_policies_of_the_page_about_operating(control_plane: ControlPlane, restricted: str) -> None:
-    (values,) = [yaml.safe_load(block.text) for block in blocks(ROOT / "docs" / "operations.md") if block.language == "yaml"]
+    (values,) = [values for values in values_of_operations() if "networkPolicies" in values]
 
     objects = render_chart(restricted, values)
 
@@ -291,6 +291,26 @@ def test_the_cluster_takes_the_network_policies_of_the_page_about_operating(cont
     told = network_policies(objects)
     assert told["junctor-operator"]["egress"][-2:] == values["operator"]["egress"]
     assert told["junctor-gateway-default"]["ingress"][0]["from"] == values["gatewayDefaults"]["allowedFrom"]
+
+
+def values_of_operations() -> list[Any]:
+    """The values in the page about operating."""
+    return [yaml.safe_load(block.text) for block in blocks(ROOT / "docs" / "operations.md") if block.language == "yaml"]
+
+
+def test_both_programs_follow_the_network_policy_of_the_page_about_operating() -> None:
+    (values,) = [values for values in values_of_operations() if "networkPolicies" not in values]
+    given = {**values, "gatewayDefaults": {**EVERYBODY["gatewayDefaults"], **values["gatewayDefaults"]}}
+
+    objects = render_chart("somewhere", given)
+
+    (configuration,) = gateway_configurations(objects).values()
+    gateway = configuration.network_policy.policy()
+    assert [bool(gateway.rules("other").refusal(address)) for address in ("10.100.0.1", "10.96.0.1", "8.8.8.8")] == [False, True, False]
+    assert [bool(gateway.rules("team-a").refusal(address)) for address in ("10.100.0.1", "10.101.0.1", "8.8.8.8")] == [False, True, True]
+    assert gateway.rules("other").refusal("2001:db8:64::a9fe:a9fe")
+    operator = configuration_of(objects).network_policy.policy()
+    assert [bool(operator.rules("other").refusal(address)) for address in ("10.100.0.1", "8.8.8.8")] == [True, False]
 
 
 def test_network_policies_can_be_left_out() -> None:
@@ -360,6 +380,8 @@ def with_upstream(**fields: Any) -> Any:
         ({"networkPolicies": {"egress": True}}, "at '/networkPolicies': additional properties 'egress' not allowed"),
         ({"gatewayDefaults": {"allowedFrom": [{"namespace": "a"}]}}, "at '/gatewayDefaults/allowedFrom/0'"),
         ({"operator": {"egress": [{}]}}, "at '/operator/egress/0': minProperties: got 0, want 1"),
+        ({"operator": {"networkPolicy": {"denied": ["internal"]}}}, "at '/operator/networkPolicy/denied/0': 'internal' does not match"),
+        ({"gatewayDefaults": {"networkPolicy": {"allow": []}}}, "additional properties 'allow' not allowed"),
         ({"operator": {"namespace": "a"}}, "at '/operator': additional properties 'namespace' not allowed"),
         ({"image": {"digest": "latest"}}, "at '/image/digest': 'latest' does not match pattern"),
         ({**EVERYBODY, "gateways": [{"name": "a"}, {"name": "a"}]}, 'two are named "a"; give each its own name'),

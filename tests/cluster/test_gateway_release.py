@@ -105,7 +105,9 @@ def _values(team: str, model: str) -> dict[str, Any]:
     """The page's values for API keys and for model servers, with the test's model server for all of them."""
     (callers,) = [each["gatewayDefaults"] for each in VALUES if "keysSecretRef" in str(each)]
     (upstreams,) = [each["gatewayDefaults"]["upstreams"] for each in VALUES if "upstreams" in str(each)]
-    defaults = {**callers, "upstreams": [{**upstream, "url": model} for upstream in upstreams]}
+    # The MCP servers of the tests are on loopback.
+    network = {"networkPolicy": {"allowed": ["127.0.0.0/8"]}}
+    defaults = {**callers, **network, "upstreams": [{**upstream, "url": model} for upstream in upstreams]}
     gateways = [{"name": "default", "callers": {"mode": "kubernetes"}}, {"name": "keys"}]
     return {"operator": {"namespaces": [team]}, "gateways": gateways, "gatewayDefaults": defaults}
 

@@ -80,7 +80,7 @@ class Platform:
         system, address = self.system, self.system.new_address()
         where = ("--map", system.release.map_source, "--host", address, "--management-host", address)
         options = (*where, "--kubeconfig", str(system.release.gateway_kubeconfig), "--upstream", upstream)
-        command = [sys.executable, *names_on_loopback.PROGRAM, "gateway", *options]
+        command = [sys.executable, *names_on_loopback.PROGRAM, "gateway", "--allow-loopback", *options]
         process = system.stack.enter_context(Process(name, command, log_file=system.logs / f"{name}.log"))
         process.wait_until_ready(f"http://{address}:8322/-/readyz")
         system.gateways.append(RunningGateway(process, GatewayPod.create(system.api, system.namespace, name, address)))

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from junctor.connectormap.policy import Limits
 from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.net.backoff import Backoff
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from tests.support.mcp_servers import ScriptedServer, serving, text_result
 from tests.support.waiting import until
 
@@ -23,7 +24,7 @@ EVENTS = "text/event-stream"
 
 @asynccontextmanager
 async def talking(app: Any, limits: Limits | None = None) -> AsyncIterator[McpClient]:
-    pool = McpClientPool()
+    pool = McpClientPool(OWN_MACHINE_POLICY)
     try:
         async with serving(app) as url:
             yield pool.from_params(f"{url}/mcp", limits=limits)

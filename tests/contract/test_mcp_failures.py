@@ -18,6 +18,7 @@ from junctor.connectormap.policy import Limits
 from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.tools.ports import ToolFailure
 from junctor.gateway.tools.server_errors import ListingFailed
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, answering, error, hang, result, serving, text_result
 from tests.support.ports import free_port
 
@@ -27,7 +28,7 @@ QUICK = Limits(connect_timeout=1, call_timeout=1)
 
 @asynccontextmanager
 async def talking(server: ScriptedServer, limits: Limits | None = None) -> AsyncIterator[McpClient]:
-    async with serving(server.app()) as url, closing(McpClientPool()) as pool:
+    async with serving(server.app()) as url, closing(McpClientPool(OWN_MACHINE_POLICY)) as pool:
         yield pool.from_params(f"{url}/mcp", SECRET, limits=limits)
 
 
@@ -53,7 +54,7 @@ async def works(client: McpClient) -> bool:
 
 
 async def test_a_refused_connection() -> None:
-    async with closing(McpClientPool()) as pool:
+    async with closing(McpClientPool(OWN_MACHINE_POLICY)) as pool:
         client = pool.from_params(f"http://127.0.0.1:{free_port()}/mcp")
         with pytest.raises(ListingFailed, match="refuses connections") as caught:
             await client.list_tools()
@@ -291,7 +292,7 @@ async def test_cookies_of_a_server_are_not_carried_from_one_client_to_another(mo
         return result(request, {"tools": [ECHO_TOOL]}, {"set-cookie": "who=one"})
 
     server = ScriptedServer({"tools/list": with_cookie})
-    async with serving(server.app()) as url, closing(McpClientPool()) as pool:
+    async with serving(server.app()) as url, closing(McpClientPool(OWN_MACHINE_POLICY)) as pool:
         for token in ("one", "two"):
             async with pool.from_params(f"{url}/mcp", token) as client:
                 await client.list_tools()
@@ -334,7 +335,7 @@ async def test_hundreds_of_failures_leave_no_descriptor_and_no_task() -> None:
     unused = free_port()  # keeps a descriptor of its own
     async with serving(server.app()) as url:
         before = (_descriptors(), len(asyncio.all_tasks()))
-        pool = McpClientPool()
+        pool = McpClientPool(OWN_MACHINE_POLICY)
         for number in range(200):
             server.answers = {("initialize", "tools/call")[number % 2]: ways[number % len(ways)]}
             target = f"{url}/mcp" if number % 7 else f"http://127.0.0.1:{unused}/mcp"

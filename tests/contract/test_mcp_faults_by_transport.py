@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from junctor.gateway.mcp import McpClient, McpClientPool
 from junctor.gateway.tools.server_errors import ListingFailed
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from tests.support.faults import SAYS, faults
 from tests.support.mcp_servers import Answer, ScriptedServer, sdk_server, serving
 from tests.support.ports import free_port
@@ -26,7 +27,7 @@ from tests.unit.gateway.maps import connector, content
 async def talking(app: ASGIApp, path: str, transport: str, says: str) -> AsyncIterator[McpClient]:
     """A client; its time limits are short only where a fault of which it `says` this ends by them."""
     limits = {"connectTimeoutSeconds": 1, "callTimeoutSeconds": 1} if "in time" in says else {}
-    pool = McpClientPool()
+    pool = McpClientPool(OWN_MACHINE_POLICY)
     try:
         async with serving(app) as url:
             yield pool.from_config(connector(content("a", url=f"{url}{path}", transport=transport, limits=limits)), {})

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,8 +14,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from junctor.gateway.mcp import McpClient, McpClientPool
-from junctor.gateway.mcp.connections import PublicOnly
 from junctor.gateway.tools.server_errors import ListingFailed
+from junctor.net.network_policy import CLUSTER_POLICY, NOT_PUBLIC, NetworkPolicy, NetworkRules
 from tests.support.mcp_servers import sdk_server, self_signed, serving
 from tests.support.ports import free_port
 from tests.unit.gateway.maps import connector, content
@@ -38,9 +39,23 @@ class Resolver:
         return answer
 
 
+@dataclass(frozen=True)
+class PlayedInternet(NetworkRules):
+    """Some addresses on loopback are public, all others private and allowed."""
+
+    public: tuple[str, ...] = (PUBLIC,)
+
+    def refusal(self, address: str) -> str:
+        return NOT_PUBLIC if self.public_only and address not in self.public else ""
+
+    @property
+    def allows_loopback(self) -> bool:
+        return True
+
+
 @asynccontextmanager
-async def pooling(resolver: Resolver) -> AsyncIterator[McpClientPool]:
-    pool = McpClientPool(public_only=PublicOnly(resolver, lambda address: address == PUBLIC))
+async def pooling(resolver: Resolver, public: tuple[str, ...] = (PUBLIC,)) -> AsyncIterator[McpClientPool]:
+    pool = McpClientPool(NetworkPolicy(PlayedInternet(public=public)), resolve=resolver)
     try:
         yield pool
     finally:
@@ -144,7 +159,7 @@ class _Once:
 
 @pytest.mark.parametrize("host", [PRIVATE, "2130706434", "0x7f.2", "[::1]", "[::ffff:127.0.0.2]", "localhost"])
 async def test_addresses_in_a_url_are_checked_however_they_are_written(host: str) -> None:
-    port, pool = free_port(), McpClientPool()
+    port, pool = free_port(), McpClientPool(CLUSTER_POLICY)
     async with counting(port) as connections:
         message = await refused(client_of(pool, f"http://{NAME}:{port}", host))
     await pool.close()
@@ -154,7 +169,7 @@ async def test_addresses_in_a_url_are_checked_however_they_are_written(host: str
 
 async def test_the_other_addresses_of_a_name_are_tried_when_one_refuses() -> None:
     nobody = [f"127.0.0.{number}" for number in range(3, 6)]
-    pool = McpClientPool(public_only=PublicOnly(Resolver([*nobody, PUBLIC]), lambda _: True))
+    pool = McpClientPool(NetworkPolicy(PlayedInternet(public=(*nobody, PUBLIC))), resolve=Resolver([*nobody, PUBLIC]))
     async with serving(sdk_server().streamable_http_app(host=NAME)) as url:
         assert (await client_of(pool, url).call_tool("echo", {"message": "hi"})).output == "Echo: hi"
         await pool.close()
@@ -204,9 +219,8 @@ async def test_redirects_are_not_followed(status: int) -> None:
 
 
 async def test_servers_that_may_be_private_share_no_connection_with_those_that_may_not() -> None:
-    resolver = Resolver([PRIVATE])
-    async with serving(sdk_server().streamable_http_app()) as url, pooling(resolver) as pool:
+    resolver = Resolver(["127.0.0.1"])
+    async with serving(sdk_server().streamable_http_app()) as url, pooling(resolver, public=()) as pool:
         anywhere = pool.from_config(connector(content("a", url=f"{url}/mcp")), {})
         assert (await anywhere.call_tool("echo", {"message": "hi"})).output == "Echo: hi"
-        assert not resolver.asked
-        assert "address not public" in await refused(client_of(pool, url, PUBLIC))
+        assert "address not public" in await refused(client_of(pool, url, "127.0.0.1"))

@@ -22,6 +22,7 @@ from junctor.gateway.mcp.target import target_of_params
 from junctor.gateway.serving.connector import Connector
 from junctor.gateway.tools.ports import ToolFailure
 from junctor.gateway.tools.server_errors import EntryUnusable, ListingFailed
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from tests.support.mcp_servers import (
     ECHO_TOOL,
     LegacyOnly,
@@ -52,7 +53,7 @@ class Clock:
 
 @asynccontextmanager
 async def pooling(**options: Any) -> AsyncIterator[McpClientPool]:
-    pool = McpClientPool(**options)
+    pool = McpClientPool(OWN_MACHINE_POLICY, **options)
     try:
         yield pool
     finally:
@@ -492,7 +493,7 @@ async def test_an_event_stream_pins_no_limit_of_connections() -> None:
 async def test_closing_the_pool_ends_what_runs_and_leaves_no_task() -> None:
     async with serving(sdk_app("modern")) as url:
         before = asyncio.all_tasks()
-        pool = McpClientPool()
+        pool = McpClientPool(OWN_MACHINE_POLICY)
         client = pool.from_config(entry(url), {})
         await client.list_tools()
         call = asyncio.create_task(client.call_tool("slow", {"seconds": 60}))
@@ -540,7 +541,7 @@ async def test_an_idle_stream_outlives_the_time_out_of_calls(monkeypatch: pytest
 
 
 async def test_connections_are_kept_longer_than_the_five_seconds_of_the_library() -> None:
-    pools = HttpPools()
+    pools = HttpPools(OWN_MACHINE_POLICY)
     target = target_of_params("http://127.0.0.1:1", None, {})
     first = pools.acquire(target)
     await pools.release(target)

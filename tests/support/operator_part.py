@@ -16,6 +16,7 @@ import uvloop
 from junctor.api.configuration import GatewaySpec, OperatorConfiguration
 from junctor.logs import configure_logging
 from junctor.net.configuration import API_VERSION
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from junctor.process import freeze_live_objects
 from junctor.reconcile.ports import StoredObject, Unavailable
 from junctor.reconcile.reconciler import Reconciler
@@ -56,7 +57,9 @@ async def run(manifests: Path, report: Path) -> None:
     objects, store = WrittenMap(), ObjectStore()
     snapshot = Snapshot(configuration, await objects.installation_key())
     cluster, sink = StoreCluster(store, snapshot), MemoryStatusSink(store)
-    reconciler = Reconciler(configuration, snapshot, cluster, {NAME: objects}, {NAME: InProcessSignal()}, sink, HTTPRegistries())
+    reconciler = Reconciler(
+        configuration, snapshot, cluster, {NAME: objects}, {NAME: InProcessSignal()}, sink, HTTPRegistries(OWN_MACHINE_POLICY)
+    )
     directory = ManifestDirectory(manifests, store)
     await directory.scan()
     store.subscribe(StoreObserver(reconciler))

@@ -25,11 +25,22 @@ Refuses a gateway that cannot work, in words that the schema has none for: (dict
 {{- end -}}
 {{- end -}}
 
+{{/* Whether a gateway needs a file of `junctor gateway --config`; empty when it does not. */}}
+{{- define "junctor.hasConfiguration" -}}
+{{- if or .upstreams .networkPolicy }}true{{ end -}}
+{{- end -}}
+
 {{/* The file of `junctor gateway --config`; keys are files beside it. */}}
 {{- define "junctor.gatewayConfiguration" -}}
 apiVersion: config.junctor.dev/v1alpha1
 kind: GatewayConfiguration
+{{- with .networkPolicy }}
+networkPolicy:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .upstreams }}
 upstreams:
+{{- end }}
 {{- range .upstreams }}
   {{- $upstream := omit . "keySecretRef" }}
   {{- with .keySecretRef }}
@@ -49,7 +60,7 @@ What is mounted at /etc/junctor, as the sources of one projected volume; empty w
 are taken from the Secrets. The kubelet replaces all of it at once when one of them changes.
 */}}
 {{- define "junctor.gatewayFiles" -}}
-{{- if .upstreams }}
+{{- if include "junctor.hasConfiguration" . }}
 - configMap: {name: {{ .fullname }}}
 {{- end }}
 {{- if eq .callers.mode "apikeys" }}

@@ -12,4 +12,8 @@ gateways:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end }}
+{{- with .Values.operator.networkPolicy }}
+networkPolicy:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from junctor.api.limits import Limit, Limits
 from junctor.net import configuration
-from junctor.net.configuration import ConfigurationModel
+from junctor.net.configuration import ConfigurationModel, NetworkPolicyConfiguration
 from junctor.net.globs import Globs
 
 _DNS_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
@@ -102,11 +102,12 @@ class GatewaySpec(ConfigurationModel):
 
 
 class OperatorConfiguration(ConfigurationModel):
-    """The operator's configuration file."""
+    """The operator's configuration file. network_policy: which addresses registries may have."""
 
     api_version: Literal["config.junctor.dev/v1alpha1"]
     kind: Literal["OperatorConfiguration"]
     gateways: Annotated[tuple[GatewaySpec, ...], Field(min_length=1, max_length=16)]
+    network_policy: NetworkPolicyConfiguration = NetworkPolicyConfiguration()
 
     @model_validator(mode="after")
     def _gateways_are_apart(self) -> Self:

@@ -113,6 +113,18 @@ REASONS: Final[dict[Reason, ReasonDoc]] = {
         "Use smaller Secret values, or fewer connectors with large ones on one gateway.",
         _ACCEPTED,
     ),
+    Reason.PUBLIC_SUFFIX: ReasonDoc(
+        "A host pattern of credentials matches hosts of many owners, such as `*.github.io`, where anybody may have one.",
+        "Name the hosts, or a pattern below your own name: `*.example.github.io`.",
+        _ACCEPTED,
+        permanent=True,
+    ),
+    Reason.ADDRESS_NOT_ALLOWED: ReasonDoc(
+        "The address of spec.url is link-local or of a cloud's metadata service, or the networkPolicy of the operator does not allow it.",
+        "Change spec.url, or ask the platform team to allow the address; the operator's log names it.",
+        (*_ACCEPTED, *_SYNCED),
+        permanent=True,
+    ),
     Reason.RESOLVED_REFS: ReasonDoc("Every reference is resolved, or there is none.", conditions=_RESOLVED_REFS),
     Reason.SECRET_NOT_FOUND: ReasonDoc(
         'No Secret of that name in the namespace of the resource has the label junctor.dev/credentials: "true".',
@@ -123,6 +135,11 @@ REASONS: Final[dict[Reason, ReasonDoc]] = {
     Reason.SECRET_VALUE_INVALID: ReasonDoc(
         "The value cannot be sent in an HTTP header: it is empty, not ASCII text, or contains control characters.",
         "Correct the value. A line break at its end is removed automatically.",
+        _RESOLVED_REFS,
+    ),
+    Reason.HOST_NOT_ALLOWED: ReasonDoc(
+        "The annotation junctor.dev/credential-hosts of the Secret does not name every host that would get its values.",
+        "Correct spec.url or hosts, or ask the owner of the Secret to add the host to the annotation.",
         _RESOLVED_REFS,
     ),
     Reason.SYNCING: ReasonDoc(

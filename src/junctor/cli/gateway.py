@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from junctor.cli.options import (
+    allow_loopback_option,
     callers_option,
+    gateway_file,
     host_option,
     kubeconfig_option,
     log_options,
@@ -60,8 +62,10 @@ Examples:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     envvar="JUNCTOR_GATEWAY_CONFIG",
     show_envvar=True,
-    help="A GatewayConfiguration file: model servers by model, with their keys. --upstream serves the models that it does not name.",
+    help="A GatewayConfiguration file: model servers by model, with their keys, and networkPolicy. --upstream serves the models that it "
+    "does not name.",
 )
+@allow_loopback_option("the servers of connectors")
 @callers_option(kubernetes=True)
 @click.option(
     "--poll-seconds",
@@ -81,6 +85,7 @@ def gateway(
     kubeconfig: Path | None,
     upstream: str | None,
     config: Path | None,
+    allow_loopback: bool,
     callers: str | None,
     poll_seconds: float,
 ) -> None:
@@ -91,7 +96,10 @@ def gateway(
     the management port.
     """
     from junctor.gateway.app import GatewaySettings  # imported late: `junctor --help` needs no web server
+    from junctor.net.network_policy import CLUSTER_POLICY
 
+    file = gateway_file(config)
+    network = CLUSTER_POLICY if file is None else file.network_policy.policy()
     settings = GatewaySettings(
         map=map_,
         host=host,
@@ -101,7 +109,8 @@ def gateway(
         kubeconfig=kubeconfig,
         callers=callers,
         poll_seconds=poll_seconds,
-        upstreams=upstreams_of(config, upstream),
+        upstreams=upstreams_of(file, upstream),
+        network=network.with_loopback() if allow_loopback else network,
     )
     _serve(settings)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from junctor.cli.options import kubeconfig_option, log_options, operator_configuration
+from junctor.cli.options import allow_loopback_option, kubeconfig_option, log_options, operator_configuration
 from junctor.cli.output import print_line
 
 
@@ -71,8 +71,11 @@ def _check_health_address(host: str, port: int) -> None:
     show_envvar=True,
     help="Port of the liveness endpoint; 0 turns it off.",
 )
+@allow_loopback_option("registries")
 @log_options("json")
-def operator(config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...], health_host: str, health_port: int) -> None:
+def operator(
+    config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...], health_host: str, health_port: int, allow_loopback: bool
+) -> None:
     """Turn MCPConnector resources into the connector maps of the gateways, and report in each resource's status what they serve."""
     import uvloop
 
@@ -85,7 +88,7 @@ def operator(config: Path, kubeconfig: Path | None, namespaces: tuple[str, ...],
         raise click.UsageError("namespaceSelector reads the labels of all namespaces, so it cannot be used with --namespace; remove one")
     if health_port:
         _check_health_address(health_host, health_port)
-    settings = OperatorSettings(configuration, kubeconfig, namespaces, health_host, health_port)
+    settings = OperatorSettings(configuration, kubeconfig, namespaces, health_host, health_port, allow_loopback)
     try:
         uvloop.run(run_operator(settings))
     except CredentialsError as error:

@@ -10,7 +10,7 @@ from junctor.logs import configure_logging
 
 if TYPE_CHECKING:
     from junctor.api.configuration import OperatorConfiguration
-    from junctor.gateway.config import UpstreamConfiguration
+    from junctor.gateway.config import GatewayFile, UpstreamConfiguration
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -33,6 +33,17 @@ upstream_option = click.option(
     metavar="URL",
     help="Model server for all models: vLLM or any other server with /v1/chat/completions. Without one, there is no /v1/responses.",
 )
+
+
+def allow_loopback_option(whose: str) -> Decorator:
+    """Return --allow-loopback. whose: what may be at loopback addresses."""
+    return click.option(
+        "--allow-loopback",
+        is_flag=True,
+        envvar="JUNCTOR_ALLOW_LOOPBACK",
+        show_envvar=True,
+        help=f"Let {whose} be on this machine, for development. In a pod they would reach the pod itself.",
+    )
 
 
 def callers_option(*, kubernetes: bool) -> Decorator:
@@ -121,17 +132,30 @@ def operator_configuration(file: Path) -> "OperatorConfiguration":
         raise click.UsageError(_one_line(error)) from error
 
 
-def upstreams_of(config: Path | None, upstream: str | None) -> "tuple[UpstreamConfiguration, ...]":
-    """Return the model servers of a configuration file, then the one for all other models. Raises click.UsageError."""
-    if config is None and upstream is None:
-        return ()
-    # Imported late: a gateway without model servers does not need it.
-    from junctor.gateway.config import only_upstream, read_configuration
+def gateway_file(config: Path | None) -> "GatewayFile | None":
+    """Read the gateway's configuration file, if there is one. Raises click.UsageError."""
+    if config is None:
+        return None
+    # Imported late: a gateway without a file does not need it.
+    from junctor.gateway.config import read_configuration
     from junctor.net.configuration import ConfigurationError
 
     try:
-        named = read_configuration(config).upstreams if config is not None else ()
-        return (*named, only_upstream(upstream)) if upstream is not None else named
+        return read_configuration(config)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def upstreams_of(file: "GatewayFile | None", upstream: str | None) -> "tuple[UpstreamConfiguration, ...]":
+    """Return the model servers of a configuration file, then the one for all other models. Raises click.UsageError."""
+    named = () if file is None else file.upstreams
+    if upstream is None:
+        return named
+    from junctor.gateway.config import only_upstream
+    from junctor.net.configuration import ConfigurationError
+
+    try:
+        return (*named, only_upstream(upstream))
     except ConfigurationError as error:
         raise click.UsageError(_one_line(error)) from error
 

@@ -16,6 +16,7 @@ from junctor.api.registry import MCPRegistrySpec, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.net.formats import KubernetesObjectView
 from junctor.net.headers import is_ascii_header_value
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from junctor.offline.collect import collect
 from junctor.offline.plan import default_configuration, snapshot_of
 from junctor.registry.client import RegistryClient
@@ -72,7 +73,7 @@ class Source:
         kept = tuple(header for header in self.spec.headers or () if header.name.lower() not in names)
         spec = self.spec.model_copy(update={"headers": kept, "auth": None if "authorization" in names else self.spec.auth})
         try:
-            return HTTPRegistries(_RETRIES).open(spec, {**request_headers(spec, self._secret), **given})
+            return HTTPRegistries(OWN_MACHINE_POLICY, _RETRIES).open(spec, {**request_headers(spec, self._secret), **given}, "")
         except ValueError as error:
             raise click.UsageError(str(error)) from error
 

@@ -22,6 +22,7 @@ from junctor.gateway.serving.sources.opening import open_source
 from junctor.gateway.tools.ports import ToolServer
 from junctor.gateway.web.disconnect import cancel_and_wait
 from junctor.gateway.web.server import Listening, Ports, serve_ports
+from junctor.net.network_policy import CLUSTER_POLICY, NetworkPolicy
 from junctor.process import GrowthFreezer, stop_on_signals
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class GatewaySettings:
 
     map: where the connector map is, `configmap:NAMESPACE/NAME` or `file:PATH[#NAME]`. port, management_port: 0 for any free one.
     callers: who may call, `apikeys:FILE`, `kubernetes` or `none`; None lets everybody call, and is possible only on loopback.
-    upstreams: model servers, for /v1/responses.
+    upstreams: model servers, for /v1/responses. network: which addresses connectors may have.
     """
 
     map: str
@@ -51,6 +52,7 @@ class GatewaySettings:
     callers: str | None = None
     poll_seconds: float = 10.0
     upstreams: "tuple[UpstreamConfiguration, ...]" = ()
+    network: NetworkPolicy = CLUSTER_POLICY
 
 
 async def serve(
@@ -108,7 +110,7 @@ def _wired(
     loader = MapLoader(source, poll_seconds=settings.poll_seconds)
     # Going through 50,000 connectors would stop requests for 60 ms each time.
     loader.subscribe(lambda served: freezer.size_changed(len(served)))
-    directory, clients = ConnectorDirectory(loader.served), McpClients()
+    directory, clients = ConnectorDirectory(loader.served), McpClients(settings.network)
     resources.push_async_callback(clients.close)
     loader.subscribe(clients.map_changed)
     if not settings.upstreams:
@@ -127,7 +129,8 @@ class McpClients:
     The MCP SDK takes a second to import and 37 MB, which a gateway without a model server may never need.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, network: NetworkPolicy) -> None:
+        self._network = network
         self._pool: McpClientPool | None = None
 
     @property
@@ -136,7 +139,7 @@ class McpClients:
         if self._pool is None:
             from junctor.gateway.mcp import McpClientPool
 
-            self._pool = McpClientPool()
+            self._pool = McpClientPool(self._network)
         return self._pool
 
     async def bind(self, found: Available) -> ToolServer:

@@ -7,7 +7,7 @@ from urllib.parse import urlunsplit
 from pydantic import Field, ValidationError, field_validator
 
 from junctor.net import configuration
-from junctor.net.configuration import ConfigurationError, ConfigurationModel
+from junctor.net.configuration import ConfigurationError, ConfigurationModel, NetworkPolicyConfiguration
 from junctor.net.faults import problems_of
 from junctor.net.headers import CONNECTION_HEADERS, is_ascii_header_value, is_header_name
 from junctor.net.urls import NotABase, NotHTTP, split_base_url
@@ -72,6 +72,7 @@ class GatewayFile(ConfigurationModel):
     api_version: Literal["config.junctor.dev/v1alpha1"]
     kind: Literal["GatewayConfiguration"]
     upstreams: Annotated[tuple[UpstreamConfiguration, ...], Field(max_length=64)] = ()
+    network_policy: NetworkPolicyConfiguration = NetworkPolicyConfiguration()
 
 
 def read_configuration(path: Path) -> GatewayFile:

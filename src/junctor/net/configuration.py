@@ -1,13 +1,17 @@
 """Configuration files: YAML documents of one pydantic model, read with errors that name the file, the field and what to do."""
 
+from ipaddress import IPv6Network, ip_network
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from junctor.net.addresses import NAT64_LENGTHS
 from junctor.net.faults import problems_of
+from junctor.net.globs import Globs
+from junctor.net.network_policy import Network, NetworkPolicy, NetworkRules
 
 #: The apiVersion of every configuration file.
 API_VERSION: Final = "config.junctor.dev/v1alpha1"
@@ -21,6 +25,58 @@ class ConfigurationModel(BaseModel):
     """A part of a configuration file, in camelCase. An unknown field is an error, because a misspelt one would be ignored silently."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+def _network(value: object) -> Network:
+    try:
+        return ip_network(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError("must be a network such as 10.0.0.0/8 or fd00::/8, as text, without bits of a host") from None
+
+
+def _nat64_prefix(value: object) -> IPv6Network:
+    network = _network(value)
+    if not isinstance(network, IPv6Network) or network.prefixlen not in NAT64_LENGTHS:
+        raise ValueError(f"must be an IPv6 network whose length is one of {', '.join(map(str, NAT64_LENGTHS))} (RFC 6052)")
+    return network
+
+
+_Networks = Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], Field(max_length=256)]
+_Prefixes = Annotated[tuple[Annotated[IPv6Network, BeforeValidator(_nat64_prefix)], ...], Field(max_length=16)]
+_Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=63)], ...], Field(min_length=1, max_length=256)]
+
+
+class NetworkLists(ConfigurationModel):
+    """Which addresses may be connected to.
+
+    allowed: only these; absent: all but loopback, which only a network of loopback addresses allows. denied: of them, not these.
+    """
+
+    allowed: _Networks | None = None
+    denied: _Networks = ()
+
+
+class NamespaceNetworks(NetworkLists):
+    """The lists that count for some namespaces, instead of those for all. namespaces: names or globs."""
+
+    namespaces: _Names
+
+
+class NetworkPolicyConfiguration(NetworkLists):
+    """`networkPolicy` of a configuration file: its lists, the exceptions of namespaces, of which the first that matches counts, and the
+    network's own prefixes of NAT64.
+    """
+
+    namespaces: Annotated[tuple[NamespaceNetworks, ...], Field(max_length=256)] = ()
+    nat64_prefixes: _Prefixes = ()
+
+    def policy(self) -> NetworkPolicy:
+        """The policy that connections follow."""
+
+        def rules(lists: NetworkLists) -> NetworkRules:
+            return NetworkRules(lists.allowed, lists.denied, nat64=self.nat64_prefixes)
+
+        return NetworkPolicy(rules(self), tuple((Globs(item.namespaces), rules(item)) for item in self.namespaces))
 
 
 Model = TypeVar("Model", bound=BaseModel)

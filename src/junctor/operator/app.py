@@ -41,13 +41,17 @@ _RETRIES = Backoff(first=0.1, last=3.0)
 
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
-    """The options of `junctor operator`. namespaces: empty means all. health_port: 0 means no liveness endpoint."""
+    """The options of `junctor operator`.
+
+    namespaces: empty means all. health_port: 0 means no liveness endpoint. allow_loopback: whether registries may be on this machine.
+    """
 
     configuration: OperatorConfiguration
     kubeconfig: Path | None = None
     namespaces: tuple[str, ...] = ()
     health_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's address
     health_port: int = 8080
+    allow_loopback: bool = False
 
 
 class Backoffs:
@@ -75,7 +79,9 @@ async def run_operator(settings: OperatorSettings, *, stop: asyncio.Event | None
             objects.use_key(key)
         snapshot = Snapshot(configuration, key)
         cluster = KubernetesCluster(api, configuration, snapshot, settings.namespaces)
-        reconciler = Reconciler(configuration, snapshot, cluster, maps, gateway_signals, KubernetesStatusSink(api), HTTPRegistries())
+        network = configuration.network_policy.policy()
+        registries = HTTPRegistries(network.with_loopback() if settings.allow_loopback else network)
+        reconciler = Reconciler(configuration, snapshot, cluster, maps, gateway_signals, KubernetesStatusSink(api), registries)
         await _watch(settings, reconciler, stop)
     finally:
         await asyncio.gather(*(gateway_signal.close() for gateway_signal in gateway_signals.values()))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
+from urllib.parse import urlsplit
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
@@ -14,6 +15,8 @@ from junctor.api.resources import RegistryResource, Resource
 from junctor.api.sync_report import SyncReport
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.ids import entry_id_of_registry, is_connector_id, is_registry_id, is_reserved_id, registry_id_of_entry
+from junctor.net.addresses import literal_address
+from junctor.net.network_policy import never_allowed
 from junctor.net.tls import BadCABundle, new_ssl_context
 
 ACCEPTED: Final = Finding("True", Reason.ACCEPTED, "the resource is valid")
@@ -100,6 +103,13 @@ def _certificate_problem(bundle: str) -> str:
     return ""
 
 
+def accept_address(resource: Resource, _: GatewaySpec) -> Finding | None:
+    """Refuse a URL whose host is an address that no gateway and no operator connects to. Those behind names are checked at each connect."""
+    literal = literal_address(urlsplit(resource.spec.url).hostname or "") if resource.spec is not None and resource.spec.url else None
+    reason = never_allowed(literal) if literal is not None else ""
+    return refused(Reason.ADDRESS_NOT_ALLOWED, f"spec.url: its address {reason}; change it") if reason else None
+
+
 def accept_id(resource: Resource, gateway: GatewaySpec) -> Finding | None:
     """Refuse an invalid effective id: a template can make one that is too long or reserved."""
     connector_id = id_on(resource, gateway)
@@ -131,7 +141,7 @@ def accept_id_policy(resource: Resource, gateway: GatewaySpec) -> Finding | None
     return None
 
 
-CHECKS: tuple[Check, ...] = (accept_schema, accept_fields, accept_ca_bundle, accept_id, accept_id_policy)
+CHECKS: tuple[Check, ...] = (accept_schema, accept_fields, accept_address, accept_ca_bundle, accept_id, accept_id_policy)
 
 
 def judge(resource: Resource, gateway: GatewaySpec) -> Finding | None:

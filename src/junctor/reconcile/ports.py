@@ -217,9 +217,10 @@ class Cluster(Protocol):
 class Registries(Protocol):
     """The way to MCP registries."""
 
-    def open(self, spec: MCPRegistrySpec, headers: Mapping[str, str]) -> AbstractAsyncContextManager[RegistryReader]:
-        """Open the registry of a valid spec while the context lasts. headers: sent with every request, credentials included.
+    def open(self, spec: MCPRegistrySpec, headers: Mapping[str, str], namespace: str) -> AbstractAsyncContextManager[RegistryReader]:
+        """Open the registry of a valid spec while the context lasts.
 
+        headers: sent with every request, credentials included. namespace: of the resource, on whose behalf the registry is read.
         Raises ValueError for a CA bundle that cannot be used.
         """
         ...

@@ -237,9 +237,10 @@ class _Syncer:
         if sync.discovered is not self.report.discovered:
             self.report = replace(self.report, discovered=sync.discovered, counts=sync.counts, current=self._is_current())
             self._wake()
+        spec, namespace = _spec(self.resource), self.resource.namespace
         async with (
-            self._share.turns.turn(self.resource.namespace),
-            self._registries.open(_spec(self.resource), request_headers(_spec(self.resource), self._secret)) as reader,
+            self._share.turns.turn(namespace),
+            self._registries.open(spec, request_headers(spec, self._secret), namespace) as reader,
         ):
             return await (sync.full(reader, accept_shrink) if full else sync.incremental(reader, accept_shrink))
 

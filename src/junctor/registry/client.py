@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode, urlunsplit
 from junctor.net.backoff import Backoff
 from junctor.net.clock import Clock
 from junctor.net.json_values import has_more_values
+from junctor.net.network_policy import OWN_MACHINE_POLICY, NetworkRules
 from junctor.net.retry_after import retry_after_seconds
 from junctor.net.timestamps import http_date
 from junctor.net.urls import NotABase, NotHTTP, split_base_url
@@ -48,6 +49,7 @@ class RegistryClient:
         page_size: 1 to 100.
         retries: how often a request is repeated, with growing pauses.
         first_retries: the same while the registry has not answered at all: a wrong address should be reported soon. None: as `retries`.
+        network: which addresses the registry may have. Absent: all that a person at this machine would reach.
         clock: for the pauses, and for a Retry-After that names a date. None: the system's.
         large_answers: held while a large answer is read: one at a time of all registries that share it.
 
@@ -65,6 +67,7 @@ class RegistryClient:
         page_size: int = 100,
         retries: int = 5,
         first_retries: int | None = None,
+        network: NetworkRules = OWN_MACHINE_POLICY.default,
         clock: Clock | None = None,
         large_answers: asyncio.Lock | None = None,
     ) -> None:
@@ -74,7 +77,7 @@ class RegistryClient:
         self._first_retries = retries if first_retries is None else first_retries
         self._answered = False
         self._clock = clock or Clock()
-        self._fetcher = Fetcher(headers or {}, tls, timeout, large_answers or asyncio.Lock())
+        self._fetcher = Fetcher(headers or {}, tls, timeout, network, large_answers or asyncio.Lock())
 
     async def __aenter__(self) -> Self:
         return self

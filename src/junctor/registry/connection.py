@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from junctor.api.registry import MCPRegistrySpec, Sync
+from junctor.net.network_policy import NetworkPolicy
 from junctor.net.tls import ssl_context
 from junctor.registry.client import RegistryClient
 
@@ -17,13 +18,20 @@ FIRST_RETRIES: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class HTTPRegistries:
-    """Opens registries over HTTP (port `Registries` of the loop). retries: how often each request is repeated at most."""
+    """Opens registries over HTTP (port `Registries` of the loop).
 
+    network: which addresses the registries of each namespace may have. retries: how often each request is repeated at most.
+    """
+
+    network: NetworkPolicy
     retries: int = RETRIES
     _large_answers: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def open(self, spec: MCPRegistrySpec, headers: Mapping[str, str]) -> RegistryClient:
-        """Open the registry of a valid spec. headers: sent with every request. Raises ValueError for a bad URL or CA bundle."""
+    def open(self, spec: MCPRegistrySpec, headers: Mapping[str, str], namespace: str) -> RegistryClient:
+        """Open the registry of a valid spec.
+
+        headers: sent with every request. namespace: on whose behalf. Raises ValueError for a bad URL or CA bundle.
+        """
         sync = spec.sync or Sync()
         return RegistryClient(
             spec.url,
@@ -34,4 +42,5 @@ class HTTPRegistries:
             retries=self.retries,
             first_retries=min(self.retries, FIRST_RETRIES),
             large_answers=self._large_answers,
+            network=self.network.rules(namespace),
         )

@@ -5,6 +5,7 @@ RegistryError               a 5xx, a connection that broke, an answer that canno
 +-- QueryRefused            400 or 422: a parameter (updated_since, search, cursor) that it does not accept; repeat without it
 +-- NotARegistry            the server does not speak the MCP Registry API
 +-- RegistryUnreachable     the name does not resolve, nothing listens, or no connection in time
++-- RegistryAddressRefused  its name resolves to an address that the network policy does not allow
 +-- RegistryUnauthorized    401 or 403
 +-- RegistryTLSFailed       the certificate cannot be verified, or what listens does not speak TLS
 +-- RegistryRateLimited     429, for longer than a sync waits
@@ -51,6 +52,12 @@ class RegistryUnreachable(RegistryError):
     """There is no connection to the registry."""
 
     reason = Reason.REGISTRY_UNREACHABLE
+
+
+class RegistryAddressRefused(RegistryError):
+    """The address of the registry is not allowed."""
+
+    reason = Reason.ADDRESS_NOT_ALLOWED
 
 
 class RegistryUnauthorized(RegistryError):

@@ -17,12 +17,15 @@ import anyio  # noqa: F401 - httpx would import it at the first request and bloc
 import httpx
 
 from junctor import __version__
+from junctor.net.connecting import AddressRefused
+from junctor.net.network_policy import NetworkRules
 from junctor.net.redaction import redact, secret_words
 from junctor.net.tls import ssl_context
-from junctor.net.transport_failures import FailureKind, transport_failure
+from junctor.net.transport_failures import FailureKind, causes, transport_failure
 from junctor.net.urls import redacted_url
 from junctor.registry.bodies import Body
-from junctor.registry.errors import NotARegistry, RegistryError, RegistryTLSFailed, RegistryUnreachable, SyncTimeout
+from junctor.registry.errors import NotARegistry, RegistryAddressRefused, RegistryError, RegistryTLSFailed, RegistryUnreachable, SyncTimeout
+from junctor.registry.network import GuardedTransport
 
 #: Bytes of one answer, decompressed.
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -70,18 +73,25 @@ class Answer:
 class Fetcher:
     """Sends GET requests.
 
-    headers: sent with each request, to its own origin only. timeout: seconds for an answer, from the connection to the last byte.
-    large_answers: held from the moment when an answer turns out to be large.
+    Args:
+        headers: sent with each request, to its own origin only.
+        tls: None trusts the system's authorities.
+        timeout: seconds for an answer, from the connection to the last byte.
+        network: which addresses the origin may have.
+        large_answers: held from the moment when an answer turns out to be large.
     """
 
-    def __init__(self, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout: float, large_answers: asyncio.Lock) -> None:
+    def __init__(
+        self, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout: float, network: NetworkRules, large_answers: asyncio.Lock
+    ) -> None:
         self._timeout = timeout
         self._large_answers = large_answers
         self._secrets = secret_words(headers.values())
         self._client = httpx.AsyncClient(
             headers={"user-agent": f"junctor/{__version__}", "accept": "application/json", **headers, "accept-encoding": "gzip"},
             cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
-            verify=tls or ssl_context(),
+            # Proxies of the environment would resolve the name themselves; with a transport of its own, the client uses none.
+            transport=GuardedTransport(tls or ssl_context(), network),
             # `get` limits the whole exchange; the connection has a limit of its own so that its failure is reported as such.
             timeout=httpx.Timeout(None, connect=min(_MAX_CONNECT_SECONDS, timeout / 2)),
             trust_env=False,
@@ -164,6 +174,9 @@ def _broken(response: httpx.Response) -> RegistryError:
 
 
 def _failure(error: httpx.TransportError, url: str) -> RegistryError:
+    refused = next((cause for cause in causes(error) if isinstance(cause, AddressRefused)), None)
+    if refused is not None:
+        return RegistryAddressRefused(f"the address of the host of {url} {refused.reason}; nothing was sent")
     kind, detail = transport_failure(error)
     match kind:
         case FailureKind.CERTIFICATE:

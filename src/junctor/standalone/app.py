@@ -18,6 +18,7 @@ from junctor.gateway.serving.map_loader import MapLoader, ReloadError
 from junctor.gateway.web.server import Listening
 from junctor.net.configuration import API_VERSION
 from junctor.net.formats import KubernetesObjectView
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from junctor.net.timestamps import rfc3339
 from junctor.offline.manifests import ObjectKey
 from junctor.process import stop_on_signals
@@ -111,7 +112,13 @@ class _Parts:
         sink = MemoryStatusSink(store)
         snapshot = Snapshot(configuration, await objects.installation_key())
         reconciler = Reconciler(
-            configuration, snapshot, StoreCluster(store, snapshot), {GATEWAY: objects}, {GATEWAY: signal}, sink, HTTPRegistries()
+            configuration,
+            snapshot,
+            StoreCluster(store, snapshot),
+            {GATEWAY: objects},
+            {GATEWAY: signal},
+            sink,
+            HTTPRegistries(OWN_MACHINE_POLICY),
         )
         directory = ManifestDirectory(settings.manifests, store)
         await directory.scan()
@@ -167,6 +174,7 @@ def _gateway_settings(settings: StandaloneSettings) -> GatewaySettings:
         management_port=settings.management_port,
         callers=settings.callers,
         upstreams=settings.upstreams,
+        network=OWN_MACHINE_POLICY,
     )
 
 

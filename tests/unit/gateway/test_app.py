@@ -23,6 +23,7 @@ from junctor.gateway.app import CallersRequired, GatewaySettings, serve
 from junctor.gateway.catalog.routes import BODY_LIMIT
 from junctor.gateway.serving.sources import BadSource
 from junctor.gateway.web.server import ListenError, Listening
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from tests.support.mcp_servers import ScriptedServer, serving
 from tests.unit.gateway.maps import MAP, MemorySource, content, head_of, layout_of, publish
 
@@ -44,7 +45,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def running(source: MemorySource) -> AsyncIterator[Running]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
-    settings = GatewaySettings(map="memory", port=0, management_port=0)
+    settings = GatewaySettings(map="memory", port=0, management_port=0, network=OWN_MACHINE_POLICY)
     task = asyncio.create_task(serve(settings, source=source, stop=stop, started=started.set_result))
     try:
         async with asyncio.timeout(DEADLINE):

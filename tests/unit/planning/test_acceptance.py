@@ -1,5 +1,6 @@
 """The acceptance checks: what each one lets pass, and what it refuses, why and with what advice."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import Resource
 from junctor.planning.acceptance import (
     CHECKS,
+    accept_address,
     accept_ca_bundle,
     accept_fields,
     accept_id,
@@ -101,6 +103,24 @@ def test_id_of_a_registry_does_not_depend_on_the_template(spec: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("https://mcp.example.com/mcp", None),
+        ("http://10.0.0.1/mcp", None),
+        ("http://127.0.0.1/mcp", None),
+        ("http://169.254.169.254/latest/meta-data", "spec.url: its address is link-local, which is never allowed; change it"),
+        ("http://2852039166/latest", "is link-local"),
+        ("http://[::ffff:169.254.169.254]/", "is link-local"),
+        ("http://[64:ff9b::a9fe:a9fe]/", "is link-local"),
+        ("http://[fd00:ec2::254]:80/", "belongs to a cloud's metadata service"),
+    ],
+)
+@pytest.mark.parametrize("kind", [connector, registry])
+def test_accept_address_refuses_addresses_that_are_never_allowed(kind: Callable[..., Resource], url: str, part: str | None) -> None:
+    assert_finding(accept_address(kind("x", url=url), gateway()), Reason.ADDRESS_NOT_ALLOWED if part else None, part or "")
+
+
+@pytest.mark.parametrize(
     ("template", "resource", "reason", "part"),
     [
         ("{namespace}.{name}", connector("x"), None, ""),
@@ -155,4 +175,4 @@ def test_first_refusal_of_the_chain_counts(resource: Resource, on: GatewaySpec, 
 
 
 def test_chain_contains_every_check_once() -> None:
-    assert (accept_schema, accept_fields, accept_ca_bundle, accept_id, accept_id_policy) == CHECKS
+    assert (accept_schema, accept_fields, accept_address, accept_ca_bundle, accept_id, accept_id_policy) == CHECKS

@@ -11,6 +11,7 @@ from junctor.api.sync_report import SyncReport
 from junctor.connectormap.credentials import reference_hash
 from junctor.connectormap.head import RegistryRecord
 from junctor.net.clock import Clock
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.registry.connection import HTTPRegistries
@@ -64,7 +65,7 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
     ]
     with FakeRegistry(rows) as registry:
         first, second = resource(registry.url, 1), resource(registry.url, 2, **change)
-        syncs = RegistrySyncs(HTTPRegistries(), lambda: woken.append(None), lambda namespace, ref: b"secret", Clock())
+        syncs = RegistrySyncs(HTTPRegistries(OWN_MACHINE_POLICY), lambda: woken.append(None), lambda namespace, ref: b"secret", Clock())
 
         def report(now: RegistryResource) -> SyncReport:
             return syncs.reports({UID: now}).get(UID) or SyncReport(0, Finding("Unknown", Reason.SYNCING))
@@ -80,7 +81,9 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
             registry.fault = lambda _: Stall()
             if restarted:
                 await syncs.close()
-                syncs = RegistrySyncs(HTTPRegistries(), lambda: woken.append(None), lambda namespace, ref: b"secret", Clock())
+                syncs = RegistrySyncs(
+                    HTTPRegistries(OWN_MACHINE_POLICY), lambda: woken.append(None), lambda namespace, ref: b"secret", Clock()
+                )
                 head = RegistryRecord("internal", UID, 2, known.watermark, known.digest)
                 syncs.set_registries({UID: RegistryToSync(second, record=head, published=known.entries)})
             woken.clear()

@@ -16,6 +16,7 @@ from junctor.api.sync_report import SyncReport
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import RegistryRecord
 from junctor.net.clock import Clock
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from junctor.reconcile.registry_memory import RegistryToSync
 from junctor.reconcile.registry_syncs import RegistrySyncs
 from junctor.registry.connection import HTTPRegistries
@@ -56,7 +57,7 @@ class Reading:
         self.secrets: dict[str, bytes] = {}
         self.woken = 0
         self.on_wake: Callable[[], None] = lambda: None
-        self.syncs = RegistrySyncs(HTTPRegistries(), self._wake, self._secret_value, clock)
+        self.syncs = RegistrySyncs(HTTPRegistries(OWN_MACHINE_POLICY), self._wake, self._secret_value, clock)
         self.resource = self.changed(1, **spec)
 
     def _wake(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from junctor.connectormap.errors import MapUnreadable
 from junctor.net.backoff import Backoff
 from junctor.net.clock import Clock
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from junctor.reconcile.reconciler import Reconciler
 from junctor.reconcile.registry_memory import Recall, recall_discovered
 from junctor.reconcile.snapshot import Snapshot
@@ -69,7 +70,7 @@ class World:
             maps,
             dict.fromkeys(maps, self.pods),
             self.sink,
-            HTTPRegistries(),
+            HTTPRegistries(OWN_MACHINE_POLICY),
             clock=self.clock,
             timing=self.timing,
             pacer=self.pacer,

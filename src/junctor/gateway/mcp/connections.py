@@ -1,31 +1,31 @@
-"""The connections to one origin, shared by all sessions there; for servers whose address a stranger chose, to public addresses only.
+"""The connections to one origin, shared by all sessions there; only to addresses that the network's rules allow.
 
 A name is resolved once for each connection, all its addresses are checked, and the connection goes to a checked address. The name is not
-resolved again, which prevents DNS rebinding. TLS and the Host header keep the name.
+resolved again, which prevents DNS rebinding. TLS and the Host header keep the name. Proxies of the environment are not used, since a proxy
+would resolve the name itself.
 """
 
 import asyncio
+import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final
 
 import httpcore2
 import httpx2
 
-from junctor.net.addresses import is_public
+from junctor.net.connecting import AddressRefused, Resolve, connect_first, permitted_addresses, resolve_host
 from junctor.net.lifo_pool import LifoPool
+from junctor.net.network_policy import NetworkRules
 from junctor.net.tls import ssl_context
+
+_log = logging.getLogger(__name__)
 
 #: With the library's 5 s, most calls would need a new connection.
 KEEPALIVE_SECONDS: Final = 60.0
 _MOST_IDLE: Final = 100
-#: How many addresses of a name are tried, one after the other.
-_MOST_TRIED: Final = 8
 _FOREVER: Final = 3600.0
-
-#: Returns the IP addresses of a host, the best one first. Raises OSError.
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class Connections(httpx2.AsyncBaseTransport):
@@ -34,10 +34,10 @@ class Connections(httpx2.AsyncBaseTransport):
     The library's own pool looks at every connection whenever a request begins or ends, and a thousand sessions are a thousand connections.
     Here each pool has one connection.
 
-    network: opens the connections; None for the library's own backend.
+    network: opens the connections.
     """
 
-    def __init__(self, ca_bundle: str | None, network: httpcore2.AsyncNetworkBackend | None = None) -> None:
+    def __init__(self, ca_bundle: str | None, network: httpcore2.AsyncNetworkBackend) -> None:
         self._ca_bundle = ca_bundle
         self._network = network
         self._idle = LifoPool(self._connection, httpx2.AsyncHTTPTransport.aclose, most=_MOST_IDLE, seconds=KEEPALIVE_SECONDS)
@@ -97,22 +97,12 @@ class _Body(httpx2.AsyncByteStream):
                 await on_close()
 
 
-class AddressNotPublic(httpcore2.ConnectError):
-    """The host resolves to an address that is not public. The message does not name the address."""
+class GuardedNetwork(httpcore2.AsyncNetworkBackend):
+    """A network backend for httpcore that connects only to addresses that the rules allow."""
 
-
-async def resolve_host(host: str, port: int) -> Sequence[str]:
-    """Resolve a host as the operating system does. Literal addresses, odd forms included, resolve to themselves."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-class PublicOnly(httpcore2.AsyncNetworkBackend):
-    """A network backend for httpcore. A host with a single address that is not public is not connected to at all."""
-
-    def __init__(self, resolve: Resolve = resolve_host, is_public: Callable[[str], bool] = is_public) -> None:
+    def __init__(self, rules: NetworkRules, resolve: Resolve = resolve_host) -> None:
+        self._rules = rules
         self._resolve = resolve
-        self._is_public = is_public
         self._network = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
@@ -123,27 +113,22 @@ class PublicOnly(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Resolve, check and connect within `timeout` seconds. Raises ConnectError, of which AddressNotPublic is one, or ConnectTimeout."""
+        """Resolve, check and connect within `timeout` seconds. Raises ConnectError, caused by AddressRefused or not, or ConnectTimeout."""
         deadline = time.monotonic() + (_FOREVER if timeout is None else timeout)
-        addresses = await self._checked(host, port, deadline)
-        failure: httpcore2.ConnectError | httpcore2.ConnectTimeout = httpcore2.ConnectError("the name has no address")
-        for position, address in enumerate(addresses):
-            # An address that does not answer must leave time for the others.
-            seconds = (deadline - time.monotonic()) / (len(addresses) - position)
-            try:
-                return await self._network.connect_tcp(address, port, max(seconds, 0.0), local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-    async def _checked(self, host: str, port: int, deadline: float) -> Sequence[str]:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                addresses = await self._resolve(host, port)
+                addresses = await permitted_addresses(host, port, self._rules, self._resolve)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout from error
+        except AddressRefused as error:
+            _log.warning("no connection to %s: its address %s %s", host, error.address, error.reason)
+            raise httpcore2.ConnectError from error
         except (OSError, UnicodeError) as error:
             raise httpcore2.ConnectError from error
-        if not all(map(self._is_public, addresses)):
-            raise AddressNotPublic
-        return addresses[:_MOST_TRIED]
+        if not addresses:
+            raise httpcore2.ConnectError("the name has no address")
+
+        async def connect(address: str, seconds: float) -> httpcore2.AsyncNetworkStream:
+            return await self._network.connect_tcp(address, port, seconds, local_address, socket_options)
+
+        return await connect_first(addresses, connect, deadline - time.monotonic())

@@ -14,7 +14,8 @@ import anyio
 import httpx2
 
 from junctor.gateway.mcp.budgets import EVENT_VALUES, Flood, Meter, OverBudget, Pace, Unasked, values_of_events
-from junctor.gateway.mcp.connections import AddressNotPublic
+from junctor.net.connecting import AddressRefused
+from junctor.net.network_policy import NOT_PUBLIC
 from junctor.net.transport_failures import FailureKind, causes, transport_failure
 
 #: An event ends with an empty line, which two chunks may share.
@@ -194,8 +195,11 @@ def _end_of_events(tail: bytes, chunk: bytes) -> int:
 
 def describe_error(error: httpx2.TransportError) -> tuple[int, str]:
     """Return a status and a sentence for a transport error. The library's own text may name addresses."""
-    if any(isinstance(cause, AddressNotPublic) for cause in causes(error)):
+    refused = next((cause for cause in causes(error) if isinstance(cause, AddressRefused)), None)
+    if refused is not None and refused.reason == NOT_PUBLIC:
         return 502, "address not public; servers of this registry are called at public addresses only (allowPrivateAddresses)"
+    if refused is not None:
+        return 502, f"the server's address {refused.reason}; nothing was sent"
     kind, detail = transport_failure(error)
     match kind:
         case FailureKind.CERTIFICATE:

@@ -13,7 +13,6 @@ from junctor.connectormap.policy import Limits
 from junctor.connectormap.view import EntryView
 from junctor.gateway.mcp.client import McpClient, Shares
 from junctor.gateway.mcp.client_store import ClientStore, Key
-from junctor.gateway.mcp.connections import PublicOnly
 from junctor.gateway.mcp.http_pools import HttpPools
 from junctor.gateway.mcp.listing import ListingCache
 from junctor.gateway.mcp.target import Target, target_of_entry, target_of_params
@@ -22,6 +21,8 @@ from junctor.gateway.serving.connector import Connector
 from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.tools.policy import policy_of_entry
 from junctor.gateway.tools.server_errors import EntryUnusable
+from junctor.net.connecting import Resolve, resolve_host
+from junctor.net.network_policy import NetworkPolicy
 from junctor.net.tls import ssl_context
 
 _log = logging.getLogger(__name__)
@@ -49,24 +50,26 @@ class McpClientPool:
 
     def __init__(
         self,
+        network: NetworkPolicy,
         *,
         max_clients: int = MAX_CLIENTS,
         idle_seconds: float = IDLE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
-        public_only: PublicOnly | None = None,
+        resolve: Resolve = resolve_host,
     ) -> None:
         """Create an empty pool.
 
         Args:
+            network: which addresses the connectors of each namespace may have.
             max_clients: how many clients are kept.
             idle_seconds: after which an idle session ends.
             clock: in seconds.
-            public_only: see `HttpPools`.
+            resolve: finds the addresses of hosts.
         """
         self._max_shared = max_clients
         self._idle_seconds = idle_seconds
         self._clock = clock
-        self._pools = HttpPools(public_only)
+        self._pools = HttpPools(network, resolve)
         self._shared: OrderedDict[str, _SharedState] = OrderedDict()
         self._clients = ClientStore[McpClient](max_clients)
         self._listings = ListingCache()

@@ -30,8 +30,8 @@ _IDENTITY_KEY: Final = secrets.token_bytes(32)
 class Target:
     """One server as one principal addresses it.
 
-    headers: sent with every request. ca_bundle: PEM, None for the system's authorities. public_only: the server is connected to at
-    addresses of the public Internet only.
+    headers: sent with every request. ca_bundle: PEM, None for the system's authorities. namespace: on whose behalf it is called, which
+    decides about its addresses; "" for nobody's. public_only: the server is connected to at addresses of the public Internet only.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Target:
     ca_bundle: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
     public_only: bool = False
+    namespace: str = ""
 
     def __post_init__(self) -> None:
         try:
@@ -88,7 +89,8 @@ def target_of_entry(view: EntryView, credentials: Mapping[str, bytes], authoriza
     sent = _caller_headers(headers, name, frozenset(own)) | own
     if authorization is not None:
         sent["authorization"] = _bearer(authorization, name)
-    return Target(name, entry.url, sent, entry.transport, entry.ca_bundle, policy.limits, entry.public_only)
+    namespace = view.origin.namespace if view.origin else ""
+    return Target(name, entry.url, sent, entry.transport, entry.ca_bundle, policy.limits, entry.public_only, namespace)
 
 
 def target_of_params(url: str, authorization: str | None, headers: Mapping[str, str], limits: Limits | None = None) -> Target:

@@ -20,6 +20,7 @@ from junctor.gateway.serving.connector import Connector
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.web.errors import Unauthorized
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from tests.unit.gateway.catalog.test_routes import served_map
 from tests.unit.gateway.maps import content, discovered, registry
 
@@ -151,7 +152,7 @@ class Everyone:
 @asynccontextmanager
 async def client_of(served: Callable[[], ServedMap | None], caller: str = "alice") -> AsyncIterator[httpx.AsyncClient]:
     """A caller's client of a gateway with a model server that is not there."""
-    directory, clients = ConnectorDirectory(served), McpClients()
+    directory, clients = ConnectorDirectory(served), McpClients(OWN_MACHINE_POLICY)
     service = ResponsesService(directory, [only_upstream("http://127.0.0.1:9")], clients.pool)
     app = public_app(directory, clients.bind, more=service.routes(), callers=Everyone())
     options: Any = {"base_url": "http://gateway/v1", "headers": {"Authorization": f"Bearer {caller}"}}

@@ -9,6 +9,7 @@ from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.tools.ports import ToolServer
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from tests.unit.gateway.maps import bearer, content, served_map
 from tests.unit.gateway.tools.servers import FakeServer, tool
 
@@ -46,12 +47,12 @@ async def test_tools_that_the_policy_permits_are_listed() -> None:
 
 
 async def test_before_there_is_a_map_no_connector_is_called_unknown() -> None:
-    answer = await ask(None, McpClients().bind)
+    answer = await ask(None, McpClients(OWN_MACHINE_POLICY).bind)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_connector_map")
 
 
 async def test_a_credential_that_is_no_header_is_the_connectors_fault() -> None:
-    clients = McpClients()
+    clients = McpClients(OWN_MACHINE_POLICY)
     answer = await ask(served_map(content("a", auth=bearer(KEY)), credentials={KEY: b"one\ntwo"}), clients.bind)
     await clients.close()
     assert answer.status_code == 424
@@ -59,13 +60,13 @@ async def test_a_credential_that_is_no_header_is_the_connectors_fault() -> None:
 
 
 async def test_a_connector_that_cannot_be_used_says_why() -> None:
-    answer = await ask(served_map(content("a", available=False, reason="SecretNotFound")), McpClients().bind)
+    answer = await ask(served_map(content("a", available=False, reason="SecretNotFound")), McpClients(OWN_MACHINE_POLICY).bind)
     assert answer.status_code == 424
     assert "Connector 'a' cannot be used now: SecretNotFound." in answer.json()["error"]["message"]
 
 
 async def test_a_connector_that_needs_the_callers_authorization_says_so() -> None:
-    clients = McpClients()
+    clients = McpClients(OWN_MACHINE_POLICY)
     answer = await ask(served_map(content("a", callerAuthorization="Require")), clients.bind)
     await clients.close()
     assert answer.status_code == 424

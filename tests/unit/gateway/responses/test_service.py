@@ -13,6 +13,7 @@ from junctor.gateway.config import only_upstream
 from junctor.gateway.responses.routes import ResponsesService
 from junctor.gateway.serving.directory import ConnectorDirectory
 from junctor.gateway.serving.served_map import PreparedMap, ServedMap
+from junctor.net.network_policy import OWN_MACHINE_POLICY
 from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, publish
 
 KEY = "3f7a000000000000.1b2c000000000000"
@@ -35,7 +36,7 @@ async def test_an_entry_that_cannot_be_used_is_a_424_that_names_the_label(fields
     found = await read_map(MAP, source.fetch_head, source.fetch_shard)
     assert found is not None
     served = ServedMap.of(await PreparedMap.of(found), {KEY: b"hunter2\nhunter3"}, datetime.now(UTC))
-    directory, clients = ConnectorDirectory(lambda: served), McpClients()
+    directory, clients = ConnectorDirectory(lambda: served), McpClients(OWN_MACHINE_POLICY)
     service = ResponsesService(directory, [only_upstream("http://127.0.0.1:9")], clients.pool)
     app = public_app(directory, clients.bind, more=service.routes())
     tool = {"type": "mcp", "server_label": "tickets", "connector_id": "a"}
