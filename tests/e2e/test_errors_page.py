@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from junctor.gateway.auth.key_file import entry_of
 from tests.cluster.processes import gateway
+from tests.support.attacks import RawConnection
 from tests.support.errors_page import table
 from tests.support.examples import examples, run
 from tests.support.mcp_servers import Answer, ScriptedServer, error, result, serving, text_result
@@ -66,9 +67,21 @@ OTHER_PATHS: Mapping[Row, tuple[str, str]] = {
     (404, "unknown_url", ""): ("POST", "/response"),
     (405, "method_not_allowed", ""): ("GET", "/responses"),
 }
+#: What the connection itself refuses, before there is a request.
+RAW: Mapping[Row, bytes] = {
+    (400, "", ""): b"not HTTP\r\n\r\n",
+    (414, "url_too_long", ""): b"GET /" + b"x" * 17_000,
+    (431, "headers_too_large", ""): b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101 + b"\r\n",
+}
 #: Rows with a test of their own here, and then those that need a cluster, a fault of the gateway, or its end, which other tests have.
 ALONE: Sequence[Row] = [(401, "invalid_api_key", ""), (503, "no_connector_map", "")]
-ELSEWHERE: Sequence[Row] = [(500, "", ""), (503, "callers_unavailable", ""), (503, "", "")]
+ELSEWHERE: Sequence[Row] = [
+    (408, "request_timeout", ""),
+    (503, "overloaded", ""),
+    (500, "", ""),
+    (503, "callers_unavailable", ""),
+    (503, "", ""),
+]
 
 
 def assert_is(answer: httpx.Response, row: Row) -> None:
@@ -92,7 +105,7 @@ async def connectors(shared_gateway: RunningGateway) -> None:
 
 def test_every_row_is_produced() -> None:
     shown = [(int(status), code, param) for status, code, param, *_ in table("Instead of a response")]
-    assert sorted(shown) == sorted([*BODIES, *MODEL_SAYS, *OTHER_PATHS, *ALONE, *ELSEWHERE])
+    assert sorted(shown) == sorted([*BODIES, *MODEL_SAYS, *OTHER_PATHS, *RAW, *ALONE, *ELSEWHERE])
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -124,6 +137,15 @@ def test_another_refusal_of_the_model_server_is_passed_on(shared_gateway: Runnin
 def test_another_path(shared_gateway: RunningGateway, row: Row) -> None:
     method, path = OTHER_PATHS[row]
     assert_is(httpx.request(method, shared_gateway.url + path, trust_env=False, timeout=60), row)
+
+
+@pytest.mark.parametrize("row", RAW, ids=str)
+def test_the_connection_refuses(shared_gateway: RunningGateway, row: Row) -> None:
+    with RawConnection(shared_gateway.url) as connection:
+        connection.send(RAW[row])
+        head, _, body = connection.receive().partition(b"\r\n\r\n")
+    assert b"\r\nx-request-id: req_" in head
+    assert_is(httpx.Response(int(head.split()[1]), content=body), row)
 
 
 @pytest.mark.usefixtures("connectors")

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from junctor.connectormap.errors import InvalidMessage
 from junctor.connectormap.messages import ReloadRefusal, ReloadSignal
 from junctor.gateway.serving.map_loader import MapLoader, NotReadable, ReloadError, TooManyReloads
-from junctor.gateway.web.errors import ApiError, BadRequest
+from junctor.gateway.web.errors import ApiError, BadRequest, management_body
 from junctor.gateway.web.json_response import JSONResponse
 from junctor.gateway.web.middleware import ErrorMiddleware
 
@@ -35,7 +35,7 @@ def management_app(loader: MapLoader, *, stopping: Callable[[], bool] = lambda: 
         Route("/-/livez", handlers.livez, methods=["GET"]),
         Route("/-/readyz", handlers.readyz, methods=["GET"]),
     ]
-    return ErrorMiddleware(Router(routes, redirect_slashes=False), body_limit=BODY_LIMIT, render=lambda error: {"error": error.message})
+    return ErrorMiddleware(Router(routes, redirect_slashes=False), body_limit=BODY_LIMIT, render=management_body)
 
 
 class _Handlers:

@@ -4,7 +4,11 @@ ApiError                an error with its HTTP status and, for OpenAI's clients,
 +-- BadRequest          400
 +-- Unauthorized        401: the request has no valid key or token
 +-- NotFound            404
++-- RequestTimeout      408: the request did not arrive in time
 +-- BodyTooLarge        413
++-- UrlTooLong          414
++-- HeadTooLarge        431
++-- Overloaded          503: connections, or bodies of all requests, are in progress
 +-- MapNotLoaded        503: the gateway has not loaded a connector map yet
 +-- GatewayStopping     503: the gateway stops before the answer is complete
 """
@@ -68,6 +72,16 @@ class NotFound(ApiError):
     code = "not_found"
 
 
+class RequestTimeout(ApiError):
+    """The request did not arrive in time. part: what of it."""
+
+    status = 408
+    code = "request_timeout"
+
+    def __init__(self, part: str, seconds: int) -> None:
+        super().__init__(f"the request {part} did not arrive within {seconds} seconds; try again", headers={"Connection": "close"})
+
+
 class BodyTooLarge(ApiError):
     """The request's body is larger than the limit of this port."""
 
@@ -76,6 +90,36 @@ class BodyTooLarge(ApiError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the request body is larger than {limit} bytes; send less")
+
+
+class UrlTooLong(ApiError):
+    """The request's URL is longer than the limit."""
+
+    status = 414
+    code = "url_too_long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the URL is longer than {limit} bytes; shorten it")
+
+
+class HeadTooLarge(ApiError):
+    """The request's headers exceed a limit."""
+
+    status = 431
+    code = "headers_too_large"
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"the request has more than {limit}; send less")
+
+
+class Overloaded(ApiError):
+    """The gateway takes no more at present. what: the limit that is reached."""
+
+    status = 503
+    code = "overloaded"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; try again in a moment", headers={"Retry-After": "1"})
 
 
 class MapNotLoaded(ApiError):
@@ -100,6 +144,11 @@ class GatewayStopping(ApiError):
 def openai_body(error: ApiError) -> dict[str, object]:
     """The body of an error answer in the form of OpenAI's API."""
     return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+
+
+def management_body(error: ApiError) -> dict[str, object]:
+    """The body of an error answer of the management port."""
+    return {"error": error.message}
 
 
 def log_failure(log: logging.Logger, request_id: str, what: str, error: ApiError) -> None:

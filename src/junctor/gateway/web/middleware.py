@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import os
 import re
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -19,7 +19,7 @@ from junctor.gateway.web.json_response import JSONResponse
 _log = logging.getLogger(__name__)
 
 #: The id of a request, in its answer too: OpenAI's clients show it as `_request_id`, and log lines about failures repeat it.
-_REQUEST_ID: Final = b"x-request-id"
+REQUEST_ID: Final = b"x-request-id"
 #: Ids of callers that are safe in logs and headers.
 _SAFE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -48,13 +48,11 @@ class ErrorMiddleware:
             raise RuntimeError(f"a {scope['type']} connection is not served here")
         # With an "app" in the scope, Starlette's router raises its 404 and 405; without one it answers them in plain text.
         scope["app"] = self
-        request_id = _request_id_of(scope["headers"])
-        scope["headers"] = [*((name, value) for name, value in scope["headers"] if name != _REQUEST_ID), (_REQUEST_ID, request_id.encode())]
+        request_id = _identify(scope)
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         headers = dict(scope["headers"])
         expects = headers.get(b"expect", b"").lower() == b"100-continue"
         exchange = _Exchange(receive, send, self._body_limit, request_id, expects=expects)
-        what = f"{scope['method'][:20]} {scope['path'][:200]!r}"
         try:
             length = headers.get(b"content-length", b"0")
             if length.isdigit() and int(length) > self._body_limit:
@@ -71,12 +69,12 @@ class ErrorMiddleware:
             if exchange.started:
                 raise
             answer = error if isinstance(error, ApiError) else _from_starlette(error, scope)
-            log_failure(_log, request_id, what, answer)
+            log_failure(_log, request_id, _name_of(scope), answer)
             await exchange.answer_early(scope, self._response(answer))
         except Exception:
             if exchange.started:
                 raise
-            _log.exception("request %s: %s failed", request_id, what)
+            _log.exception("request %s: %s failed", request_id, _name_of(scope))
             await exchange.answer_early(scope, self._response(ApiError("the gateway failed on this request; its log says more")))
 
     def _response(self, error: ApiError) -> Response:
@@ -107,7 +105,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         self.started = True
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, self._request_id)]
+            message["headers"] = [*message.get("headers", ()), (REQUEST_ID, self._request_id)]
         await self._send(message)
 
     async def answer_early(self, scope: Scope, response: Response) -> None:
@@ -148,7 +146,21 @@ def _from_starlette(error: HTTPException, scope: Scope) -> ApiError:
     return ApiError(error.detail, headers=error.headers, status=error.status_code)
 
 
-def _request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return the caller's own id if it sent exactly one that is safe, else a new one that nobody can guess."""
-    sent = [value.decode("latin-1") for name, value in headers if name == _REQUEST_ID]
-    return sent[0] if len(sent) == 1 and _SAFE_ID.fullmatch(sent[0]) else f"req_{uuid.uuid4().hex}"
+def _name_of(scope: Scope) -> str:
+    return f"{scope['method'][:20]} {scope['path'][:200]!r}"
+
+
+def _identify(scope: Scope) -> str:
+    """Make one id the only one in the request's headers: the caller's own if it sent exactly one that is safe, else a new one."""
+    sent: list[str] = [value.decode("latin-1") for name, value in scope["headers"] if name == REQUEST_ID]
+    if len(sent) == 1 and _SAFE_ID.fullmatch(sent[0]):
+        return sent[0]
+    request_id = new_request_id()
+    headers = [(name, value) for name, value in scope["headers"] if name != REQUEST_ID] if sent else scope["headers"]
+    scope["headers"] = [*headers, (REQUEST_ID, request_id.encode())]
+    return request_id
+
+
+def new_request_id() -> str:
+    """Return an id that nobody can guess."""
+    return f"req_{os.urandom(16).hex()}"

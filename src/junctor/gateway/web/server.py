@@ -12,11 +12,22 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from junctor.gateway import GatewayError
+from junctor.gateway.web.errors import management_body, openai_body
+from junctor.gateway.web.limits import KEEP_ALIVE_SECONDS, connection_limits
+from junctor.gateway.web.protocol import BoundedProtocol, PortState
 
 #: Seconds that running requests get after SIGTERM. uvicorn counts whole ones.
 _GRACE_SECONDS: Final = 1
-#: Longer than the operator and usual clients keep an idle connection, so that none is closed just as it is used again.
-_KEEP_ALIVE_SECONDS: Final = 75
+#: Times a second that uvicorn ticks.
+_TICKS: Final = 10
+#: On every answer, those of the protocol too: a browser must neither guess at what it got, nor run, frame, keep or share it.
+_SECURITY_HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+)
 _BACKLOG: Final = 2048
 
 
@@ -65,7 +76,9 @@ async def serve_ports(ports: Ports, public: ASGIApp, management: ASGIApp, stoppi
         started: Called once both servers accept connections.
     """
     logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)
-    public_server, management_server = _EmbeddedServer(public), _EmbeddedServer(management)
+    public_limit, management_limit = connection_limits()
+    public_server = _EmbeddedServer(public, PortState(public_limit, openai_body))
+    management_server = _EmbeddedServer(management, PortState(management_limit, management_body))
     public_task = asyncio.create_task(public_server.serve([ports.public]), name="public port")
     management_task = asyncio.create_task(management_server.serve([ports.management]), name="management port")
     stop_task = asyncio.create_task(stopping.wait(), name="stop")
@@ -91,10 +104,12 @@ async def serve_ports(ports: Ports, public: ASGIApp, management: ASGIApp, stoppi
 class _EmbeddedServer(uvicorn.Server):
     """A uvicorn server that leaves signals to its owner and tells when it accepts connections."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, state: PortState) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=BoundedProtocol,
+                headers=list(_SECURITY_HEADERS),
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -103,10 +118,16 @@ class _EmbeddedServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
             )
         )
+        self.server_state = self._port = state
         self.is_listening = asyncio.Event()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            self._port.tick()
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
