@@ -7,7 +7,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from tests.support.attacks import bystander, cpu_seconds, memory, reset_peak
-from tests.support.hostile_mcp import EVENTS, Handler, hostile_server, result
+from tests.support.hostile_mcp import EVENTS, Handler, hostile_server, page, paged, result, same_tools
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond
 
 #: MiB that one hostile server may cost.
@@ -41,25 +41,6 @@ async def said(victim: RunningGateway, client: AsyncOpenAI, connector: str) -> A
     model = victim.plays(ECHO, ANSWER)
     [call] = calls_of(await respond(client, stream=False, model=model, tools=[mcp_tool(connector)], input="hi"))
     return call.output or str(call.error)
-
-
-def page(schema: bytes, cursor: bytes = b"") -> bytes:
-    more = b',"nextCursor":"%s"' % cursor if cursor else b""
-    return b'{"tools":[{"name":"t%s","inputSchema":{"type":"object","x":[%s0]}}]%s}' % (cursor, schema, more)
-
-
-def paged(schema: bytes, pages: int) -> Any:
-    def answer(handler: Handler, request: dict[str, Any]) -> None:
-        number = int((request.get("params") or {}).get("cursor") or 0) + 1
-        handler.result(request, page(schema, b"%d" % number if number < pages else b""))
-
-    return answer
-
-
-def same_tools(handler: Handler, request: dict[str, Any]) -> None:
-    number = int((request.get("params") or {}).get("cursor") or 0) + 1
-    tool = b'{"name":"same","inputSchema":{"type":"object"}}'
-    handler.result(request, b'{"tools":[%s],"nextCursor":"%d"}' % (b",".join([tool] * 55_000), number))
 
 
 def as_events(handler: Handler, request: dict[str, Any]) -> None:

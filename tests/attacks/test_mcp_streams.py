@@ -16,7 +16,7 @@ from openai import AsyncOpenAI
 
 from junctor.gateway.auth.key_file import entry_of
 from tests.support.attacks import cpu_seconds
-from tests.support.hostile_mcp import EVENTS, Handler, hostile_server, result
+from tests.support.hostile_mcp import Handler, ends_at_once, hostile_server, result
 from tests.support.running_gateway import ANSWER, ECHO, RunningGateway, calls_of, mcp_tool, respond, running_gateway
 from tests.support.waiting import until
 
@@ -41,10 +41,6 @@ async def say_or_fail(victim: RunningGateway, client: AsyncOpenAI, connector: st
     with suppress(openai.APIStatusError):
         return await say(victim, client, connector)
     return ""
-
-
-def ends_at_once(handler: Handler, _: dict[str, Any]) -> None:
-    handler.send(b"retry: 0\nid: 1\ndata:\n\n", EVENTS)
 
 
 async def test_a_stream_that_ends_at_once_is_asked_for_at_a_pace(victim: RunningGateway, client: AsyncOpenAI) -> None:

@@ -2,23 +2,17 @@
 
 import asyncio
 import itertools
-import json
-import secrets
 import time
 from collections import Counter
 from pathlib import Path
 
 import httpx
-import jwt
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from tests.contract.test_callers import running
 from tests.support.attacks import bystander, memory
 from tests.support.mcp_servers import serving
+from tests.support.token_reviews import ApiServer, kubeconfig_of, made_up_token
 
 SECONDS = 3.0
 CONNECTIONS = 300
@@ -26,44 +20,6 @@ CONNECTIONS = 300
 REVIEWS = 50
 #: The flood's address; the other callers come from 127.0.0.1.
 FLOODER = "127.0.0.2"
-
-
-class ApiServer:
-    """Reviews tokens after 10 ms: those that it issued are good. made_up: when it was asked for others."""
-
-    def __init__(self) -> None:
-        self.issued: set[str] = set()
-        self.made_up: list[float] = []
-
-    def issue(self) -> str:
-        """A new token of the application."""
-        token = made_up_token("system:serviceaccount:team-a:app")
-        self.issued.add(token)
-        return token
-
-    async def review(self, request: Request) -> JSONResponse:
-        """One TokenReview."""
-        body = await request.json()
-        good = body["spec"]["token"] in self.issued
-        if not good:
-            self.made_up.append(time.monotonic())
-        await asyncio.sleep(0.01)
-        user = {"username": "system:serviceaccount:team-a:app"}
-        status = {"authenticated": True, "user": user, "audiences": ["junctor"]} if good else {"user": {}}
-        return JSONResponse(body | {"status": status}, status_code=201)
-
-    @property
-    def most_in_a_second(self) -> int:
-        """The largest number of reviews of made-up tokens within a second."""
-        ends = itertools.accumulate(
-            self.made_up, lambda end, at: next(i for i in range(end, len(self.made_up)) if self.made_up[i] > at - 1), initial=0
-        )
-        return max((position - start for position, start in enumerate(ends)), default=0)
-
-
-def made_up_token(subject: str) -> str:
-    claims = {"iss": "https://cluster", "sub": subject, "aud": ["junctor"], "exp": int(time.time()) + 3600, "jti": secrets.token_hex(8)}
-    return jwt.encode(claims, "a key that nobody knows, of 32 bytes", algorithm="HS256")
 
 
 async def flood(url: str, tokens: "itertools.cycle[str]", seen: Counter[int], until: float) -> None:
@@ -98,19 +54,8 @@ async def test_made_up_tokens_cost_other_callers_and_the_api_server_nothing(tmp_
     well_formed = form.startswith("tokens")
     texts = [made_up_token(f"nobody-{number}") if well_formed else f"nonsense.{number}.x" for number in range(20_000)]
     kubeconfig = tmp_path / "kubeconfig"
-    async with serving(Starlette(routes=[Route("/apis/authentication.k8s.io/v1/tokenreviews", server.review, methods=["POST"])])) as api:
-        cluster = {"name": "c", "cluster": {"server": api}}
-        context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
-        users = [{"name": "u", "user": {"token": "gateway"}}]
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [cluster],
-            "contexts": [context],
-            "users": users,
-            "current-context": "c",
-        }
-        kubeconfig.write_text(json.dumps(config))
+    async with serving(server.app()) as api:
+        kubeconfig.write_text(kubeconfig_of(api))
         with running(tmp_path, "--callers", "kubernetes", kubeconfig=kubeconfig) as (url, process):
             before, known, seen = memory(process).now, {"Authorization": f"Bearer {server.issue()}"}, Counter[int]()
             async with httpx.AsyncClient(trust_env=False, timeout=60) as client:

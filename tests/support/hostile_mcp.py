@@ -12,6 +12,9 @@ from typing import Any
 JSON = "application/json"
 EVENTS = "text/event-stream"
 
+#: Answers a JSON-RPC request.
+Answer = Callable[["Handler", dict[str, Any]], None]
+
 
 @dataclass
 class HostileServer:
@@ -20,7 +23,7 @@ class HostileServer:
     asked: when each method was asked, in seconds; `next page` is for pages of tools/list after the first.
     """
 
-    answers: dict[str, Callable[["Handler", dict[str, Any]], None]] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
     url: str = ""
     asked: dict[str, list[float]] = field(default_factory=dict)
 
@@ -119,7 +122,7 @@ def result(request: Mapping[str, Any], value: bytes) -> bytes:
 
 
 @contextmanager
-def hostile_server(**answers: Callable[[Handler, dict[str, Any]], None]) -> Iterator[HostileServer]:
+def hostile_server(**answers: Answer) -> Iterator[HostileServer]:
     """Run a server. answers: as of HostileServer, with `_` for `/`."""
     hostile = HostileServer({method.replace("_", "/"): answer for method, answer in answers.items()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -135,3 +138,31 @@ def hostile_server(**answers: Callable[[Handler, dict[str, Any]], None]) -> Iter
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def page(schema: bytes, cursor: bytes = b"") -> bytes:
+    """A page of one tool. schema: values with a comma behind each, which stand in its input schema. cursor: of the next page."""
+    more = b',"nextCursor":"%s"' % cursor if cursor else b""
+    return b'{"tools":[{"name":"t%s","inputSchema":{"type":"object","x":[%s0]}}]%s}' % (cursor, schema, more)
+
+
+def paged(schema: bytes, pages: int) -> Answer:
+    """Answers tools/list with so many pages, each of one tool."""
+
+    def answer(handler: Handler, request: dict[str, Any]) -> None:
+        number = int((request.get("params") or {}).get("cursor") or 0) + 1
+        handler.result(request, page(schema, b"%d" % number if number < pages else b""))
+
+    return answer
+
+
+def same_tools(handler: Handler, request: dict[str, Any]) -> None:
+    """Answers tools/list with pages without an end, each of 55,000 tools of one name."""
+    number = int((request.get("params") or {}).get("cursor") or 0) + 1
+    tool = b'{"name":"same","inputSchema":{"type":"object"}}'
+    handler.result(request, b'{"tools":[%s],"nextCursor":"%d"}' % (b",".join([tool] * 55_000), number))
+
+
+def ends_at_once(handler: Handler, _: dict[str, Any]) -> None:
+    """Answers GET with a stream that ends, and asks for no pause before the next one."""
+    handler.send(b"retry: 0\nid: 1\ndata:\n\n", EVENTS)
