@@ -47,6 +47,7 @@ class Reason(StrEnum):
     UNSUPPORTED_FIELD = "UnsupportedField"
     TOO_LARGE = "TooLarge"
     CREDENTIALS_TOO_LARGE = "CredentialsTooLarge"
+    LIMIT_EXCEEDED = "LimitExceeded"
     NO_MATCHING_GATEWAY = "NoMatchingGateway"
     NOT_ACCEPTED = "NotAccepted"
     PUBLIC_SUFFIX = "PublicSuffix"

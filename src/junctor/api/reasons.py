@@ -125,6 +125,11 @@ REASONS: Final[dict[Reason, ReasonDoc]] = {
         (*_ACCEPTED, *_SYNCED),
         permanent=True,
     ),
+    Reason.LIMIT_EXCEEDED: ReasonDoc(
+        "The map of the gateway, or a namespace's part of it, would exceed one of the gateway's limits. What is published stays.",
+        "Delete connectors that are not needed, or ask the platform team to raise the limit that the message names.",
+        (*_ACCEPTED, *_SYNCED),
+    ),
     Reason.RESOLVED_REFS: ReasonDoc("Every reference is resolved, or there is none.", conditions=_RESOLVED_REFS),
     Reason.SECRET_NOT_FOUND: ReasonDoc(
         'No Secret of that name in the namespace of the resource has the label junctor.dev/credentials: "true".',

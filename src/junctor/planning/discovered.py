@@ -110,7 +110,11 @@ def _credentials_in(entries: Mapping[str, Entry]) -> tuple[str, ...]:
 
 
 def registry_records(
-    discovered: Mapping[str, Mapping[str, Entry]], origins: Mapping[str, Origin], inputs: Inputs, published: Published
+    discovered: Mapping[str, Mapping[str, Entry]],
+    origins: Mapping[str, Origin],
+    inputs: Inputs,
+    published: Published,
+    held: Container[str] = (),
 ) -> tuple[RegistryRecord, ...]:
     """Record: what the head stores about each registry, by id, so that a restarted operator continues its syncs.
 
@@ -119,14 +123,15 @@ def registry_records(
         origins: The resources of the planned entries, by id.
         inputs: The reports of syncs.
         published: The records that the head contains now.
+        held: The uids of registries whose last sync is not published yet: a restarted operator continues before it.
     """
     return tuple(
-        _record_of(entry_id, origins[entry_id].uid, len(discovered[entry_id]), inputs, published) for entry_id in sorted(discovered)
+        _record_of(entry_id, origins[entry_id].uid, len(discovered[entry_id]), inputs, published, held) for entry_id in sorted(discovered)
     )
 
 
-def _record_of(entry_id: str, uid: str, connectors: int, inputs: Inputs, published: Published) -> RegistryRecord:
-    report = inputs.syncs.get(uid)
+def _record_of(entry_id: str, uid: str, connectors: int, inputs: Inputs, published: Published, held: Container[str]) -> RegistryRecord:
+    report = inputs.syncs.get(uid) if uid not in held else None
     servers = report.discovered if report else None
     fresh = RegistryRecord(registry_id_of_entry(entry_id), uid, connectors)
     if servers is not None:

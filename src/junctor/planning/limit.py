@@ -1,11 +1,14 @@
-"""Limit: the entries and credentials of a map have a maximum size; what exceeds it is refused."""
+"""Limit: entries, credentials and the map have maximum sizes; what exceeds them is refused, and what is published stays."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from junctor.api.conditions import Reason
+from junctor.api.conditions import Finding, Reason
+from junctor.api.configuration import GatewaySpec
+from junctor.api.limits import Limit, Room, weight_of
 from junctor.connectormap.credentials import CREDENTIAL_OBJECTS, CREDENTIALS_LIMIT, credential_object, reference_hash
-from junctor.connectormap.entry import ENTRY_LIMIT
+from junctor.connectormap.entry import ENTRY_LIMIT, Entry
 from junctor.planning.acceptance import Verdict
 from junctor.planning.inputs import Inputs, Published
 
@@ -67,3 +70,127 @@ def _credential_sizes(inputs: Inputs) -> dict[str, int]:
         for (namespace, name), keys in inputs.secrets.items()
         for key, version in keys.items()
     }
+
+
+@dataclass(frozen=True, slots=True)
+class MapLimited:
+    """What the limits of a map refuse. refusals: by uid. held: ids of registries whose published servers stay as they are, by uid."""
+
+    refusals: Mapping[str, Verdict] = field(default_factory=dict)
+    kept_ids: tuple[str, ...] = ()
+    held: Mapping[str, Verdict] = field(default_factory=dict)
+
+
+def limit_map(verdicts: Mapping[str, Verdict], published: Published, gateway: GatewaySpec) -> MapLimited:
+    """Refuse what exceeds the limits of the map or of a namespace.
+
+    What is published stays; the rest of the room goes to the oldest resources. A resource that grew beyond the limits keeps its published
+    version, and a registry its published servers.
+
+    Args:
+        verdicts: Those on the resources that own their ids, by uid.
+        published: The present map.
+        gateway: Its limits, and its name for messages.
+    """
+    if _fits(verdicts, gateway):
+        return MapLimited()
+    rooms = {uid: _room_of(verdict.entry, verdict.servers) for uid, verdict in verdicts.items() if verdict.entry is not None}
+    before = {uid: _published_room(uid, verdicts[uid], published) for uid in rooms}
+    used = _Used(gateway)
+    for uid, room in rooms.items():
+        used.add(verdicts[uid].resource.namespace, room.within(before[uid]))
+    refusals: dict[str, Verdict] = {}
+    kept: list[str] = []
+    held: dict[str, Verdict] = {}
+    for uid in sorted(rooms, key=lambda uid: (before[uid] == _NOTHING, verdicts[uid].resource.created, uid)):
+        verdict, growth = verdicts[uid], rooms[uid].minus(before[uid])
+        exceeded = used.exceeded_by(verdict.resource.namespace, growth)
+        if not exceeded:
+            used.add(verdict.resource.namespace, growth)
+        elif verdict.servers:
+            held[uid] = _held(verdict, published, exceeded)
+        else:
+            refusals[uid] = verdict.without_entry(Reason.LIMIT_EXCEEDED, f"{exceeded}; delete what is not needed, or have `limits` raised")
+            if before[uid] != _NOTHING:
+                kept.append(verdict.id)
+    return MapLimited(refusals, tuple(kept), held)
+
+
+_NOTHING: Final = Room(0, 0)
+
+
+def _fits(verdicts: Mapping[str, Verdict], gateway: GatewaySpec) -> bool:
+    """Whether all together take less than any limit: so it nearly always is, and each plan asks."""
+    limits = gateway.limits
+    connectors = size = 0
+    for verdict in verdicts.values():
+        if verdict.entry is not None:
+            connectors += 1
+            size += weight_of(verdict.entry)
+            if verdict.servers:
+                room = _servers_room(verdict)
+                connectors, size = connectors + room.connectors, size + room.bytes
+    most = limits.map.room.within(limits.namespace.room)
+    return connectors <= most.connectors and size <= most.bytes
+
+
+def _servers_room(verdict: Verdict) -> Room:
+    """What the servers of a registry take; versions of credentials, which differ in length by a few bytes, do not count."""
+    servers, discovered = verdict.servers or {}, verdict.sync.discovered if verdict.sync else None
+    if discovered is not None and len(discovered.entries) == len(servers):
+        return discovered.room
+    return Room(len(servers), sum(map(weight_of, servers.values())))
+
+
+def _room_of(entry: Entry, servers: Mapping[str, Entry] | None) -> Room:
+    values = (servers or {}).values()
+    return Room(1 + len(values), weight_of(entry) + sum(map(weight_of, values)))
+
+
+def _published_room(uid: str, verdict: Verdict, published: Published) -> Room:
+    origin = published.origins.get(verdict.id)
+    if origin is None or origin.uid != uid:
+        return _NOTHING
+    return _room_of(published.entries[verdict.id], published.discovered.get(verdict.id))
+
+
+class _Used:
+    """What is used of the limits of a map and of each namespace."""
+
+    def __init__(self, gateway: GatewaySpec) -> None:
+        self._gateway = gateway
+        self._map = _NOTHING
+        self._namespaces: dict[str, Room] = {}
+
+    def add(self, namespace: str, room: Room) -> None:
+        self._map = self._map.plus(room)
+        self._namespaces[namespace] = self._namespaces.get(namespace, _NOTHING).plus(room)
+
+    def exceeded_by(self, namespace: str, growth: Room) -> str:
+        """Which limit would be exceeded; "" for none, as when nothing grows."""
+        limits, name = self._gateway.limits, self._gateway.name
+        places = (
+            ("namespace", f"namespace {namespace}", limits.namespace, self._namespaces.get(namespace, _NOTHING)),
+            ("map", "the map", limits.map, self._map),
+        )
+        for field_name, place, limit, used in places:
+            exceeded = _exceeded(limit, used, growth)
+            if exceeded:
+                return f"{place} would have more than {exceeded} on gateway {name} (limits.{field_name})"
+        return ""
+
+
+def _exceeded(limit: Limit, used: Room, growth: Room) -> str:
+    if growth.connectors and used.connectors + growth.connectors > limit.connectors:
+        return f"{limit.connectors} connectors"
+    if growth.bytes and used.bytes + growth.bytes > limit.bytes:
+        return f"{limit.bytes // 1024**2} MiB of connectors"
+    return ""
+
+
+def _held(verdict: Verdict, published: Published, exceeded: str) -> Verdict:
+    """The verdict on a registry whose new servers do not fit: its published ones stay."""
+    servers = published.discovered.get(verdict.id, {})
+    message = f"{exceeded}: {len(servers)} servers stay published, of {len(verdict.servers or ())}"
+    sync = replace(verdict.sync, synced=Finding("False", Reason.LIMIT_EXCEEDED, message)) if verdict.sync else None
+    return replace(verdict, servers=servers, sync=sync)

@@ -5,7 +5,7 @@ plan has to pass on to the next one because the published map does not contain i
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from junctor.api.configuration import GatewaySpec
 from junctor.api.resources import RegistryResource, Resource
@@ -17,18 +17,23 @@ from junctor.planning.claim import Judgement, MovedId, claim, select
 from junctor.planning.discovered import CredentialResolver, registry_records
 from junctor.planning.entries import origin_of_resource
 from junctor.planning.inputs import Inputs, Published
-from junctor.planning.limit import limit_credentials
+from junctor.planning.limit import limit_credentials, limit_map
 from junctor.planning.quarantine import Quarantine
 from junctor.planning.resolve import Resolved, is_disabled, resolve, versions_at
 from junctor.planning.retain import Hold, MassDeletionGuard
+from junctor.planning.rewrites import Rewrites, without_additions
 
 
 @dataclass(frozen=True, slots=True)
 class PlanMemory:
-    """What a plan passes on to the next one. missing_since: when a reference of a resource was first missing, by uid."""
+    """What a plan passes on to the next one. missing_since: when a reference of a resource was first missing, by uid.
+
+    rewrites: what registries may have rewritten of the map.
+    """
 
     missing_since: Mapping[str, float] = field(default_factory=dict)
     guard: MassDeletionGuard = field(default_factory=MassDeletionGuard)
+    rewrites: Rewrites = field(default_factory=Rewrites)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,13 @@ def plan_gateway(
     }
     verdicts = {uid: item.verdict for uid, item in resolved.items()}
     verdicts |= limit_credentials(verdicts, inputs, published, gateway.name)
-    content = _content(verdicts, (*claims.kept_ids, *retained.ids), published, cache.resolver)
+    limited = limit_map(verdicts, published, gateway)
+    verdicts |= {**limited.refusals, **limited.held}
+    waiting = _waiting(verdicts, published, memory.rewrites, now)
+    verdicts |= {uid: item.verdict for uid, item in waiting.items()}
+    held = {uid: _with_credentials(verdicts[uid], cache.resolver) for uid in (*limited.held, *waiting)}
+    verdicts |= held
+    content = _content(verdicts, (*claims.kept_ids, *limited.kept_ids, *retained.ids), published, cache.resolver)
     cache.forget(selected, {uid for uid, verdict in verdicts.items() if verdict.entry is not None}, published)
     return GatewayPlan(
         content.entries,
@@ -129,10 +140,10 @@ def plan_gateway(
         {**claims.refusals, **verdicts},
         frozenset(content.credentials),
         retained.hold,
-        _wake_at(retained.hold, resolved.values(), now, quarantine.ends_in(claims.awaited)),
+        _wake_at(retained.hold, (*resolved.values(), *waiting.values()), now, quarantine.ends_in(claims.awaited)),
         content.discovered,
-        registry_records(content.discovered, content.origins, inputs, published),
-        PlanMemory(_missing_since(memory, selected, resolved), retained.guard),
+        registry_records(content.discovered, content.origins, inputs, published, held),
+        PlanMemory(_missing_since(memory, selected, resolved), retained.guard, memory.rewrites),
         quarantine.released_by(content.entries),
         tuple(item for item in claims.moved if _owns(item, content.origins)),
     )
@@ -143,6 +154,24 @@ def _wake_at(hold: Hold | None, resolved: Iterable[Resolved], now: float, quaran
     ends = [hold.until] if hold is not None and hold.until != float("inf") else []
     ends += [now + quarantine_ends_in] if quarantine_ends_in is not None else []
     return min((*ends, *(item.wake_at for item in resolved if item.wake_at is not None)), default=None)
+
+
+def _waiting(verdicts: Mapping[str, Verdict], published: Published, rewrites: Rewrites, now: float) -> dict[str, Resolved]:
+    """Registries whose servers have to wait, because too much of the map was written on their account: by uid."""
+    waiting = {}
+    for uid, verdict in verdicts.items():
+        if verdict.servers is None:
+            continue
+        pause = rewrites.ready_in(verdict.id, now)
+        if pause > 0:
+            servers = without_additions(published.discovered.get(verdict.id, {}), verdict.servers)
+            waiting[uid] = Resolved(replace(verdict, servers=servers), wake_at=now + pause)
+    return waiting
+
+
+def _with_credentials(verdict: Verdict, resolver: CredentialResolver) -> Verdict:
+    """The verdict on a registry with the credentials that its published servers name."""
+    return replace(verdict, credentials=resolver.credentials_of(verdict.id, verdict.servers or {}))
 
 
 def _owns(moved: MovedId, origins: Mapping[str, Origin]) -> bool:

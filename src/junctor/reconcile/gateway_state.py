@@ -1,6 +1,6 @@
 """Everything that the loop keeps for one gateway."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from junctor.api.configuration import GatewaySpec
@@ -61,6 +61,13 @@ class GatewayState:
         make = partial(plan_gateway, self.configuration, inputs, published, memory, now, self.plan_cache)
         self.plan = await in_thread(make) if planning_effort(inputs, published) > MANY else make()
         return self.plan
+
+    def note_published(self, now: float) -> None:
+        """A plan was published: registries pay for what was written on their account."""
+        self.published_at = now
+        if self.plan is not None:
+            written, memory = self.publisher.rewritten, self.plan.memory
+            self.plan = replace(self.plan, memory=replace(memory, rewrites=memory.rewrites.spent(written.bytes, written.total, now)))
 
     def progress(self) -> GatewayProgress:
         """How far the gateway is with its plan."""

@@ -8,11 +8,19 @@ from junctor.connectormap.digests import FEW_CHANGES, digest_lines, replace_dige
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import RegistryRecord, ReleasedId
 from junctor.connectormap.ids import entry_id_of_registry, registry_entry_id
-from junctor.connectormap.layout import Layout
+from junctor.connectormap.layout import Layout, bucket_of
 from junctor.planning.inputs import Published, origin_of
 from junctor.planning.plan import GatewayPlan
 
 Changes = Mapping[str, Entry | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What changes of registries' servers cause to be written. bytes: of shards, by registry. total: of all these shards."""
+
+    bytes: Mapping[str, int] = field(default_factory=dict)
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class MapState:
     digests: bytes = field(default=b"", repr=False)
     planned: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict, repr=False)
     discovered_since: Mapping[str, int] = field(default_factory=dict)
+    rewritten: Rewritten = Rewritten()
 
     @classmethod
     def of(cls, layout: Layout, records: Iterable[RegistryRecord] = (), released: Iterable[ReleasedId] = ()) -> Self:
@@ -97,7 +106,8 @@ class MapState:
         layout = self.layout.replace(changes) if changes else self.layout
         records = {entry_id_of_registry(record.id): record for record in plan.records}
         following = Published(entries, plan.origins, discovered, records, plan.released)
-        return MapState(layout, following, self._digests(changes, layout), dict(plan.discovered), since), changes
+        rewritten = _rewritten(changes, layout, rebuilt=layout.buckets != self.layout.buckets)
+        return MapState(layout, following, self._digests(changes, layout), dict(plan.discovered), since, rewritten), changes
 
     def _digests(self, changes: Changes, layout: Layout) -> bytes:
         if len(changes) > FEW_CHANGES:
@@ -109,6 +119,23 @@ class MapState:
         registry = registry_entry_id(connector_id)
         entries = self.published.discovered.get(registry, {}) if registry else self.published.entries
         return entries.get(connector_id)
+
+
+def _rewritten(changes: Changes, layout: Layout, *, rebuilt: bool) -> Rewritten:
+    """rebuilt: every shard is a new one, which counts for each registry that changed."""
+    touched: dict[str, set[int]] = {}
+    for connector_id in changes:
+        registry = registry_entry_id(connector_id)
+        if registry:
+            touched.setdefault(registry, set()).add(bucket_of(connector_id, layout.buckets))
+    if not touched:
+        return Rewritten()
+    sizes = {bucket: shard.size for bucket, shard in layout.shards.items()}
+    if rebuilt:
+        touched = {registry: set(sizes) for registry in touched}
+    total = set().union(*touched.values())
+    sums = {registry: sum(sizes.get(bucket, 0) for bucket in buckets) for registry, buckets in touched.items()}
+    return Rewritten(sums, sum(sizes.get(bucket, 0) for bucket in total))
 
 
 def _rules(record: RegistryRecord | None) -> tuple[str | None, str | None]:

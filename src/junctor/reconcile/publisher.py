@@ -18,7 +18,7 @@ from junctor.planning.plan import GatewayPlan
 from junctor.planning.readiness import GatewayProgress, PodProgress
 from junctor.process import MANY, in_thread
 from junctor.reconcile.map_memory import MapMemory
-from junctor.reconcile.map_state import Changes, MapState
+from junctor.reconcile.map_state import Changes, MapState, Rewritten
 from junctor.reconcile.ports import Conflict, ForeignMap, MapObjects, PortError, Signature, StoredObject, Superseded
 from junctor.reconcile.stored_map import ObjectEvent, StoredMap, parsed_head
 
@@ -71,6 +71,11 @@ class MapPublisher:
     def sequence(self) -> int:
         """The sequence of the published head; 0 when there is none."""
         return self._memory.sequence
+
+    @property
+    def rewritten(self) -> Rewritten:
+        """What the last published changes of registries' servers caused to be written."""
+        return self._memory.content.rewritten
 
     @property
     def failure(self) -> Finding | None:

@@ -199,7 +199,7 @@ class Reconciler:
             self._passes.failures += 1
             self._dirty.mark_in(Dirty.MAPS, self._timing.retries.pause(self._passes.failures))
         self._end_pass()
-        self._syncs.set_registries(registries_to_read(self._gateways, self.snapshot))
+        self._syncs.set_registries(registries_to_read(self._gateways, self.snapshot, self._clock.monotonic()))
         self._passes.ended_at = self._clock.monotonic()
         self._notices.report_ignored_fields(self._planned)
         self.wake_statuses()
@@ -246,7 +246,7 @@ class Reconciler:
                 plan, observation.credentials, sequence_floor=signaller.highest, unlisted_kinds=observation.unlisted_kinds
             )
             if is_new:
-                gateway.published_at = self._clock.monotonic()
+                gateway.note_published(self._clock.monotonic())
                 logger.info("published sequence %s of map %s: %s connectors", publisher.sequence, gateway.map_name, plan.connectors)
                 self._notices.report_publication(gateway.configuration.name, plan.moved, publisher.forged_head, gateway.head_reference)
             signaller.announce(publisher.sequence)

@@ -1,13 +1,13 @@
 """What a new process knows of a registry before its first sync: the status and the published map that the process before left."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
 
 from junctor.api.conditions import Conditions, ConditionType, Finding, Reason, SkipReason
-from junctor.api.registry import Sync
+from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import Discovered, SkipCount, SyncCounts, SyncReport
 from junctor.connectormap.entry import Entry
@@ -24,12 +24,16 @@ BEING_READ: Final = Finding("Unknown", Reason.SYNCING, "the registry is being re
 
 @dataclass(frozen=True, slots=True)
 class RegistryToSync:
-    """A registry to read. status, record, published: what its resource and the map say of it from before this process."""
+    """A registry to read. status, record, published: what its resource and the map say of it from before this process.
+
+    pause: seconds until it may be read, because what is published of it may not change before.
+    """
 
     resource: RegistryResource
     status: KubernetesObjectView = field(repr=False, default_factory=dict)
     record: RegistryRecord | None = field(repr=False, default=None)
     published: Mapping[str, Entry] = field(repr=False, default_factory=dict)
+    pause: float = 0.0
 
 
 #: Returns what the published map holds of a registry's servers; None when the registry was never synced.
@@ -41,21 +45,24 @@ async def recall_discovered(registry: RegistryToSync) -> Discovered | None:
     return await in_thread(partial(Discovered.recalled, registry.record, registry.published)) if registry.record else None
 
 
-def registries_to_read(gateways: Iterable[GatewayState], snapshot: Snapshot) -> dict[str, RegistryToSync]:
+def registries_to_read(gateways: Iterable[GatewayState], snapshot: Snapshot, now: float) -> dict[str, RegistryToSync]:
     """The registries to read: those that some gateway publishes, each with what is known of it from before this process began."""
     to_sync: dict[str, RegistryToSync] = {}
     for gateway in gateways:
-        for uid, verdict in gateway.plan.verdicts.items() if gateway.plan and gateway.publisher.is_loaded else ():
+        plan = gateway.plan
+        for uid, verdict in plan.verdicts.items() if plan and gateway.publisher.is_loaded else ():
             resource = verdict.resource
-            if not isinstance(resource, RegistryResource) or verdict.entry is None:
+            if plan is None or not isinstance(resource, RegistryResource) or verdict.entry is None:
                 continue
             published = gateway.publisher.published
             record = published.record_of(verdict.id, uid)
             servers = published.discovered.get(verdict.id, {}) if record is not None else {}
+            pause = max(plan.memory.rewrites.ready_in(verdict.id, now), to_sync[uid].pause if uid in to_sync else 0.0)
             if uid in to_sync and len(servers) <= len(to_sync[uid].published):
+                to_sync[uid] = replace(to_sync[uid], pause=pause)
                 continue  # the gateway that knows most is the memory
             tracked = snapshot.tracked(uid)
-            to_sync[uid] = RegistryToSync(resource, tracked.status if tracked else {}, record, servers)
+            to_sync[uid] = RegistryToSync(resource, tracked.status if tracked else {}, record, servers, pause)
     return to_sync
 
 
@@ -106,3 +113,15 @@ def _last_finding(status: KubernetesObjectView, generation: int) -> Finding:
 def _was_synced(status: KubernetesObjectView) -> bool:
     """Whether the last sync read the registry to its end and held nothing back."""
     return Conditions(status)[ConditionType.SYNCED].is_true
+
+
+def spec_of(resource: RegistryResource) -> MCPRegistrySpec:
+    """The spec of a resource that is accepted. Raises ValueError for an invalid one."""
+    if resource.spec is None:
+        raise ValueError(f"{resource}: an invalid spec is not synced")
+    return resource.spec
+
+
+def rules_of(resource: RegistryResource) -> MappingRules:
+    """The rules of a resource that is accepted."""
+    return MappingRules.of(spec_of(resource), effective_registry_id(resource.raw_spec, resource.name), resource.namespace)

@@ -14,7 +14,7 @@ from typing import Final
 from junctor.api.conditions import Finding, Reason
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.limits import DEFAULT_LIMITS, Limits, Room
-from junctor.api.registry import MCPRegistrySpec, Sync, effective_registry_id
+from junctor.api.registry import Sync
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import Discovered, SyncReport
 from junctor.net.clock import Clock
@@ -28,10 +28,11 @@ from junctor.reconcile.registry_memory import (
     next_full_sync,
     recall_discovered,
     remembered_report,
+    rules_of,
+    spec_of,
 )
 from junctor.reconcile.sync_schedule import FIRST_RETRY_SECONDS, SyncRequests, SyncSchedule
 from junctor.registry.reader import request_headers
-from junctor.registry.rules import MappingRules
 from junctor.registry.sync import RegistrySync, SyncResult
 from junctor.registry.turns import SyncShare, SyncTurns
 
@@ -90,6 +91,8 @@ class RegistrySyncs:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
         for uid, registry in registries.items():
+            if uid in self._syncers:
+                self._syncers[uid].pause(registry.pause)
             if uid not in self._tasks:
                 self._tasks[uid] = asyncio.create_task(self._keep_synced(uid, registry), name=f"registry {registry.resource}")
 
@@ -150,8 +153,9 @@ class _Syncer:
         self._secret_value = secret_value
         self._clock = clock
         self._share = share
+        self._not_before = 0.0
         self.resource = registry.resource
-        self._rules = _rules(registry.resource)
+        self._rules = rules_of(registry.resource)
         self.report = remembered_report(registry, discovered, self._rules)
         self._sync = self._new_sync()
         self._schedule = SyncSchedule(clock, next_full_sync(registry.status, self._settings))
@@ -174,7 +178,7 @@ class _Syncer:
             self._restart()  # a Secret was corrected
         if resource is before:
             return
-        rules = _rules(resource)
+        rules = rules_of(resource)
         changed = rules.digest != self._rules.digest
         if changed:
             self._rules = rules
@@ -186,10 +190,16 @@ class _Syncer:
             self._schedule.sync_now()
         self.report = replace(self.report, generation=resource.generation, current=self._is_current())
 
+    def pause(self, seconds: float) -> None:
+        """Begin no sync for so long: what it finds could not be published, only kept."""
+        self._not_before = self._clock.monotonic() + seconds
+
     async def run(self) -> None:
         """Sync until cancelled."""
         while True:
             await self._schedule.wait()
+            while (pause := self._not_before - self._clock.monotonic()) > 0:
+                await self._clock.wait(asyncio.Event(), pause)
             sync = self._sync
             self._running = asyncio.create_task(self._run_sync(), name=f"sync {self.resource}")
             try:
@@ -237,7 +247,7 @@ class _Syncer:
         if sync.discovered is not self.report.discovered:
             self.report = replace(self.report, discovered=sync.discovered, counts=sync.counts, current=self._is_current())
             self._wake()
-        spec, namespace = _spec(self.resource), self.resource.namespace
+        spec, namespace = spec_of(self.resource), self.resource.namespace
         async with (
             self._share.turns.turn(namespace),
             self._registries.open(spec, request_headers(spec, self._secret), namespace) as reader,
@@ -278,7 +288,7 @@ class _Syncer:
     def _headers(self) -> Mapping[str, str] | None:
         """The headers that requests to the registry have at present; None while a Secret is missing."""
         try:
-            return request_headers(_spec(self.resource), self._secret)
+            return request_headers(spec_of(self.resource), self._secret)
         except MissingSecret:
             return None
 
@@ -287,13 +297,3 @@ class _Syncer:
         if value is None:
             raise MissingSecret(f"key {ref.key!r} of Secret {self.resource.namespace}/{ref.name} is missing; see ResolvedRefs")
         return value.decode("ascii")
-
-
-def _spec(resource: RegistryResource) -> MCPRegistrySpec:
-    if resource.spec is None:
-        raise ValueError(f"{resource}: an invalid spec is not synced")
-    return resource.spec
-
-
-def _rules(resource: RegistryResource) -> MappingRules:
-    return MappingRules.of(_spec(resource), effective_registry_id(resource.raw_spec, resource.name), resource.namespace)

@@ -1,10 +1,12 @@
-"""The step limit: entries and credentials that are too large for a map."""
+"""The step limit: entries, credentials and maps that are too large."""
 
 from itertools import count, islice
+from typing import Any
 
 import pytest
 
 from junctor.api.conditions import Reason
+from junctor.api.limits import weight_of
 from junctor.api.resources import ConnectorResource
 from junctor.connectormap.credentials import CREDENTIALS_LIMIT, credential_object, reference_hash
 from junctor.connectormap.entry import ENTRY_LIMIT, Entry
@@ -12,7 +14,7 @@ from junctor.planning.acceptance import ACCEPTED, RESOLVED, Verdict
 from junctor.planning.entries import origin_of_resource
 from junctor.planning.inputs import CredentialVersion, Inputs, Published
 from junctor.planning.limit import limit_credentials, limit_entry
-from tests.unit.planning.building import connector
+from tests.unit.planning.building import Story, connector, discovered, gateway, ids, reason, registry, server, synced, verdict
 
 HALF = CREDENTIALS_LIMIT // 2
 
@@ -121,3 +123,97 @@ def test_refusal_for_credentials_says_which_gateway_is_full() -> None:
 def test_each_credential_secret_has_a_limit(sizes: dict[str, int], of_old: list[str], of_young: list[str], refused: list[str]) -> None:
     verdicts = [verdict_on(OLD, *map(credential, of_old)), verdict_on(YOUNG, *map(credential, of_young))]
     assert list(refused_of(sizes, *verdicts)) == refused
+
+
+# --- the map ------------------------------------------------------------------------------------------------------------------------------
+
+BIG = 30_000
+
+
+def limits(**fields: tuple[int, int]) -> dict[str, dict[str, int]]:
+    """Limits as (connectors, MiB)."""
+    return {name: {"connectors": connectors, "bytes": mib * 1024**2} for name, (connectors, mib) in fields.items()}
+
+
+def large(name: str, namespace: str = "team-a", **more: Any) -> ConnectorResource:
+    """A connector of about 30 KB in the map."""
+    names = [f"{number:03}".ljust(60, "t") for number in range(BIG // 63)]
+    return connector(name, namespace=namespace, tools={"denied": names}, **more)
+
+
+@pytest.mark.parametrize(
+    ("configured", "refused"),
+    [
+        ({"map": (4, 100)}, []),
+        ({"map": (3, 100)}, ["b2"]),
+        ({"namespace": (1, 100)}, ["a2", "b2"]),
+        ({"namespace": (2, 100)}, []),
+        ({"map": (2, 100), "namespace": (1, 100)}, ["a2", "b2"]),
+    ],
+    ids=str,
+)
+def test_connectors_beyond_a_limit_are_refused_the_oldest_come_first(configured: dict[str, tuple[int, int]], refused: list[str]) -> None:
+    names = {"a1": 9, "b1": 8, "a2": 7, "b2": 6}
+    resources = [connector(name, namespace=f"team-{name[0]}", age=age) for name, age in names.items()]
+    story = Story(gateway(limits=limits(**configured)))
+    for _ in range(2):
+        plan = story.plan(*reversed(resources))
+        assert [item.name for item in resources if reason(plan, item) == Reason.LIMIT_EXCEEDED] == refused
+        assert set(plan.entries) == names.keys() - set(refused)
+
+
+def test_bytes_of_a_namespace_are_limited_and_the_message_says_where() -> None:
+    many = [large(f"c{number:02}", age=27 - number) for number in range(20)]
+    few = [connector("other", namespace="team-b")]
+    story = Story(gateway(limits=limits(namespace=(1000, 1), map=(1000, 1))))
+    plan = story.plan(*many, *[large(f"d{number:02}", age=1, uid=f"z{number:02}") for number in range(20)], *few)
+    assert sum(map(weight_of, plan.entries.values())) <= 1024**2
+    assert {item.name for item in many} < set(plan.entries)
+    last = plan.verdicts["z19"].accepted
+    assert last.reason == Reason.LIMIT_EXCEEDED
+    assert last.message.startswith("namespace team-a would have more than 1 MiB of connectors on gateway default (limits.namespace);")
+
+
+def test_what_is_published_stays_when_older_resources_come_or_a_limit_is_lowered() -> None:
+    young, old = connector("young", age=1), connector("old", age=9)
+    story = Story(gateway(limits=limits(map=(1, 100))))
+    story.plan(young)
+    plan = story.plan(young, old)
+    assert (list(plan.entries), reason(plan, old)) == (["young"], "LimitExceeded")
+    story.gateway = gateway()
+    assert len(story.plan(young, old).entries) == 2
+    story.gateway = gateway(limits=limits(map=(1, 100)))
+    assert len(story.plan(young, old).entries) == 2
+    assert list(story.plan(old).entries) == ["old"]
+
+
+def test_a_connector_that_grows_beyond_a_limit_keeps_its_published_version() -> None:
+    story = Story(gateway(limits=limits(map=(1000, 1))))
+    others = [large(f"c{number:02}", age=9) for number in range(33)]
+    before = story.plan(connector("x"), *others).entries
+    assert len(before) == 34
+    grown = large("x", generation=2)
+    plan = story.plan(grown, *others)
+    assert reason(plan, grown) == Reason.LIMIT_EXCEEDED
+    assert plan.entries["x"] == before["x"]
+
+
+def test_a_registry_that_grows_beyond_a_limit_keeps_its_published_servers_and_its_watermark() -> None:
+    story = Story(gateway(limits=limits(map=(4, 100))))
+    source = registry()
+    first = discovered(server("a"), server("b"), watermark="first")
+    story.plan(source, syncs={source.uid: synced(first)})
+    more = synced(discovered(*(server(name) for name in "abcd"), watermark="second"))
+    for _ in range(2):
+        plan = story.plan(source, syncs={source.uid: more})
+        assert ids(plan.discovered["mcp::internal"]) == ids(first.entries)
+        assert plan.records[0].watermark == "first"
+        sync = verdict(plan, source).sync
+        assert sync is not None
+        assert (sync.synced.status, sync.synced.reason) == ("False", Reason.LIMIT_EXCEEDED)
+        assert sync.synced.message == (
+            "the map would have more than 4 connectors on gateway default (limits.map): 2 servers stay published, of 4"
+        )
+    story.gateway = gateway()
+    plan = story.plan(source, syncs={source.uid: more})
+    assert (len(plan.discovered["mcp::internal"]), plan.records[0].watermark) == (4, "second")
