@@ -41,7 +41,7 @@ class KubectlFailed(Exception):
 class ControlPlane:
     """A control plane of its own, started by `start()` or on entering, gone with all its data after `stop()` or on leaving.
 
-    kubeconfig: the administrator's (system:masters). server: https URL, the same for life. ca: PEM file that verifies it.
+    kubeconfig: the administrator's (system:masters). server: https URL, the same for life. etcd: its URL. ca: PEM file that verifies it.
     audit_log: one JSON line for each request at level Metadata, empty with audit=False.
     """
 
@@ -50,6 +50,7 @@ class ControlPlane:
         self.directory = Path(tempfile.mkdtemp(prefix="junctor-cluster-"))
         self._port, self._etcd_port, self._peer_port = free_port(), free_port(), free_port()
         self.server = f"https://{_HOST}:{self._port}"
+        self.etcd = f"http://{_HOST}:{self._etcd_port}"
         self.ca = self.directory / "certificates" / "apiserver.crt"
         self.kubeconfig = self.directory / "admin.kubeconfig"
         self.audit_log = self.directory / "audit.log"
@@ -61,9 +62,8 @@ class ControlPlane:
         """Start everything and wait until it can be used. Raises ProcessFailed with the end of a log."""
         try:
             self._write_files()
-            etcd = f"http://{_HOST}:{self._etcd_port}"
-            self._run("etcd", self._binaries.etcd(self.directory / "etcd", etcd, f"http://{_HOST}:{self._peer_port}"))
-            self._run("kube-apiserver", self._apiserver_command(etcd))
+            self._run("etcd", self._binaries.etcd(self.directory / "etcd", self.etcd, f"http://{_HOST}:{self._peer_port}"))
+            self._run("kube-apiserver", self._apiserver_command(self.etcd))
             self._wait_for_apiserver()
             self.kubeconfig_for_token(self.admin_token, self.kubeconfig)
             if self._binaries.has_controllers:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from junctor.api.configuration import OperatorConfiguration, parse_configuration
+from junctor.api.limits import Limits
 from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL, REGISTRY_CRD
 from junctor.cli.gateway import gateway as gateway_command
 from junctor.cli.operator import operator as operator_command
@@ -94,6 +95,7 @@ def test_the_operator_can_read_its_configuration(file: Path) -> None:
         rendered = gateway.model_dump(by_alias=True, mode="json", exclude_unset=True)
         keys = ("connectorSelector", "namespaceSelector", "defaultConnectorID", "idPolicies", "idQuarantineSeconds")
         assert {key: rendered[key] for key in keys if key in rendered} == {key: each[key] for key in keys if key in each}
+        assert gateway.limits == Limits.model_validate(each.get("limits", {}))
         assert (gateway.namespace, gateway.management_port) == ("somewhere", 8322)
 
 

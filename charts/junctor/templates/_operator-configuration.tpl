@@ -8,7 +8,7 @@ gateways:
     namespace: {{ $.Release.Namespace | quote }}
     map: {{ .map | quote }}
     managementPort: 8322
-    {{- with pick . "connectorSelector" "namespaceSelector" "defaultConnectorID" "idPolicies" "idQuarantineSeconds" }}
+    {{- with pick . "connectorSelector" "namespaceSelector" "defaultConnectorID" "idPolicies" "idQuarantineSeconds" "limits" }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end }}
