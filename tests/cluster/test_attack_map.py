@@ -131,6 +131,28 @@ def test_forged_map_waits_for_no_new_pod_and_for_no_new_operator(system: System,
     )
 
 
+def test_older_map_that_the_operator_signed_itself_is_not_served_again(system: System, thief: Thief) -> None:
+    gateway = system.gateways[0]
+    system.patch("bank", url=thief.url)
+    system.wait_ready("bank")
+    old = system.head()["data"]
+    names = [ref.name for ref in Head.parse(old["head.json"], system.map_name).shards]
+    shards = [system.api.get(CONFIG_MAP, name, system.namespace) for name in names]
+    system.patch("bank", url="https://bank.example.com/mcp")
+    system.wait_ready("bank")
+    system.operator.pause()
+    for shard in shards:
+        if system.api.find(CONFIG_MAP, shard["metadata"]["name"], system.namespace) is None:
+            metadata = {key: shard["metadata"][key] for key in ("name", "namespace", "labels")}
+            system.api.create({**shard, "metadata": metadata})
+    thief.stolen.clear()
+    system.api.replace(system.head() | {"data": old})
+    answer = signal(gateway, gateway.revision()["sequence"] + 1)
+    use_everything(gateway)
+    assert thief.stolen == []
+    assert (answer.status_code, "is older than" in answer.json()["error"]) == (409, True), answer.text
+
+
 def test_key_that_is_deleted_is_made_anew_and_the_map_signed_with_it(system: System) -> None:
     name = signing_key_name(system.map_name)
     before = system.api.get("v1/Secret", name, system.namespace)["data"]["hmacKey"]

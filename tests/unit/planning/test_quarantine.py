@@ -45,6 +45,7 @@ def test_id_passes_at_once_within_its_namespace_only(
     assert ids(plan.entries) == ([] if owner is None else ["connector_github"])
     for resource in claimants:
         assert verdict(plan, resource).accepted.ok is (resource is owner)
+    assert [item.namespace for item in plan.moved] == (["platform"] if owner is TENANT else [])
 
 
 def test_who_waits_is_told_until_when_and_gets_the_id_then() -> None:
