@@ -17,6 +17,7 @@ from junctor.connectormap.entry import Entry
 from junctor.connectormap.ids import entry_id_of_registry, is_connector_id, is_registry_id, is_reserved_id, registry_id_of_entry
 from junctor.net.addresses import literal_address
 from junctor.net.network_policy import never_allowed
+from junctor.net.public_suffixes import covered_suffix
 from junctor.net.tls import BadCABundle, new_ssl_context
 
 ACCEPTED: Final = Finding("True", Reason.ACCEPTED, "the resource is valid")
@@ -110,6 +111,18 @@ def accept_address(resource: Resource, _: GatewaySpec) -> Finding | None:
     return refused(Reason.ADDRESS_NOT_ALLOWED, f"spec.url: its address {reason}; change it") if reason else None
 
 
+def accept_hosts(resource: Resource, _: GatewaySpec) -> Finding | None:
+    """Refuse hosts of credentials that cover a public suffix. The API server cannot know the list, so this is no rule of the CRD."""
+    if not isinstance(resource, RegistryResource) or resource.spec is None:
+        return None
+    for number, credentials in enumerate(resource.spec.credentials or ()):
+        for host in credentials.hosts:
+            if suffix := covered_suffix(host):
+                message = f"{host!r} covers hosts of strangers, because anybody may have one below {suffix}; name the hosts"
+                return refused(Reason.PUBLIC_SUFFIX, f"spec.credentials[{number}].hosts: {message}")
+    return None
+
+
 def accept_id(resource: Resource, gateway: GatewaySpec) -> Finding | None:
     """Refuse an invalid effective id: a template can make one that is too long or reserved."""
     connector_id = id_on(resource, gateway)
@@ -141,7 +154,7 @@ def accept_id_policy(resource: Resource, gateway: GatewaySpec) -> Finding | None
     return None
 
 
-CHECKS: tuple[Check, ...] = (accept_schema, accept_fields, accept_address, accept_ca_bundle, accept_id, accept_id_policy)
+CHECKS: tuple[Check, ...] = (accept_schema, accept_fields, accept_address, accept_hosts, accept_ca_bundle, accept_id, accept_id_policy)
 
 
 def judge(resource: Resource, gateway: GatewaySpec) -> Finding | None:

@@ -13,6 +13,7 @@ from junctor.planning.acceptance import (
     accept_address,
     accept_ca_bundle,
     accept_fields,
+    accept_hosts,
     accept_id,
     accept_id_policy,
     accept_schema,
@@ -121,6 +122,25 @@ def test_accept_address_refuses_addresses_that_are_never_allowed(kind: Callable[
 
 
 @pytest.mark.parametrize(
+    ("host", "part"),
+    [
+        ("mcp.acme.com", None),
+        ("*.acme.com", None),
+        ("acme.github.io", None),
+        ("*.github.io", "spec.credentials[1].hosts: '*.github.io' covers hosts of strangers, because anybody may have one below github.io"),
+        ("*.amazonaws.com", "below"),
+        ("*.co.uk", "below co.uk"),
+    ],
+)
+def test_accept_hosts_refuses_patterns_that_cover_a_public_suffix(host: str, part: str | None) -> None:
+    rules = [
+        {"servers": ["a/*"], "hosts": hosts, "variables": [{"name": "x", "value": "y"}]} for hosts in (["mcp.acme.com"], ["x.com", host])
+    ]
+    assert_finding(accept_hosts(registry(credentials=rules), gateway()), Reason.PUBLIC_SUFFIX if part else None, part or "")
+    assert accept_hosts(connector("x"), gateway()) is None
+
+
+@pytest.mark.parametrize(
     ("template", "resource", "reason", "part"),
     [
         ("{namespace}.{name}", connector("x"), None, ""),
@@ -175,4 +195,4 @@ def test_first_refusal_of_the_chain_counts(resource: Resource, on: GatewaySpec, 
 
 
 def test_chain_contains_every_check_once() -> None:
-    assert (accept_schema, accept_fields, accept_address, accept_ca_bundle, accept_id, accept_id_policy) == CHECKS
+    assert (accept_schema, accept_fields, accept_address, accept_hosts, accept_ca_bundle, accept_id, accept_id_policy) == CHECKS
