@@ -21,18 +21,17 @@ async def client(victim: RunningGateway) -> Any:
         yield client
 
 
-HTTP = httpx.Client(timeout=60, trust_env=False)
-
-
-def tools(victim: RunningGateway, connector: str) -> httpx.Response:
-    return HTTP.get(f"{victim.url}/connectors/{connector}/tools")
+def tools(victim: RunningGateway, connector: str, times: int = 1) -> list[httpx.Response]:
+    with httpx.Client(timeout=60, trust_env=False) as http:
+        return [http.get(f"{victim.url}/connectors/{connector}/tools") for _ in range(times)]
 
 
 async def warm_up(victim: RunningGateway, client: AsyncOpenAI) -> None:
     """Let the gateway do once what it does with every server, so that the memory of code and pools is not counted."""
     with hostile_server() as polite:
         connector = await victim.connector(polite.url)
-        assert [tool["name"] for tool in tools(victim, connector).json()["data"]] == ["echo"]
+        [listing] = tools(victim, connector)
+        assert [tool["name"] for tool in listing.json()["data"]] == ["echo"]
         assert await said(victim, client, connector) == "well"
 
 
@@ -76,7 +75,7 @@ async def test_a_hostile_listing_costs_little_and_is_not_repeated_at_once(
     with hostile_server(tools_list=answer) as hostile, bystander(f"{victim.management}/-/livez") as probes:
         connector = await victim.connector(hostile.url)
         before, used = reset_peak(victim.process), cpu_seconds(victim.process)
-        refused = [tools(victim, connector) for _ in range(20)]
+        refused = tools(victim, connector, 20)
         assert [answer.status_code for answer in refused] == [424] * 20
         assert says in refused[0].json()["error"]["message"]
         assert refused[-1].json() == refused[0].json()
@@ -122,7 +121,7 @@ async def test_a_hostile_result_fails_its_call_and_costs_little(
     await warm_up(victim, client)
     with hostile_server(tools_call=answer) as hostile, bystander(f"{victim.management}/-/livez") as probes:
         connector = await victim.connector(hostile.url)
-        assert tools(victim, connector).status_code == 200
+        assert [listing.status_code for listing in tools(victim, connector)] == [200]
         before = reset_peak(victim.process)
         for _ in range(3):
             assert says in await said(victim, client, connector)
@@ -149,7 +148,7 @@ async def test_a_tool_that_is_too_large_is_left_out_and_named(victim: RunningGat
 
     with hostile_server(tools_list=answer) as hostile:
         connector = await victim.connector(hostile.url, tools={"denied": ["deep"]})
-        listing = tools(victim, connector).json()
+        listing = tools(victim, connector)[0].json()
         assert [tool["name"] for tool in listing["data"]] == ["echo"]
         assert {tool["name"].replace("\x1b", "ESC"): tool["reason"] for tool in listing["omitted"]} == {
             "hiddenESC[2J": "its input schema has more than 5000 values",

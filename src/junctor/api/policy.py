@@ -19,7 +19,9 @@ class Tools(ApiModel):
 
     allowed: Annotated[ToolNames | None, Field(description="Only these tools exist for callers. Absent: all tools.")] = None
     denied: Annotated[ToolNames | None, Field(description="These tools do not exist for callers, even if allowed lists them.")] = None
-    read_only: Annotated[Flag | None, Field(description="Only tools whose server declares readOnlyHint may be used. Absent: false.")] = None
+    read_only: Annotated[
+        Flag | None, Field(description="Only tools whose server declares readOnlyHint may be used: its own claim. Absent: false.")
+    ] = None
 
 
 CallerAuthorization = Literal["Allow", "Require", "Forbid"]

@@ -121,7 +121,8 @@ def values_of_events(text: bytes, most: int) -> int:
 
     A string of JSON never goes on after the end of a line, and the other fields of an event may have odd quotes.
     """
-    return sum(_values_of(line, most) for line in text.splitlines()) if _structural(text) > _FEW else _structural(text)
+    structural = _structural(text)
+    return structural if structural <= _FEW else sum(count_values(line, most) for line in text.splitlines())
 
 
 def _values_of(text: bytes, most: int) -> int:
@@ -231,6 +232,7 @@ class Pace:
             self.quick = 0
         self._last = at
         await asyncio.sleep(at - now)
+        self._last = max(self._last, asyncio.get_running_loop().time())
 
 
 T = TypeVar("T")
