@@ -37,4 +37,3 @@ def test_hostile_registries_fill_neither_the_operator_nor_the_map(victim: Operat
         wait_for(lambda: registries["churning"].syncs > 1, describe="the next syncs have begun")
     peak = memory(victim).peak
     assert peak <= _MOST, f"{peak} MiB"
-    print(f"{peak:.0f} MiB, {victim.report()['bytes'] >> 20} MiB written")

@@ -31,7 +31,7 @@ from junctor.reconcile.registry_memory import (
     rules_of,
     spec_of,
 )
-from junctor.reconcile.sync_schedule import FIRST_RETRY_SECONDS, SyncRequests, SyncSchedule
+from junctor.reconcile.sync_schedule import FIRST_RETRY_SECONDS, PublicationGate, SyncRequests, SyncSchedule
 from junctor.registry.reader import request_headers
 from junctor.registry.sync import RegistrySync, SyncResult
 from junctor.registry.turns import SyncShare, SyncTurns
@@ -92,7 +92,7 @@ class RegistrySyncs:
             task.add_done_callback(self._ending.discard)
         for uid, registry in registries.items():
             if uid in self._syncers:
-                self._syncers[uid].pause(registry.pause)
+                self._syncers[uid].gate.pass_ended(registry.pause)
             if uid not in self._tasks:
                 self._tasks[uid] = asyncio.create_task(self._keep_synced(uid, registry), name=f"registry {registry.resource}")
 
@@ -117,6 +117,7 @@ class RegistrySyncs:
         for uid, syncer in self._syncers.items():
             if uid in resources and resources[uid].spec is not None:
                 syncer.update(resources[uid])
+            syncer.gate.planned = syncer.report.discovered
         return {uid: syncer.report for uid, syncer in self._syncers.items()}
 
     def _room(self, uid: str, namespace: str) -> Room:
@@ -153,7 +154,7 @@ class _Syncer:
         self._secret_value = secret_value
         self._clock = clock
         self._share = share
-        self._not_before = 0.0
+        self.gate = PublicationGate(clock)
         self.resource = registry.resource
         self._rules = rules_of(registry.resource)
         self.report = remembered_report(registry, discovered, self._rules)
@@ -190,16 +191,11 @@ class _Syncer:
             self._schedule.sync_now()
         self.report = replace(self.report, generation=resource.generation, current=self._is_current())
 
-    def pause(self, seconds: float) -> None:
-        """Begin no sync for so long: what it finds could not be published, only kept."""
-        self._not_before = self._clock.monotonic() + seconds
-
     async def run(self) -> None:
         """Sync until cancelled."""
         while True:
             await self._schedule.wait()
-            while (pause := self._not_before - self._clock.monotonic()) > 0:
-                await self._clock.wait(asyncio.Event(), pause)
+            await self.gate.wait(lambda: self.report.discovered)
             sync = self._sync
             self._running = asyncio.create_task(self._run_sync(), name=f"sync {self.resource}")
             try:

@@ -1,14 +1,17 @@
 """When a registry is read next, and whether as a whole: intervals, pauses after failures, and what annotations request."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, NamedTuple, Self
 
 from junctor.api.names import ACCEPT_SHRINK_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from junctor.api.registry import Sync
 from junctor.api.resources import RegistryResource
+from junctor.api.sync_report import Discovered
 from junctor.net.backoff import Backoff
 from junctor.net.clock import Clock
 from junctor.registry.sync import SyncResult
+from junctor.registry.turns import SMALL
 
 INTERVAL_SECONDS: Final = 300
 FULL_INTERVAL_SECONDS: Final = 86400
@@ -89,3 +92,30 @@ class SyncSchedule:
         if result.full_sync_next:
             self._full_due = 0.0
         self._due = min(self._due, self._clock.monotonic() + self._clock.spread(pause, _JITTER))
+
+
+class PublicationGate:
+    """Holds the next sync of a registry back while what it finds could not be published, only be kept beside what is published.
+
+    planned: what the last plan took of the report.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.planned: Discovered | None = None
+        self._published: Discovered | None = None
+        self._not_before = 0.0
+        self._clock = clock
+        self._passed = asyncio.Event()
+
+    def pass_ended(self, pause: float) -> None:
+        """What was planned is published, as far as it can be. pause: seconds in which nothing more of the registry can."""
+        self._published, self._not_before = self.planned, self._clock.monotonic() + pause
+        self._passed.set()
+
+    async def wait(self, discovered: Callable[[], Discovered | None]) -> None:
+        """Return when a sync may begin. discovered: returns what was found so far."""
+        while (found := discovered()) is not None and found is not self._published and found.room.bytes > SMALL:
+            self._passed.clear()
+            await self._passed.wait()
+        while (pause := self._not_before - self._clock.monotonic()) > 0:
+            await self._clock.wait(asyncio.Event(), pause)

@@ -141,3 +141,24 @@ def test_servers_of_an_earlier_sync_count_while_those_of_the_next_are_written(fo
 def test_registry_that_loses_its_last_server_is_dated() -> None:
     emptied = state_of(discovered(), sequence=5, before=state_of(large(1)))
     assert emptied.discovered_since == {"mcp::internal": 5}
+
+
+def test_registries_pay_for_the_shards_that_their_servers_change() -> None:
+    story, state = Story(), MapState(Layout("map", {}))
+    worlds = [
+        ({"one": {f"s{number}": "x" * 3000 for number in range(200)}, "two": {"a": "x"}}, {"u": "x"}),
+        ({"one": {f"s{number}": "x" * 3000 for number in range(200)}, "two": {"a": "y"}}, {"u": "y"}),
+        ({"one": {f"s{number}": "y" * 3000 for number in range(200)}, "two": {"a": "y"}}, {"u": "y"}),
+        ({"one": {f"s{number}": "y" * 3000 for number in range(200)}, "two": {"a": "y"}}, {"u": "z"}),
+    ]
+    written, sources = [], dict[Any, Any]()
+    for sequence, (registries, connectors) in enumerate(worlds, start=1):
+        state, _ = state.successor(planned(story, registries, connectors, sources), sequence)
+        written.append(state.rewritten)
+    everything = sum(shard.size for shard in state.layout.shards.values())
+    assert written[0].bytes == {"mcp::one": everything, "mcp::two": everything}  # it was laid out anew
+    assert written[1].bytes.keys() == {"mcp::two"}
+    assert 0 < written[1].total == written[1].bytes["mcp::two"] <= 128 * 1024
+    assert written[2].bytes.keys() == {"mcp::one"}
+    assert written[2].total == everything
+    assert (written[3].bytes, written[3].total) == ({}, 0)

@@ -7,9 +7,10 @@ import pytest
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.registry import Sync
-from junctor.api.sync_report import SyncCounts
+from junctor.api.sync_report import Discovered, SyncCounts
+from junctor.connectormap.entry import Entry
 from junctor.net.clock import Clock
-from junctor.reconcile.sync_schedule import SyncRequests, SyncSchedule
+from junctor.reconcile.sync_schedule import PublicationGate, SyncRequests, SyncSchedule
 from junctor.registry.sync import SyncResult
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -135,3 +136,35 @@ async def test_full_sync_is_due(ended: SyncResult, passed: float, is_due: bool) 
 )
 def test_requests_are_new_until_they_are_handled(requests: tuple[str, str], handled: tuple[str, str], are_new: bool) -> None:
     assert SyncRequests(*requests).are_new(SyncRequests(*handled)) is are_new
+
+
+def found(servers: int, size: int) -> Discovered:
+    """What a sync found: so many servers of so many bytes."""
+    entries = [Entry.of({"id": f"mcp::internal::io.acme/{number}", "title": "t" * size}) for number in range(servers)]
+    return Discovered("internal", "", "", {entry.id: entry for entry in entries}, frozenset())
+
+
+async def test_the_next_sync_of_a_large_registry_waits_until_the_last_one_is_published() -> None:
+    clock, large = StoppedClock(), found(100, 50_000)
+    gate = PublicationGate(clock)
+    waiting = asyncio.create_task(gate.wait(lambda: large))
+    await asyncio.sleep(0)
+    gate.pass_ended(0.0)  # its plan began before the sync ended
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    gate.planned = large
+    gate.pass_ended(60.0)
+    await waiting
+    assert clock.passed == 60.0
+
+
+async def test_a_small_registry_waits_only_for_its_rate() -> None:
+    clock = StoppedClock()
+    gate = PublicationGate(clock)
+    await gate.wait(lambda: None)
+    await gate.wait(lambda: found(2, 100))
+    assert clock.passed == 0.0
+    gate.pass_ended(5.0)
+    await gate.wait(lambda: found(2, 100))
+    assert clock.passed == 5.0
