@@ -6,7 +6,7 @@ from typing import Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.configuration import GatewaySpec
-from junctor.api.limits import Limit, Room, weight_of
+from junctor.api.limits import ENTRY_OVERHEAD, Limit, Room, weight_of
 from junctor.connectormap.credentials import CREDENTIAL_OBJECTS, CREDENTIALS_LIMIT, credential_object, reference_hash
 from junctor.connectormap.entry import ENTRY_LIMIT, Entry
 from junctor.planning.acceptance import Verdict
@@ -124,9 +124,9 @@ def _fits(verdicts: Mapping[str, Verdict], gateway: GatewaySpec) -> bool:
     limits = gateway.limits
     connectors = size = 0
     for verdict in verdicts.values():
-        if verdict.entry is not None:
+        if (entry := verdict.entry) is not None:
             connectors += 1
-            size += weight_of(verdict.entry)
+            size += len(entry.body) + ENTRY_OVERHEAD
             if verdict.servers:
                 room = _servers_room(verdict)
                 connectors, size = connectors + room.connectors, size + room.bytes
