@@ -1,11 +1,11 @@
-{{/* What the operator reads, in the whole cluster or in each namespace. */}}
-{{- define "junctor.readingRules" -}}
+{{/* What the operator reads of its users, in the whole cluster or in each namespace. */}}
+{{- define "junctor.inputRules" -}}
 - apiGroups: [junctor.dev]
   resources: [mcpconnectors, mcpregistries]
   verbs: [list, watch]
 # Of Secrets only those with the label junctor.dev/credentials are asked for; RBAC cannot express that.
 - apiGroups: [""]
-  resources: [configmaps, pods, secrets]
+  resources: [secrets]
   verbs: [list, watch]
 {{- end -}}
 

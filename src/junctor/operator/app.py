@@ -5,7 +5,7 @@ import itertools
 import logging
 import re
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from junctor.api.configuration import OperatorConfiguration
 from junctor.kube.client import KubernetesApi, load_configuration
 from junctor.net.backoff import Backoff
 from junctor.operator.cluster import KubernetesCluster
-from junctor.operator.handlers import register, select
+from junctor.operator.handlers import register_gateways, register_inputs, select
 from junctor.operator.map_objects import ConfigMapObjects
 from junctor.operator.observer import Observer
 from junctor.operator.signal import signals
@@ -117,36 +117,68 @@ async def _installation_key(objects: ConfigMapObjects) -> bytes:
 
 
 async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: asyncio.Event) -> None:
-    """Let kopf watch while the loop runs; each ends the other. Raises what ended the loop."""
-    registry = kopf.OperatorRegistry()
+    """Let kopf watch while the loop runs; each ends the other. Raises what ended the loop.
+
+    kopf watches all its kinds in the same namespaces, so two of it run: one for what users declare, one for what is with the gateways.
+    """
+    inputs, gateways = kopf.OperatorRegistry(), kopf.OperatorRegistry()
     everywhere = not settings.namespaces
-    register(registry, settings.configuration, watch_definitions=everywhere)
-    tasks = _run_beside_kopf(registry, settings, reconciler, stop)
-    gateways = {gateway.namespace for gateway in settings.configuration.gateways}
-    await kopf.operator(
-        registry=registry,
-        settings=_kopf_settings(everywhere),
-        memo=Observer(reconciler, settings.configuration, frozenset(settings.namespaces)),
-        standalone=True,
-        clusterwide=everywhere,
-        namespaces=() if everywhere else sorted(gateways | set(settings.namespaces)),
-        liveness_endpoint=f"http://{settings.health_host}:{settings.health_port}/healthz" if settings.health_port else None,
-        stop_flag=stop,
+    gateway_namespaces = {gateway.namespace for gateway in settings.configuration.gateways}
+    register_inputs(inputs, settings.configuration, watch_definitions=everywhere)
+    register_gateways(gateways, watch_secrets=not everywhere and not gateway_namespaces <= set(settings.namespaces))
+    for registry in (inputs, gateways):
+        kopf.on.login(registry=registry, id="login")(_login(settings.kubeconfig))
+    tasks = _run_beside_kopf(inputs, reconciler, stop)
+    memo = Observer(reconciler, settings.configuration, frozenset(settings.namespaces))
+    await _until_one_ends(
+        kopf.operator(
+            registry=inputs,
+            settings=_kopf_settings(everywhere),
+            memo=memo,
+            standalone=True,
+            clusterwide=everywhere,
+            namespaces=sorted(settings.namespaces),
+            liveness_endpoint=f"http://{settings.health_host}:{settings.health_port}/healthz" if settings.health_port else None,
+            stop_flag=stop,
+        ),
+        kopf.operator(
+            registry=gateways,
+            settings=_kopf_settings(False),
+            memo=memo,
+            standalone=True,
+            namespaces=sorted(gateway_namespaces),
+            stop_flag=stop,
+        ),
+        stop=stop,
     )
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise _cause(error)
 
 
-def _run_beside_kopf(
-    registry: kopf.OperatorRegistry, settings: OperatorSettings, reconciler: Reconciler, stop: asyncio.Event
-) -> list[asyncio.Task[None]]:
+async def _until_one_ends(*operators: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Run operators; when one of them ends, by a signal or an error, the others end too. Raises the first error."""
+    running = [asyncio.ensure_future(operator) for operator in operators]
+    try:
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        ends = await asyncio.gather(*running, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+
+
+def _login(kubeconfig: Path | None) -> Callable[..., Coroutine[Any, Any, kopf.ConnectionInfo]]:
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _connection(kubeconfig)
+
+    return login
+
+
+def _run_beside_kopf(registry: kopf.OperatorRegistry, reconciler: Reconciler, stop: asyncio.Event) -> list[asyncio.Task[None]]:
     """Register what kopf calls at its start, its end and for its probe; returns the list that holds the loop's task once it runs."""
     tasks: list[asyncio.Task[None]] = []
-
-    @kopf.on.login(registry=registry, id="login")
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await _connection(settings.kubeconfig)
 
     @kopf.on.startup(registry=registry, id="start")
     async def start(**_: Any) -> None:

@@ -19,25 +19,15 @@ from junctor.api.names import (
 from junctor.operator.observer import Observer
 
 
-def register(registry: kopf.OperatorRegistry, configuration: OperatorConfiguration, *, watch_definitions: bool) -> None:
-    """Register the handlers for a configuration. watch_definitions: whether CRDs may be watched."""
+def register_inputs(registry: kopf.OperatorRegistry, configuration: OperatorConfiguration, *, watch_definitions: bool) -> None:
+    """Register the handlers of what users declare. watch_definitions: whether CRDs may be watched."""
 
     @kopf.on.event(GROUP, VERSION, CONNECTOR_PLURAL, registry=registry)
     @kopf.on.event(GROUP, VERSION, REGISTRY_PLURAL, registry=registry)
     async def resource_changed(memo: Observer, resource: kopf.Resource, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         memo.resource(REGISTRY_KIND if resource.plural == REGISTRY_PLURAL else CONNECTOR_KIND, type, body)
 
-    @kopf.on.event("", "v1", "secrets", registry=registry)
-    async def secret_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
-        memo.secret(type, body)
-
-    @kopf.on.event("", "v1", "pods", registry=registry)
-    async def pod_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
-        memo.pod(type, body)
-
-    @kopf.on.event("", "v1", "configmaps", registry=registry)
-    async def map_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
-        memo.map_object(type, body)
+    _register_secrets(registry)
 
     if configuration.needs_namespaces:
 
@@ -50,6 +40,27 @@ def register(registry: kopf.OperatorRegistry, configuration: OperatorConfigurati
         @kopf.on.event("apiextensions.k8s.io", "v1", "customresourcedefinitions", registry=registry)
         async def definition_changed(memo: Observer, type: str | None, **_: Any) -> None:  # noqa: A002
             memo.definition(type)
+
+
+def register_gateways(registry: kopf.OperatorRegistry, *, watch_secrets: bool) -> None:
+    """Register the handlers of what is in the gateways' namespaces. watch_secrets: whether those of the maps are not among the inputs."""
+
+    @kopf.on.event("", "v1", "pods", registry=registry)
+    async def pod_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        memo.pod(type, body)
+
+    @kopf.on.event("", "v1", "configmaps", registry=registry)
+    async def map_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        memo.map_object(type, body)
+
+    if watch_secrets:
+        _register_secrets(registry)
+
+
+def _register_secrets(registry: kopf.OperatorRegistry) -> None:
+    @kopf.on.event("", "v1", "secrets", registry=registry)
+    async def secret_changed(memo: Observer, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        memo.secret(type, body)
 
 
 def select(settings: kopf.OperatorSettings) -> None:
