@@ -85,14 +85,14 @@ async def running() -> AsyncIterator[Systems]:
         async def python(module: str) -> str:
             port = free_port()
             process = stack.enter_context(Process(module, [sys.executable, "-m", module, str(port)], log_file=work / f"{module}.log"))
-            return await _answering(process, f"http://127.0.0.1:{port}")
+            return await answering(process, f"http://127.0.0.1:{port}")
 
         upstream = await python("tests.bench.gateway_upstream")
         light = f"{await python('tests.bench.gateway_light_mcp')}/mcp"
         all_kinds = await stack.enter_async_context(everything())
         connector_map = work / "map.yaml"
         manifests = "---".join(MANIFEST.format(name=name, url=url) for name, url in (("everything", all_kinds), ("light", light)))
-        connector_map.write_text(_rendered(manifests))
+        connector_map.write_text(rendered(manifests))
         port, management_port = free_port(), free_port()
         process = gateway(
             f"file:{connector_map}", "--upstream", upstream, log_file=work / "log", port=port, management_port=management_port
@@ -106,7 +106,7 @@ async def running() -> AsyncIterator[Systems]:
             try:
                 peer = start(upstream, free_port(), work)
                 stack.enter_context(peer.process)
-                await _answering(peer.process, peer.url)
+                await answering(peer.process, peer.url)
                 peers[prefix] = peer
             except PeerMissing as error:
                 missing[prefix] = str(error)
@@ -114,12 +114,13 @@ async def running() -> AsyncIterator[Systems]:
         yield Systems(process, f"http://127.0.0.1:{port}", management, upstream, all_kinds, light, peers, missing, work)
 
 
-def _rendered(manifests: str) -> str:
+def rendered(manifests: str) -> str:
+    """The maps of manifests, as a gateway reads them from a file."""
     command = [sys.executable, "-m", "junctor.cli.main", "render", "-"]
     return subprocess.run(command, input=manifests, text=True, check=True, stdout=subprocess.PIPE).stdout
 
 
-async def _answering(process: Process, url: str) -> str:
+async def answering(process: Process, url: str) -> str:
     """The URL, as soon as a server answers there, whatever it says."""
     async with client() as http, asyncio.timeout(60):
         while True:

@@ -16,7 +16,7 @@ PER_SECOND = 50
 def main(url: str) -> None:
     parts = urlsplit(url)
     over = threading.Event()
-    threading.Thread(target=_until_end, args=(over,), daemon=True).start()
+    threading.Thread(target=until_end, args=(over,), daemon=True).start()
     connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     found = []
     due = time.monotonic()
@@ -29,7 +29,8 @@ def main(url: str) -> None:
     print(json.dumps(found))
 
 
-def _until_end(over: threading.Event) -> None:
+def until_end(over: threading.Event) -> None:
+    """Set it when standard input ends."""
     sys.stdin.read()
     over.set()
 

@@ -144,9 +144,10 @@ def junctor(
     log_file: Path,
     environment: Mapping[str, str] | None = None,
     module: str = "junctor.cli.main",
+    before: Sequence[str] = (),
 ) -> Process:
-    """Start `junctor ARGUMENTS` with this Python. module: what takes its place."""
-    command = [sys.executable, "-m", module, *map(str, arguments)]
+    """Start `junctor ARGUMENTS` with this Python. module: what takes its place. before: a command that runs the rest of its arguments."""
+    command = [*before, sys.executable, "-m", module, *map(str, arguments)]
     return Process(name, command, log_file=log_file, environment=environment)
 
 
@@ -176,14 +177,16 @@ def gateway(
     port: int = 8321,
     management_port: int = 8322,
     name: str = "gateway",
+    before: Sequence[str] = (),
 ) -> Process:
     """Start `junctor gateway` on a map, `configmap:NAMESPACE/NAME` or `file:PATH`; servers of tests are on loopback.
 
-    `arguments` follow as they are: --upstream URL ...
+    `arguments` follow as they are: --upstream URL ... before: a command that runs the rest of its arguments.
     """
     where = ["--host", host, "--port", str(port), "--management-port", str(management_port)]
     who: list[str | Path] = [] if kubeconfig is None else ["--kubeconfig", kubeconfig]
-    return junctor("gateway", "--allow-loopback", "--map", connector_map, *where, *who, *arguments, name=name, log_file=log_file)
+    options: list[str | Path] = ["--allow-loopback", "--map", connector_map, *where, *who, *arguments]
+    return junctor("gateway", *options, name=name, log_file=log_file, before=before)
 
 
 def _die_with_parent() -> None:
