@@ -125,7 +125,7 @@ def test_new_servers_and_versions_come_with_the_next_sync_which_asks_for_no_more
     registry.publish(moved)
     system.wait_served(*ids("living", WEATHER, news))
     assert [gateway.connectors()["mcp::living::com.acme/weather"]["server_url"] for gateway in system.gateways] == [
-        "https://new.example.com/mcp"
+        "https://new.example.com"
     ] * 2
     assert all("updated_since" in request.query for request in registry.requests[asked:] if request.page)
     wait_for(lambda: status(system, "living")["published"] == 2, describe="the status counts it")

@@ -127,7 +127,7 @@ def test_credentials_go_to_the_first_entry_that_matches_and_to_its_hosts_only(ru
         running.write("registry.yaml", text)
         running.until(lambda: running.ready("credentialed"))
         told = {item["server"]: (item["available"], item["server_url"]) for item in running.catalog().values()}
-        assert told == {"com.acme/maps": (True, "https://maps.example.com/mcp"), "com.acme/tiles": (True, "https://eu.example.com/mcp")}
+        assert told == {"com.acme/maps": (True, "https://maps.example.com"), "com.acme/tiles": (True, "https://eu.example.com")}
 
         registry.publish(record("com.acme/maps", "2.0.0", remotes=[remote("https://maps.evil.example.org/mcp", headers=[TOKEN])]))
         asking = f"  name: credentialed\n  annotations: {{{SYNC_REQUESTED_ANNOTATION}: now}}\n"
@@ -152,7 +152,7 @@ def test_registry_within_the_cluster(running: Running) -> None:
         text = manifest("inside", registry, at="http://registry.platform.svc:8080")
         running.write("registry.yaml", text)
         running.until(lambda: running.ready("inside"))
-        assert {item["server_url"] for item in running.catalog().values()} == set(addresses)
+        assert {item["server_url"] for item in running.catalog().values()} == {address.removesuffix("/mcp") for address in addresses}
 
         running.write("registry.yaml", changed(text, allowInsecureURLs=None, allowPrivateAddresses=None))
         running.until(lambda: not any(item["available"] for item in running.catalog().values()))

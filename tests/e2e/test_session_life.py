@@ -108,7 +108,7 @@ async def test_after_its_url_has_changed_a_connector_is_called_at_the_new_server
 async def served(client: AsyncOpenAI, connector: str, url: str) -> None:
     """Wait until the gateway serves the connector with this server."""
     async with asyncio.timeout(60):
-        while (await client.get(f"/connectors/{connector}", cast_to=dict[str, Any]))["server_url"] != f"{url}/mcp":  # noqa: ASYNC110  # the process tells nobody
+        while (await client.get(f"/connectors/{connector}", cast_to=dict[str, Any]))["server_url"] != url:  # noqa: ASYNC110  # the process tells nobody
             await asyncio.sleep(0.01)
 
 

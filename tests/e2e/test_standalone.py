@@ -67,7 +67,7 @@ def test_object_that_kubectl_would_refuse_keeps_its_last_good_version(running: R
     running.write("x.yaml", manifest("x", url="ftp://mcp.example.com"))
     running.until(running.problems)
     assert "spec.url" in running.problems()[0]
-    assert running.catalog()["x"]["server_url"] == "https://mcp.example.com/mcp"
+    assert running.catalog()["x"]["server_url"] == "https://mcp.example.com"
 
 
 def test_id_cannot_be_changed(running: Running) -> None:
@@ -87,7 +87,7 @@ def test_conflict_heals_when_the_winner_goes(running: Running) -> None:
     assert "team-a/a" in running.condition("b", "Accepted")["message"]
     winner.unlink()
     running.until(lambda: running.ready("b"))
-    assert running.catalog()["x"]["server_url"] == "https://b.example.com/"
+    assert running.catalog()["x"]["server_url"] == "https://b.example.com"
 
 
 def test_secret_makes_a_connector_ready_and_its_value_is_shown_nowhere(running: Running) -> None:

@@ -49,7 +49,7 @@ def test_servers_of_a_registry_come_change_and_go_with_its_manifest(running: Run
     with FakeRegistry(ROWS) as registry:
         path = running.write("registry.yaml", manifest(registry.url))
         running.until(lambda: served(running) == {WEATHER: True})
-        assert running.catalog()[WEATHER]["server_url"] == URL
+        assert running.catalog()[WEATHER]["server_url"] == URL.removesuffix("/mcp")
         running.until(lambda: running.ready("internal"))
 
         registry.publish(record("com.acme/news", remotes=[remote("https://news.example.com/mcp")]))

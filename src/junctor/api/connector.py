@@ -12,7 +12,16 @@ from pydantic import Field
 from junctor.api.access import Access
 from junctor.api.base import ApiModel, Rule, cel_string
 from junctor.api.endpoint import HEADER_RULES, TLS, Auth, Headers, SecretKeyRef, secret_refs, url_rules
-from junctor.api.policy import CALLER_AUTHORIZATION, Approval, CallerAuthorization, Limits, Tools
+from junctor.api.policy import (
+    CALLER_AUTHORIZATION,
+    CALLER_HEADER_RULES,
+    Approval,
+    CallerAuthorization,
+    CallerHeaders,
+    Limits,
+    ShowPath,
+    Tools,
+)
 from junctor.connectormap.ids import CONNECTOR_ID_PATTERN, MAX_CONNECTOR_ID, REGISTRY_ID_PREFIX, is_connector_id, is_reserved_id
 from junctor.net.formats import KubernetesObjectView
 
@@ -46,6 +55,8 @@ class MCPConnectorSpec(ApiModel):
     headers: Annotated[Headers | None, Field(description="HTTP headers sent with every request to the server.")] = None
     auth: Annotated[Auth | None, Field(description=Auth.__doc__)] = None
     caller_authorization: Annotated[CallerAuthorization | None, Field(description=CALLER_AUTHORIZATION)] = None
+    caller_headers: CallerHeaders | None = None
+    show_path: ShowPath | None = None
     tls: Annotated[TLS | None, Field(description=TLS.__doc__)] = None
     tools: Annotated[Tools | None, Field(description=Tools.__doc__)] = None
     approval: Annotated[Approval | None, Field(description=Approval.__doc__)] = None
@@ -78,6 +89,7 @@ class MCPConnectorSpec(ApiModel):
             check=lambda self: self.connector_id is None or is_reserved_id(self.connector_id) or is_connector_id(self.connector_id),
         ),
         *HEADER_RULES,
+        *CALLER_HEADER_RULES,
         Rule(
             cel="!has(self.auth) || !has(self.callerAuthorization) || self.callerAuthorization != 'Require'",
             message="spec.auth is never used when callerAuthorization is Require; remove one of them",

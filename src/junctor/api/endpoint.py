@@ -8,12 +8,11 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from junctor.api.base import ApiModel, Rule, cel_string
-from junctor.net.headers import CONNECTION_HEADERS, HEADER_NAME_CHARACTER, HEADER_VALUE_CHARACTER, MCP_HEADERS, is_ascii_header_value
+from junctor.net.headers import CONNECTION_HEADERS, HEADER_NAME_PATTERN, HEADER_VALUE_CHARACTER, MCP_HEADERS, is_ascii_header_value
 
 #: Headers that the transport and the MCP protocol set themselves, in the order in which the CRD lists them.
 RESERVED_HEADERS = tuple(sorted(CONNECTION_HEADERS | MCP_HEADERS))
 
-_HEADER_NAME_PATTERN = f"^{HEADER_NAME_CHARACTER}+$"
 #: Ranges of control characters and of those without a shape of their own, which turn the direction of writing or hide in a text. The
 #: characters themselves, because RE2 has no \\u.
 _INVISIBLE = "\\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff"
@@ -67,10 +66,10 @@ class Header(ApiModel):
             check=lambda self: (self.value is None) != (self.value_from is None),
         ),
         Rule(
-            cel=f"self.name.matches({cel_string(_HEADER_NAME_PATTERN)})",
+            cel=f"self.name.matches({cel_string(HEADER_NAME_PATTERN)})",
             message="a header name may contain only letters, digits and !#$%&'*+-.^_`|~; for example X-Api-Key",
             field="name",
-            check=lambda self: re.fullmatch(_HEADER_NAME_PATTERN, self.name) is not None,
+            check=lambda self: re.fullmatch(HEADER_NAME_PATTERN, self.name) is not None,
         ),
         Rule(
             cel=f"!(self.name.lowerAscii() in {list(RESERVED_HEADERS)!r})",

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from junctor.api.base import WHOLE, ApiModel, Flag, Rule, without_duplicates
+from junctor.api.base import WHOLE, ApiModel, Flag, Rule, cel_string, without_duplicates
+from junctor.net.headers import HEADER_NAME_PATTERN, NOT_A_CALLERS_HEADER, is_callers_header, is_header_name
 
 ToolName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ToolNames = Annotated[
@@ -27,7 +28,48 @@ class Tools(ApiModel):
 CallerAuthorization = Literal["Allow", "Require", "Forbid"]
 CALLER_AUTHORIZATION: Final = (
     "Whether a request may supply its own authorization for this server, which then replaces auth. Allow: it may. "
-    "Require: it must. Forbid: it must not. Absent: Allow."
+    "Require: it must. Forbid: it must not, and it may send no header either. Absent: Allow."
+)
+CallerHeaders = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=128)], ...],
+    Field(
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+        description="The only headers that a request may send to this server; case-insensitive. Absent: any but those that say who asks, "
+        "from where and how the message is transported, those that carry a credential where the connector has one of its own, and none "
+        "if callerAuthorization is Forbid.",
+    ),
+    AfterValidator(without_duplicates),
+]
+ShowPath = Annotated[
+    Flag,
+    Field(
+        description="Whether the catalog shows the path of a server's URL. Absent: false, only scheme and host, because paths hold keys."
+    ),
+]
+
+#: Rules of a spec or template with `callerAuthorization` and `callerHeaders`.
+CALLER_HEADER_RULES: Final = (
+    Rule(
+        cel=f"!has(self.callerHeaders) || self.callerHeaders.all(name, name.matches({cel_string(HEADER_NAME_PATTERN)}))",
+        message="callerHeaders holds what is no header name; use letters, digits and !#$%&'*+-.^_`|~, for example X-Tenant",
+        field="callerHeaders",
+        check=lambda self: all(map(is_header_name, self.caller_headers or ())),
+    ),
+    Rule(
+        cel=f"!has(self.callerHeaders) || !self.callerHeaders.exists(name, name.lowerAscii().matches({cel_string(NOT_A_CALLERS_HEADER)}))",
+        message="callerHeaders names a header that is never a caller's, because it says who asks or how the message is transported; "
+        "remove it. For Authorization use callerAuthorization",
+        field="callerHeaders",
+        check=lambda self: all(map(is_callers_header, self.caller_headers or ())),
+    ),
+    Rule(
+        cel="!has(self.callerHeaders) || self.callerHeaders.size() == 0"
+        " || !has(self.callerAuthorization) || self.callerAuthorization != 'Forbid'",
+        message="callerAuthorization Forbid takes no header from callers; remove callerHeaders, or use another callerAuthorization",
+        field="callerHeaders",
+        check=lambda self: not self.caller_headers or self.caller_authorization != "Forbid",
+    ),
 )
 
 

@@ -12,7 +12,16 @@ from junctor.api.access import Access
 from junctor.api.base import WHOLE, ApiModel, Flag, Rule, cel_string, without_duplicates
 from junctor.api.credentials import Credentials, NameGlobs
 from junctor.api.endpoint import HEADER_RULES, TLS, Auth, Headers, PlacedSecretRef, secret_refs, url_rules
-from junctor.api.policy import CALLER_AUTHORIZATION, Approval, CallerAuthorization, Limits, Tools
+from junctor.api.policy import (
+    CALLER_AUTHORIZATION,
+    CALLER_HEADER_RULES,
+    Approval,
+    CallerAuthorization,
+    CallerHeaders,
+    Limits,
+    ShowPath,
+    Tools,
+)
 from junctor.connectormap.ids import MAX_REGISTRY_ID, REGISTRY_ID_PATTERN, is_registry_id
 from junctor.net.formats import KubernetesObjectView
 
@@ -92,7 +101,11 @@ class ConnectorTemplate(ApiModel):
     limits: Annotated[Limits | None, Field(description=Limits.__doc__)] = None
     access: Annotated[Access | None, Field(description=Access.__doc__)] = None
     caller_authorization: Annotated[CallerAuthorization | None, Field(description=CALLER_AUTHORIZATION)] = None
+    caller_headers: CallerHeaders | None = None
+    show_path: ShowPath | None = None
     tls: Annotated[TLS | None, Field(description="How the gateway verifies the certificates of the discovered servers.")] = None
+
+    rules: ClassVar = CALLER_HEADER_RULES
 
 
 class MCPRegistrySpec(ApiModel):

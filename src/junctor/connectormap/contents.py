@@ -10,18 +10,22 @@ from typing import Any
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.policy import Policy, Subject, access_to_json
 from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header, headers_to_json
-from junctor.connectormap.view import ACCESS_FEATURE, REGISTRY_FEATURE, Origin, RegistrySource
+from junctor.connectormap.view import ACCESS_FEATURE, CALLER_HEADERS_FEATURE, REGISTRY_FEATURE, Origin, RegistrySource
 
 
 @dataclass(slots=True, kw_only=True)
 class SharedContent:
-    """The fields that the entries of connectors and registries share. access: who may use it; None for everybody."""
+    """The fields that the entries of connectors and registries share.
+
+    access: who may use it; None for everybody. shows_path: whether callers see the path of the server's URL.
+    """
 
     id: str
     origin: Origin
     policy: Policy
     ca_bundle: str | None = field(default=None, repr=False)
     access: frozenset[Subject] | None = None
+    shows_path: bool = False
 
     def shared_json(self) -> dict[str, Any]:
         """The fields of the entry."""
@@ -31,11 +35,14 @@ class SharedContent:
         if self.access is not None:
             # Unavailable entries have it too: a missing Secret must not reveal a connector to callers without access.
             content["access"] = access_to_json(self.access)
+        if self.shows_path:
+            content["showPath"] = True
         return content
 
     def required_features(self, *features: str) -> list[str]:
         """The features that readers need for these fields, and `features`: a reader without them lists the entry and does not use it."""
-        return sorted(features if self.access is None else (*features, ACCESS_FEATURE))
+        by_field = ((ACCESS_FEATURE, self.access), (CALLER_HEADERS_FEATURE, self.policy.caller_headers))
+        return sorted([*features, *[feature for feature, value in by_field if value is not None]])
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,11 +6,13 @@ from typing import Final, Self
 
 from junctor.connectormap.digests import canonical_json
 from junctor.connectormap.errors import MapUnreadable, UnknownSchema, describe_error
-from junctor.connectormap.view import FEATURES
+from junctor.connectormap.view import ACCESS_FEATURE, REGISTRY_FEATURE
 
 SCHEMA: Final = "junctor.dev/connector-map/v1"
 HEAD_KEY: Final = "head.json"
 SHARD_KEY: Final = "connectors.json"
+#: No reader uses the features of a head, since each entry says what it requires; so later ones are not added, and heads stay the same.
+_FEATURES: Final = tuple(sorted((ACCESS_FEATURE, "mcp/1", REGISTRY_FEATURE)))
 #: The end of the year 9999, after which there are no dates.
 _MAX_SECONDS: Final = 253_402_300_800
 
@@ -96,7 +98,7 @@ class Head:
     connectors: int
     shards: tuple[ShardRef, ...]
     registries: tuple[RegistryRecord, ...] = ()
-    features: tuple[str, ...] = tuple(sorted(FEATURES))
+    features: tuple[str, ...] = _FEATURES
     released: tuple[ReleasedId, ...] = ()
 
     def to_text(self) -> str:

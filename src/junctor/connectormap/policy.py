@@ -124,21 +124,26 @@ def _limits(connect_timeout: Any, call_timeout: Any, max_concurrent_calls: Any, 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How callers may use a server: the same fields for a connector and for all servers of a registry."""
+    """How callers may use a server: the same fields for a connector and for all servers of a registry.
+
+    caller_headers: the only headers that callers may send; None when the owner names none.
+    """
 
     caller_authorization: str = DEFAULT_CALLER_AUTHORIZATION
     tools: ToolRules = field(default_factory=ToolRules)
     approval: ApprovalRules = field(default_factory=ApprovalRules)
     limits: Limits = field(default_factory=Limits)
+    caller_headers: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields of an entry that make up the policy."""
-        return {
+        fields: dict[str, Any] = {
             "callerAuthorization": self.caller_authorization,
             "tools": self.tools.to_json(),
             "approval": self.approval.to_json(),
             "limits": self.limits.to_json(),
         }
+        return fields if self.caller_headers is None else fields | {"callerHeaders": list(self.caller_headers)}
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Self:
@@ -148,6 +153,7 @@ class Policy:
             ToolRules.parse(content.get("tools")),
             ApprovalRules.parse(content.get("approval")),
             Limits.parse(content.get("limits")),
+            _names(content.get("callerHeaders"), "callerHeaders"),
         )
 
 

@@ -14,12 +14,14 @@ ACCESS_FEATURE: Final = "access/1"
 #: The feature that the entries of a registry require: the entry of a discovered server inherits from its registry's entry, and its address
 #: is checked at each connect.
 REGISTRY_FEATURE: Final = "registry/1"
+#: The feature that an entry with `callerHeaders` requires: a reader that does not know it would take other headers from callers.
+CALLER_HEADERS_FEATURE: Final = "caller-headers/1"
 #: The features that this version reads and writes. An entry that requires another one is listed as unavailable and never called.
-FEATURES: Final = frozenset({"mcp/1", ACCESS_FEATURE, REGISTRY_FEATURE})
+FEATURES: Final = frozenset({"mcp/1", ACCESS_FEATURE, CALLER_HEADERS_FEATURE, REGISTRY_FEATURE})
 #: Fields that only the entry of a registry has: its servers do not inherit them.
 _REGISTRY_ONLY: Final = ("registry",)
 #: The fields that `policy` consists of.
-_POLICY: Final = frozenset({"callerAuthorization", "tools", "approval", "limits"})
+_POLICY: Final = frozenset({"callerAuthorization", "callerHeaders", "tools", "approval", "limits"})
 #: Every version of `access` that may ever be required.
 _ACCESS_FEATURES: Final = ACCESS_FEATURE.partition("/")[0] + "/"
 UNKNOWN_REASON: Final = "Unavailable"
@@ -164,6 +166,17 @@ class EntryView:
         """The rule about authorization that callers bring, as it stands in the entry; None when it says nothing."""
         rule = self._content.get("callerAuthorization")
         return rule if isinstance(rule, str) else None
+
+    @property
+    def caller_headers(self) -> list[str] | None:
+        """The only headers that callers may send, as they stand in the entry; None when it names none."""
+        names = self._content.get("callerHeaders")
+        return names if isinstance(names, list) else None
+
+    @property
+    def shows_path(self) -> bool:
+        """Whether callers may see the path of the URL; else they see its scheme and host."""
+        return self._content.get("showPath") is True
 
     @property
     def tools_json(self) -> dict[str, Any]:

@@ -30,12 +30,15 @@ def split_base_url(url: str) -> SplitResult:
     return parts
 
 
-def redacted_url(url: str) -> str:
-    """The URL without user information, query and fragment, where people put keys; empty when it is no absolute URL."""
+def redacted_url(url: str, *, with_path: bool = True) -> str:
+    """The URL without user information, query and fragment, where people put keys; empty when it is no absolute URL.
+
+    with_path: False to leave out the path too, where some services put keys.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
         return ""
     if not parts.scheme or not parts.netloc:
         return ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path if with_path else ''}"

@@ -50,6 +50,7 @@ def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mappin
         policy=_policy(spec),
         ca_bundle=_ca_bundle(spec.tls),
         access=_subjects(spec.access),
+        shows_path=spec.show_path is True,
         url=spec.url or "",
         transport=spec.transport or DEFAULT_TRANSPORT,
         title=spec.title,
@@ -72,6 +73,7 @@ def registry_entry_of(resource: RegistryResource, entry_id: str) -> Entry:
         policy=_policy(template),
         ca_bundle=_ca_bundle(template.tls),
         access=_subjects(template.access),
+        shows_path=template.show_path is True,
         registry=RegistrySource(registry_id_of_entry(entry_id), spec.url),
         public_only=not spec.allow_private_addresses,
     ).entry()
@@ -103,7 +105,8 @@ def _policy(spec: MCPConnectorSpec | ConnectorTemplate) -> entry_policy.Policy:
     """Collect how callers may use the server; a connector and the template of a registry have the same fields."""
     default = _DEFAULT_POLICY
     tools, approval = spec.tools, spec.approval
-    if spec.caller_authorization is None and tools is None and approval is None and spec.limits is None:
+    named = spec.caller_headers
+    if spec.caller_authorization is None and named is None and tools is None and approval is None and spec.limits is None:
         return default
     return entry_policy.Policy(
         spec.caller_authorization or default.caller_authorization,
@@ -112,6 +115,7 @@ def _policy(spec: MCPConnectorSpec | ConnectorTemplate) -> entry_policy.Policy:
         if approval
         else default.approval,
         _limits(spec),
+        named,
     )
 
 

@@ -33,3 +33,16 @@ def test_parts_that_paths_cannot_follow_are_refused(url: str) -> None:
 )
 def test_only_scheme_host_and_path_of_a_url_are_shown(url: str, shown: str) -> None:
     assert redacted_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:key@a.example.com:8443/x/y?key=1#frag", "https://a.example.com:8443"),
+        ("https://a.example.com?key=1", "https://a.example.com"),
+        ("http://[2001:db8::1]:80/key", "http://[2001:db8::1]:80"),
+        ("http://[::1", ""),
+    ],
+)
+def test_the_path_can_be_left_out(url: str, shown: str) -> None:
+    assert redacted_url(url, with_path=False) == shown

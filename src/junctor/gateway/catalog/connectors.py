@@ -6,7 +6,7 @@ from typing import Final
 
 from junctor.connectormap.ids import discovered_id_range, is_reserved_id
 from junctor.connectormap.view import EntryView
-from junctor.gateway.catalog.items import ConnectorItem, DiscoveredFields, Item, OriginItem, Page, UnavailableFields
+from junctor.gateway.catalog.items import CallerHeaderFields, ConnectorItem, DiscoveredFields, Item, OriginItem, Page, UnavailableFields
 from junctor.gateway.serving.connector import Connector
 from junctor.gateway.serving.directory import CallerView
 from junctor.net.urls import redacted_url
@@ -76,9 +76,10 @@ def item(connector: Connector, unavailable: str) -> ConnectorItem:
         "available": not unavailable,
         **_unavailable_fields(unavailable),
         **_discovered_fields(connector),
-        "server_url": redacted_url(view.url) or None,
+        "server_url": redacted_url(view.url, with_path=view.shows_path) or None,
         "transport": view.transport,
         "caller_authorization": view.caller_authorization,
+        **_caller_header_fields(view),
         "tools": view.tools_json,
         "approval": view.approval_json,
         "origin": shown_origin(view),
@@ -87,6 +88,11 @@ def item(connector: Connector, unavailable: str) -> ConnectorItem:
 
 def _unavailable_fields(reason: str) -> UnavailableFields:
     return {"reason": reason} if reason else {}
+
+
+def _caller_header_fields(view: EntryView) -> CallerHeaderFields:
+    names = view.caller_headers
+    return {} if names is None else {"caller_headers": names}
 
 
 def _discovered_fields(connector: Connector) -> DiscoveredFields:

@@ -38,7 +38,13 @@ class DiscoveredFields(TypedDict, total=False):
     deprecated: bool
 
 
-class ConnectorItem(UnavailableFields, DiscoveredFields):
+class CallerHeaderFields(TypedDict, total=False):
+    """The only headers that callers may send; only in items whose owner names them."""
+
+    caller_headers: list[str]
+
+
+class ConnectorItem(UnavailableFields, DiscoveredFields, CallerHeaderFields):
     """A connector as callers see it."""
 
     id: str

@@ -10,11 +10,11 @@ from junctor.net.urls import redacted_url
 
 
 def registry_page(view: CallerView, query: Query) -> Page[RegistryItem]:
-    """The registries of a page, ordered by id, as one of OpenAI's lists. `search` looks at the id and the redacted URL."""
+    """The registries of a page, ordered by id, as one of OpenAI's lists. `search` looks at the id and the URL that is shown."""
     visible = [registry for registry in view.served.registries.values() if view.may_use[registry.access]]
     start = bisect_right(visible, query.after, key=lambda registry: registry.id)
     text = query.search.casefold()
-    found = [registry for registry in visible[start:] if text in f"{registry.id}\n{redacted_url(registry.url)}".casefold()]
+    found = [registry for registry in visible[start:] if text in f"{registry.id}\n{_shown_url(registry)}".casefold()]
     return as_list([registry_item(view, registry) for registry in found[: query.limit]], has_more=len(found) > query.limit)
 
 
@@ -23,7 +23,11 @@ def registry_item(view: CallerView, registry: Registry) -> RegistryItem:
     return {
         "id": registry.id,
         "object": "registry",
-        "url": redacted_url(registry.url) or None,
+        "url": _shown_url(registry) or None,
         "connectors": view.connectors_of(registry),
         "origin": shown_origin(registry.view),
     }
+
+
+def _shown_url(registry: Registry) -> str:
+    return redacted_url(registry.url, with_path=False)

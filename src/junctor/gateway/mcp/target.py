@@ -3,25 +3,25 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import httpx2
 
 from junctor.connectormap.errors import InvalidEntry
-from junctor.connectormap.policy import Limits
+from junctor.connectormap.policy import DEFAULT_CALLER_AUTHORIZATION, Limits, Policy
 from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header
 from junctor.connectormap.view import EntryView
 from junctor.gateway.serving.connector import is_host_allowed
 from junctor.gateway.tools.policy import policy_of_entry
 from junctor.gateway.tools.server_errors import EntryUnusable, RequestRefused
-from junctor.net.headers import CONNECTION_HEADERS, MCP_HEADERS, SENDER_HEADERS, is_header_name, is_header_value
+from junctor.net.headers import carries_credential, header_key, is_callers_header, is_header_name, is_header_value
 
 _TRANSPORTS: Final = ("Auto", "StreamableHTTP", "SSE")
+#: The values of callerAuthorization with which callers may bring something of their own; others are not known here, or forbid it.
+_TAKES_AUTHORIZATION: Final = (DEFAULT_CALLER_AUTHORIZATION, "Require")
 
-#: Headers that no caller sets.
-_RESERVED: Final = CONNECTION_HEADERS | MCP_HEADERS | SENDER_HEADERS
 #: Identities are compared within a process only; the random key keeps them from revealing a credential.
 _IDENTITY_KEY: Final = secrets.token_bytes(32)
 
@@ -86,7 +86,7 @@ def target_of_entry(view: EntryView, credentials: Mapping[str, bytes], authoriza
     own = {header.name.lower(): _value(header, credentials, name) for header in entry.headers}
     if authorization is None and entry.bearer is not None:
         own["authorization"] = f"Bearer {_credential(credentials, entry.bearer, name)}"
-    sent = _caller_headers(headers, name, frozenset(own)) | own
+    sent = _caller_headers(headers, name, _CallerRules.of(policy, own, has_credential=bool(view.credentials))) | own
     if authorization is not None:
         sent["authorization"] = _bearer(authorization, name)
     namespace = view.origin.namespace if view.origin else ""
@@ -106,7 +106,7 @@ def target_of_params(url: str, authorization: str | None, headers: Mapping[str, 
         RequestRefused: a header or the token is not valid.
         EntryUnusable: the URL is not valid.
     """
-    sent = _caller_headers(headers, "the MCP server", frozenset())
+    sent = _caller_headers(headers, "the MCP server", _CallerRules())
     if authorization is not None:
         sent["authorization"] = _bearer(authorization, "the MCP server")
     return Target("the MCP server of the request", url, sent, limits=limits or Limits())
@@ -116,24 +116,54 @@ def _check_authorization(rule: str, authorization: str | None, name: str) -> Non
     if authorization is None and rule == "Require":
         message = f"{name} needs the request's own authorization (callerAuthorization: Require); set `authorization`"
         raise RequestRefused(message, field="authorization", code="missing_required_parameter")
-    if authorization is not None and rule not in ("Allow", "Require"):
+    if authorization is not None and rule not in _TAKES_AUTHORIZATION:
         message = f"{name} takes no authorization from requests (callerAuthorization: {rule}); remove `authorization`"
         raise RequestRefused(message, field="authorization")
 
 
-def _caller_headers(headers: Mapping[str, str], name: str, own: frozenset[str]) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class _CallerRules:
+    """Which headers a server takes from callers.
+
+    rule: callerAuthorization. named: the only ones that it takes, in lower case; None when the owner names none. own: those that the
+    connector sets, as `header_key` gives them. has_credential: whether one of the connector's own credentials is sent.
+    """
+
+    rule: str = DEFAULT_CALLER_AUTHORIZATION
+    named: frozenset[str] | None = None
+    own: frozenset[str] = frozenset()
+    has_credential: bool = False
+
+    @classmethod
+    def of(cls, policy: Policy, own: Iterable[str], *, has_credential: bool) -> Self:
+        named = None if policy.caller_headers is None else frozenset(map(str.lower, policy.caller_headers))
+        return cls(policy.caller_authorization, named, frozenset(map(header_key, own)), has_credential)
+
+    def refusal(self, name: str) -> str:
+        """Why a caller may not send this header, and what to do; "" when it may."""
+        if name.lower() == "authorization":
+            return "cannot be set here; use `authorization`"
+        if not is_callers_header(name):
+            return "is set by the gateway or the MCP protocol itself, or says who asks; remove it"
+        if header_key(name) in self.own:
+            return "is set by the connector; remove it"
+        if self.rule not in _TAKES_AUTHORIZATION:
+            return f"is a caller's, and the connector takes none (callerAuthorization: {self.rule}); remove it"
+        if self.named is not None:
+            return "" if name.lower() in self.named else "is not among the callerHeaders of the connector; remove it"
+        if self.has_credential and carries_credential(name):
+            return "carries a credential or names a user, and the connector has a credential of its own; remove it"
+        return ""
+
+
+def _caller_headers(headers: Mapping[str, str], name: str, rules: _CallerRules) -> dict[str, str]:
     sent: dict[str, str] = {}
     for header, value in headers.items():
-        shown, key = header[:64], header.lower()
         if not is_header_name(header) or not isinstance(value, str) or not is_header_value(value):
-            raise RequestRefused(f"{name}: header {shown!r} is not a valid name with a valid value", field="headers")
-        if key == "authorization":
-            raise RequestRefused(f"{name}: header Authorization cannot be set here; use `authorization`", field="headers")
-        if key in _RESERVED or key.startswith("mcp-"):
-            raise RequestRefused(f"{name}: header {shown!r} is set by the gateway or the MCP protocol itself; remove it", field="headers")
-        if key in own:
-            raise RequestRefused(f"{name}: header {shown!r} is set by the connector; remove it", field="headers")
-        sent[key] = value.strip()
+            raise RequestRefused(f"{name}: header {header[:64]!r} is not a valid name with a valid value", field="headers")
+        if refusal := rules.refusal(header):
+            raise RequestRefused(f"{name}: header {header[:64]!r} {refusal}", field="headers")
+        sent[header.lower()] = value.strip()
     return sent
 
 

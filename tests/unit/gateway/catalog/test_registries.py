@@ -77,7 +77,7 @@ async def test_a_discovered_connector_shows_where_it_comes_from_and_what_it_inhe
         "server": "io.github.acme/weather",
         "version": "1.2.0",
         "deprecated": False,
-        "server_url": "https://mcp.acme.com/mcp",
+        "server_url": "https://mcp.acme.com",
         "transport": "StreamableHTTP",
         "caller_authorization": "Allow",
         "tools": {"denied": ["drop"]},
@@ -149,7 +149,7 @@ async def test_a_registry_shows_its_address_without_keys_and_how_many_servers_th
     shown = {
         "id": "internal",
         "object": "registry",
-        "url": "https://registry.acme.com/v0.1",
+        "url": "https://registry.acme.com",
         "connectors": len(NAMES) + 2,
         "origin": {"kind": "MCPRegistry", "namespace": "team-a", "name": "internal"},
     }

@@ -76,7 +76,7 @@ async def test_a_connector_shows_its_policy_and_no_credential(client: httpx.Asyn
         "title": "GitHub",
         "description": "Issues and pull requests",
         "available": True,
-        "server_url": "https://api.github.com:8443/mcp",
+        "server_url": "https://api.github.com:8443",
         "transport": "Auto",
         "caller_authorization": "Allow",
         "tools": {"allowed": ["search"]},

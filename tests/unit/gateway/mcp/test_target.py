@@ -72,12 +72,16 @@ def test_forbid_and_rules_that_are_not_known_refuse_the_callers_authorization(ru
     ("name", "says"),
     [
         ("Authorization", "use `authorization`"),
+        ("AUTHORIZATION", "use `authorization`"),
         ("Host", "set by the gateway"),
         ("Mcp-Session-Id", "set by the gateway"),
         ("mcp-anything", "set by the gateway"),
         ("Accept-Encoding", "set by the gateway"),
         ("Cookie", "set by the gateway"),
+        ("X-Forwarded-User", "says who asks"),
+        ("X_Remote_User", "says who asks"),
         ("x-team", "set by the connector"),
+        ("X_Team", "set by the connector"),
         ("bad name", "not a valid name"),
     ],
 )
@@ -85,6 +89,44 @@ def test_callers_do_not_set_reserved_or_spec_set_headers(name: str, says: str) -
     with pytest.raises(RequestRefused, match=says) as caught:
         bind(content("a", headers=[{"name": "X-Team", "value": "red"}]), {}, None, {name: "v"})
     assert (caught.value.field, caught.value.code) == ("headers", "invalid_value")
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"auth": bearer(KEY)},
+        {"headers": [{"name": "X-Key", "credential": KEY}]},
+        {"headers": [{"name": "X-Key", "parts": ["Token ", {"credential": KEY}]}]},
+    ],
+)
+def test_a_credential_of_the_caller_is_refused_beside_one_of_the_connector_and_taken_elsewhere(own: dict[str, Any]) -> None:
+    with pytest.raises(RequestRefused, match="credential of its own") as caught:
+        bind(content("a", **own), {KEY: SECRET.encode()}, None, {"Private-Token": "mine"})
+    assert caught.value.field == "headers"
+    assert bind(content("a", **own), {KEY: SECRET.encode()}, None, {"X-Trace": "1"}).headers["x-trace"] == "1"
+    unkeyed = content("a", headers=[{"name": "X-Team", "value": "red"}])
+    assert bind(unkeyed, {}, "token", {"Private-Token": "mine"}).headers["private-token"] == "mine"
+    assert target_of_params("https://x.example.com", "token", {"Private-Token": "mine"}).headers["private-token"] == "mine"
+
+
+@pytest.mark.parametrize("rule", ["Forbid", "SomethingNewer"])
+@pytest.mark.parametrize("named", [{}, {"callerHeaders": ["X-Trace"]}])
+def test_forbid_and_rules_that_are_not_known_refuse_every_header(rule: str, named: dict[str, Any]) -> None:
+    with pytest.raises(RequestRefused, match=f"callerAuthorization: {rule}") as caught:
+        bind(content("a", callerAuthorization=rule, **named), {}, None, {"X-Trace": "1"})
+    assert caught.value.field == "headers"
+
+
+def test_a_connector_takes_the_headers_that_it_names_and_no_others() -> None:
+    entry = content("a", auth=bearer(KEY), callerHeaders=["X-Api-Key", "x-tenant", "X-Forwarded-For"])
+    held = {KEY: SECRET.encode()}
+    sent = bind(entry, held, None, {"x-api-key": "mine", "X-Tenant": "red"}).headers
+    assert (sent["x-api-key"], sent["x-tenant"]) == ("mine", "red")
+    for name, says in (("X-Trace", "not among the callerHeaders"), ("X_Tenant", "not among"), ("X-Forwarded-For", "says who asks")):
+        with pytest.raises(RequestRefused, match=says):
+            bind(entry, held, None, {name: "1"})
+    with pytest.raises(RequestRefused, match="not among the callerHeaders"):
+        bind(content("a", callerHeaders=[]), {}, None, {"X-Trace": "1"})
 
 
 @pytest.mark.parametrize("value", ["a\r\nb", "\x00", "€"])
@@ -142,7 +184,14 @@ def test_the_identity_differs_by_credential_and_not_by_the_order_of_headers() ->
 
 @pytest.mark.parametrize(
     "fields",
-    [{"headers": [{"name": "X-Key"}]}, {"auth": "token"}, {"limits": {"callTimeoutSeconds": "soon"}}, {"tools": []}, {"url": None}],
+    [
+        {"headers": [{"name": "X-Key"}]},
+        {"auth": "token"},
+        {"limits": {"callTimeoutSeconds": "soon"}},
+        {"tools": []},
+        {"callerHeaders": "X-A"},
+        {"url": None},
+    ],
 )
 def test_an_entry_of_another_form_is_unusable(fields: dict[str, Any]) -> None:
     with pytest.raises(EntryUnusable, match="connector a"):
