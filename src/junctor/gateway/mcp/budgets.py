@@ -14,8 +14,6 @@ from junctor.net.backoff import Backoff
 from junctor.net.json_values import count_values
 
 _MIB: Final = 1024 * 1024
-#: Bytes that a parsed value takes, about.
-VALUE_BYTES: Final = 128
 #: Texts with fewer commas and brackets than this are counted with those in their strings, which is faster.
 _FEW: Final = 256
 #: Bytes that notifications may add to the answer of an event stream.
@@ -45,11 +43,6 @@ class Allowance:
         """Return the allowance of a call: a result may come as text and as structured content."""
         return cls(2 * max_result_bytes + 65536, max(50_000, max_result_bytes // 10))
 
-    @property
-    def weight(self) -> int:
-        """Bytes of memory, about."""
-        return self.size + self.values * VALUE_BYTES
-
 
 HANDSHAKE: Final = Allowance(_MIB, 10_000)
 #: All pages together.
@@ -59,21 +52,34 @@ EVENT_VALUES: Final = 100_000
 
 
 class InFlight:
-    """Bytes of memory that the answers of one connector's server take at one time, about. most: how many are possible."""
+    """What the answers of one connector's server take at one time. Bytes that are too many fail; values wait before they are parsed."""
 
     def __init__(self, max_result_bytes: int = _MIB) -> None:
-        self._most = max(16 * _MIB, Allowance.of_call(max_result_bytes).weight)
-        self._held = 0
+        call = Allowance.of_call(max_result_bytes)
+        self._most_bytes = max(32 * _MIB, call.size)
+        self._most_values = max(150_000, call.values)
+        self._bytes = 0
+        self._values = 0
+        self._freed = asyncio.Event()
 
-    def take(self, weight: int) -> None:
-        """Hold more. Raises OverBudget."""
-        if self._held + weight > self._most:
-            raise OverBudget(f"the answers of this server take more than {self._most} bytes at one time; try again")
-        self._held += weight
+    def take_bytes(self, size: int) -> None:
+        """Hold more bytes. Raises OverBudget."""
+        if self._bytes + size > self._most_bytes:
+            raise OverBudget(f"the answers of this server take more than {self._most_bytes} bytes at one time; try again")
+        self._bytes += size
 
-    def give(self, weight: int) -> None:
-        """Hold less."""
-        self._held -= weight
+    async def take_values(self, values: int) -> None:
+        """Hold more values as soon as there is space. Who holds values needs no more of them to go on, so the wait ends."""
+        while self._values and self._values + values > self._most_values:
+            self._freed.clear()
+            await self._freed.wait()
+        self._values += values
+
+    def give(self, size: int, values: int) -> None:
+        """Hold fewer bytes and values."""
+        self._bytes -= size
+        self._values -= values
+        self._freed.set()
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +91,9 @@ class Meter:
     _size: int = 0
     _values: int = 0
     _pieces: int = 0
-    _held: int = 0
+    _held_bytes: int = 0
+    _held_values: int = 0
+    _is_closed: bool = False
 
     def add_piece(self, size: int, *, is_event: bool = False) -> None:
         """Count a piece of an answer as it came from the wire. Raises OverBudget."""
@@ -95,25 +103,31 @@ class Meter:
             raise OverBudget(f"the server's answer has more than {self.allowance.size} bytes")
         if self._pieces > _PIECES + self._size // _PIECE_BYTES:
             raise OverBudget(f"the server sends its answer in more than {_PIECES} pieces of a few bytes")
-        self._hold(size)
+        if not self._is_closed:
+            self.in_flight.take_bytes(size)
+            self._held_bytes += size
 
-    def add_text(self, text: bytes, *, is_event: bool = False) -> None:
-        """Count the values of a text that is about to be parsed: JSON, or events. Raises OverBudget."""
+    async def add_text(self, text: bytes, *, is_event: bool = False) -> None:
+        """Count the values of a text, JSON or events, and wait until it may be parsed. Raises OverBudget."""
         left = self.allowance.values - self._values
         values = values_of_events(text, left) if is_event else _values_of(text, left)
         if values > left:
             raise OverBudget(f"the server's answer has more than {self.allowance.values} values")
         self._values += values
-        self._hold(values * VALUE_BYTES)
+        await self.in_flight.take_values(values)
+        self._held_values += values
+        if self._is_closed:
+            self.release()
+
+    def release(self) -> None:
+        """Hold nothing: what has come was used."""
+        self.in_flight.give(self._held_bytes, self._held_values)
+        self._held_bytes = self._held_values = 0
 
     def close(self) -> None:
-        """Count nothing as held any more."""
-        self.in_flight.give(self._held)
-        self._held = 0
-
-    def _hold(self, weight: int) -> None:
-        self.in_flight.take(weight)
-        self._held += weight
+        """Hold nothing any more, whatever still comes."""
+        self._is_closed = True
+        self.release()
 
 
 def values_of_events(text: bytes, most: int) -> int:

@@ -141,10 +141,10 @@ class BoundedEvents(httpx2.AsyncByteStream):
                 if deadline is not None and loop.time() > deadline:
                     raise httpx2.SSEError(self._note(504, "the server did not finish its answer in time"))
                 if end:
-                    yield self._counted(b"".join(pending))
+                    yield await self._counted(b"".join(pending))
                     pending = [chunk[end:]]
                     size = len(pending[0])
-            yield self._counted(b"".join(pending))
+            yield await self._counted(b"".join(pending))
         except OverBudget as error:
             if isinstance(error, Flood):
                 self._on_flood((502, str(error)))
@@ -172,9 +172,9 @@ class BoundedEvents(httpx2.AsyncByteStream):
         if self._exchange is not None:
             self._exchange.meter.add_piece(len(chunk), is_event=True)
 
-    def _counted(self, events: bytes) -> bytes:
+    async def _counted(self, events: bytes) -> bytes:
         if self._exchange is not None:
-            self._exchange.meter.add_text(events, is_event=True)
+            await self._exchange.meter.add_text(events, is_event=True)
         elif values_of_events(events, EVENT_VALUES) > EVENT_VALUES:
             raise OverBudget(f"the server sent an event of more than {EVENT_VALUES} values")
         return events

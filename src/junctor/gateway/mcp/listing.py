@@ -9,7 +9,6 @@ from typing import Any, Final, Protocol
 
 import mcp_types as types
 
-from junctor.gateway.mcp.budgets import VALUE_BYTES
 from junctor.gateway.mcp.outcome import SessionFailed
 from junctor.gateway.tools.ports import OmittedTool, ToolFailure, ToolListing, ToolSpec
 from junctor.net.json_values import count_values
@@ -22,8 +21,11 @@ _MAX_DESCRIPTION: Final = 16 * 1024
 _MAX_SCHEMA: Final = 64 * 1024
 _MAX_VALUES: Final = 5000
 _MAX_DEPTH: Final = 32
-#: Bytes of all cached lists of a process, about.
+#: Bytes of all cached lists of a process, about; and the part of them that the lists of one connector may take.
 MAX_CACHED: Final = 64 * 1024 * 1024
+_PART: Final = 4
+#: Bytes that a parsed value takes, about.
+_VALUE_BYTES: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class _Collector:
         else:
             self._tools[name] = ToolSpec(name, tool.description or "", tool.input_schema, read_only)
             head = json.dumps([name, tool.description, read_only])
-            self._size += 2 * (len(head) + len(schema)) + count_values(schema, _MAX_VALUES) * VALUE_BYTES
+            self._size += 2 * (len(head) + len(schema)) + count_values(schema, _MAX_VALUES) * _VALUE_BYTES
             self._digest.update(schema)
         self._digest.update(head.encode())
 
@@ -132,8 +134,8 @@ class _Kept:
 class ListingCache:
     """The cached lists of all clients: equal ones are kept once, and all together within bounds.
 
-    Clients with credentials of their own usually get the same list. When there is too much, the connector that takes most loses the list
-    that was used longest ago.
+    Clients with credentials of their own usually get the same list. When all lists are too large, the connector that takes most loses the
+    one that was used longest ago; a connector whose lists take more than a quarter of the space loses one of its own.
     """
 
     def __init__(self, most: int = MAX_CACHED) -> None:
@@ -156,8 +158,8 @@ class ListingCache:
             self._size += collected.size
         kept.holders.add(holder)
         self._digests[holder] = collected.digest
-        while self._size > self._most and len(self._kept) > 1:
-            self._drop_one(collected.digest)
+        while len(self._kept) > 1 and (connector := self._too_large()) is not None and self._drop_one(connector, collected.digest):
+            pass
         return kept.collected.listing
 
     def release(self, holder: Holder) -> None:
@@ -171,15 +173,24 @@ class ListingCache:
             del self._kept[digest]
             self._size -= kept.collected.size
 
-    def _drop_one(self, new: bytes) -> None:
+    def _too_large(self) -> str | None:
+        """Return the connector that has to lose a list, None when there is space for all."""
         sizes: Counter[str] = Counter()
         for kept in self._kept.values():
             for connector in {holder.connector for holder in kept.holders}:
                 sizes[connector] += kept.collected.size
-        largest = max(sizes, key=sizes.__getitem__)
-        old = [kept for digest, kept in self._kept.items() if digest != new]
-        its = [kept for kept in old if any(holder.connector == largest for holder in kept.holders)] or old
+        [(largest, size)] = sizes.most_common(1)
+        return largest if self._size > self._most or size > self._most // _PART else None
+
+    def _drop_one(self, connector: str, new: bytes) -> bool:
+        """Drop the list of a connector that was used longest ago; False when it has none but the new one."""
+        its = [
+            kept for digest, kept in self._kept.items() if digest != new and any(holder.connector == connector for holder in kept.holders)
+        ]
+        if not its:
+            return False
         unused = min(its, key=lambda kept: max(holder.last_used for holder in kept.holders))
         for holder in list(unused.holders):
             holder.drop_tools()
             self.release(holder)
+        return True

@@ -163,6 +163,7 @@ class Session:
 
     async def _await_answer(self, exchange: Exchange, request: Awaitable[T], method: str) -> T:
         exchange.problem, exchange.status, exchange.json_rpc = None, 0, False
+        exchange.meter.release()
         try:
             return await request
         except MCPError as error:

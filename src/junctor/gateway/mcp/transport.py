@@ -191,14 +191,14 @@ class SessionTransport(httpx2.AsyncBaseTransport):
             async for chunk in response.stream:  # type: ignore[union-attr]  # an AsyncByteStream, as every async transport gives
                 exchange.meter.add_piece(len(chunk))
                 body.append(chunk)
-        content = b"".join(body)
-        try:
-            exchange.meter.add_text(content)
-        except OverBudget:
-            if response.status_code < HTTPStatus.BAD_REQUEST:
-                raise
-            # The status says enough, for which the page of an error is not parsed.
-            return b""
+            content = b"".join(body)
+            try:
+                await exchange.meter.add_text(content)
+            except OverBudget:
+                if response.status_code < HTTPStatus.BAD_REQUEST:
+                    raise
+                # The status says enough, for which the page of an error is not parsed.
+                return b""
         return content
 
     def _is_session_lost(self, request: httpx2.Request, status: int, error: MCPObject | None) -> bool:

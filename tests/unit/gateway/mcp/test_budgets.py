@@ -20,19 +20,19 @@ class Clock:
         return self.now
 
 
-def test_the_answers_of_an_exchange_are_counted_together() -> None:
+async def test_the_answers_of_an_exchange_are_counted_together() -> None:
     meter = Meter(Allowance(100, 10))
     meter.add_piece(60)
-    meter.add_text(b"[1,2,3,4,5]")
+    await meter.add_text(b"[1,2,3,4,5]")
     with pytest.raises(OverBudget, match="more than 100 bytes"):
         meter.add_piece(60)
-    meter.add_text(b"[1,2,3,4,5]")
+    await meter.add_text(b"[1,2,3,4,5]")
     with pytest.raises(OverBudget, match="more than 10 values"):
-        meter.add_text(json.dumps([1] * 300).encode())
+        await meter.add_text(json.dumps([1] * 300).encode())
 
 
-def test_commas_in_long_texts_are_no_values() -> None:
-    Meter(Allowance(MIB, 10)).add_text(json.dumps({"text": "a, [b], {c}\n" * 10_000}).encode())
+async def test_commas_in_long_texts_are_no_values() -> None:
+    await Meter(Allowance(MIB, 10)).add_text(json.dumps({"text": "a, [b], {c}\n" * 10_000}).encode())
 
 
 def test_an_answer_has_no_more_pieces_than_its_bytes_deserve() -> None:
@@ -47,22 +47,45 @@ def test_an_answer_has_no_more_pieces_than_its_bytes_deserve() -> None:
         meter.add_piece(1400)
 
 
-def test_the_answers_to_all_exchanges_of_a_connector_are_bounded_until_they_are_over() -> None:
+def test_the_bytes_of_all_exchanges_of_a_connector_are_bounded_until_they_are_over() -> None:
     in_flight = InFlight(MIB)
-    meters = [Meter(Allowance(8 * MIB, 10), in_flight) for _ in range(3)]
+    meters = [Meter(Allowance(16 * MIB, 10), in_flight) for _ in range(3)]
     for meter in meters[:2]:
-        meter.add_piece(7 * MIB)
+        meter.add_piece(15 * MIB)
     with pytest.raises(OverBudget, match="at one time"):
         meters[2].add_piece(7 * MIB)
     meters[0].close()
     meters[2].add_piece(MIB)
 
 
-def test_one_result_of_the_largest_size_is_always_possible() -> None:
+async def test_values_wait_until_others_were_used() -> None:
+    in_flight = InFlight(MIB)
+    first, second = (Meter(Allowance(MIB, 100_000), in_flight) for _ in range(2))
+    await first.add_text(b"0," * 90_000)
+    waiting = asyncio.create_task(second.add_text(b"0," * 90_000))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    first.release()
+    await waiting
+    second.close()
+    await first.add_text(b"0," * 10_000)
+
+
+async def test_one_result_of_the_largest_size_is_always_possible() -> None:
     size = 16 * MIB
     meter = Meter(Allowance.of_call(size), InFlight(size))
     meter.add_piece(2 * size)
-    meter.add_text(b"0," * (size // 10 - 1))
+    await meter.add_text(b"0," * (size // 10 - 1))
+
+
+async def test_what_comes_after_the_end_is_not_held() -> None:
+    in_flight = InFlight(MIB)
+    closed = Meter(Allowance(MIB, 100_000), in_flight)
+    closed.close()
+    closed.add_piece(MIB)
+    await closed.add_text(b"0," * 90_000)
+    async with asyncio.timeout(30):
+        await Meter(Allowance(MIB, 100_000), in_flight).add_text(b"0," * 90_000)
 
 
 @pytest.mark.parametrize(

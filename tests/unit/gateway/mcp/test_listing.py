@@ -96,9 +96,9 @@ async def test_lists_that_differ_in_anything_are_told_apart() -> None:
     assert len({one.digest for one in lists}) == len(lists)
 
 
-async def test_the_connector_that_takes_most_loses_the_list_that_was_used_longest_ago() -> None:
+async def test_a_connector_with_more_than_a_quarter_loses_the_list_that_was_used_longest_ago() -> None:
     lists = [await collected([tool(f"t{n}", {"x": [0] * 1000})]) for n in range(8)]
-    cache = ListingCache(most=4 * lists[0].size)
+    cache = ListingCache(most=12 * lists[0].size)
     modest, greedy = Holder("modest"), [Holder("greedy", last_used) for last_used in (5, 1, 3, 2, 4, 6)]
     cache.keep(modest, lists[0])
     for holder, one in zip(greedy, lists[1:], strict=False):
@@ -108,10 +108,19 @@ async def test_the_connector_that_takes_most_loses_the_list_that_was_used_longes
     assert cache.size <= 4 * lists[0].size
 
 
-async def test_a_list_that_is_too_large_for_the_cache_is_kept_alone() -> None:
+async def test_when_there_are_too_many_the_connector_that_takes_most_loses_one() -> None:
+    lists = [await collected([tool(f"t{n}", {"x": [0] * 1000})]) for n in range(6)]
+    holders = [Holder(f"c{n // 2}") for n in range(6)]
+    cache = ListingCache(most=8 * lists[0].size - 1)
+    for holder, one in zip(holders, lists, strict=True):
+        cache.keep(holder, one)
+    assert [holder.dropped for holder in holders] == [1, 0, 1, 0, 1, 0]
+
+
+async def test_a_list_that_is_too_large_for_the_cache_is_kept_until_the_next_use() -> None:
     large = await collected([tool("t", {"x": [0] * 1000})])
     cache = ListingCache(most=1)
-    one, other = Holder("a"), Holder("b")
+    one, other = Holder("a"), Holder("a")
     cache.keep(one, large)
     cache.keep(other, await collected([tool("u", {"x": [0] * 1000})]))
     assert (one.dropped, other.dropped) == (1, 0)
