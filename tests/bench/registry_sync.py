@@ -195,7 +195,8 @@ async def changed(system: System, source: FakeRegistry) -> dict[str, Any]:
     buckets = 1
     while buckets < max(int(shard["name"].removeprefix(f"{MAP}-").split("-")[0]) for shard in after["shards"]) + 1:
         buckets *= 2
-    touched = {bucket_of(f"mcp::{NAME}::{name}", buckets) for name in names} | {bucket_of(f"mcp::{NAME}", buckets)}
+    salt = after["installation"]
+    touched = {bucket_of(f"mcp::{NAME}::{name}", buckets, salt) for name in names} | {bucket_of(f"mcp::{NAME}", buckets, salt)}
     return {
         "incremental_seconds": seconds,
         "incremental_requests": len(source.requests),

@@ -15,9 +15,16 @@ _SHARD_TARGET: Final = 64 * 1024
 MAX_BUCKETS: Final = 65536
 
 
-def bucket_of(connector_id: str, buckets: int) -> int:
-    """The bucket of an id; `buckets` is a power of two."""
-    return int.from_bytes(hashlib.sha256(connector_id.encode()).digest()[:4], "big") & (buckets - 1)
+def bucket_of(connector_id: str, buckets: int, salt: str = "") -> int:
+    """Return the bucket of an id.
+
+    Args:
+        connector_id: The id.
+        buckets: A power of two.
+        salt: What publishers and tenants do not know. Else they could choose ids that fall into one bucket, and make it too large for a
+            ConfigMap, or the buckets as many as there are.
+    """
+    return int.from_bytes(hashlib.sha256(f"{salt}{connector_id}".encode()).digest()[:4], "big") & (buckets - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,10 @@ class Layout:
     map_name: str
     shards: Mapping[int, Shard]
     buckets: int = 1
+    salt: str = field(default="", repr=False)
 
     @classmethod
-    def build(cls, map_name: str, entries: Iterable[Entry]) -> Self:
+    def build(cls, map_name: str, entries: Iterable[Entry], salt: str = "") -> Self:
         """Lay out entries. The number of buckets is the smallest power of two that keeps shards near the target size."""
         pending = list(entries)
         size = sum(_size(entry) for entry in pending)
@@ -65,17 +73,17 @@ class Layout:
         while True:
             sorted_in: dict[int, list[Entry]] = {}
             for entry in pending:
-                sorted_in.setdefault(bucket_of(entry.id, buckets), []).append(entry)
+                sorted_in.setdefault(bucket_of(entry.id, buckets, salt), []).append(entry)
             if buckets >= MAX_BUCKETS or all(sum(map(_size, group)) <= SHARD_LIMIT - 8 for group in sorted_in.values()):
                 break
             buckets *= 2
-        return cls(map_name, {b: Shard.of(map_name, b, group) for b, group in sorted_in.items()}, buckets)
+        return cls(map_name, {b: Shard.of(map_name, b, group) for b, group in sorted_in.items()}, buckets, salt)
 
     def replace(self, changes: Mapping[str, Entry | None]) -> "Layout":
         """Return the layout after changes, by id (None: removed). Rebuilds only the shards concerned while the sizes stay in bounds."""
         touched: dict[int, dict[str, Entry]] = {}
         for connector_id, entry in changes.items():
-            bucket = bucket_of(connector_id, self.buckets)
+            bucket = bucket_of(connector_id, self.buckets, self.salt)
             if bucket not in touched:
                 touched[bucket] = dict(self.shards[bucket].entries) if bucket in self.shards else {}
             if entry is None:
@@ -87,9 +95,10 @@ class Layout:
         sizes = [shard.size for shard in untouched.values()] + [_text_size(entries.values()) for entries in touched.values() if entries]
         if max(sizes, default=0) > SHARD_LIMIT or (self.buckets > 1 and sum(sizes) < self.buckets * _SHARD_TARGET // 4):
             everything = [entry for shard in untouched.values() for entry in shard.entries.values()]
-            return Layout.build(self.map_name, everything + [entry for entries in touched.values() for entry in entries.values()])
+            everything += [entry for entries in touched.values() for entry in entries.values()]
+            return Layout.build(self.map_name, everything, self.salt)
         made = {bucket: Shard.of(self.map_name, bucket, entries.values()) for bucket, entries in touched.items() if entries}
-        return Layout(self.map_name, dict(sorted((untouched | made).items())), self.buckets)
+        return Layout(self.map_name, dict(sorted((untouched | made).items())), self.buckets, self.salt)
 
     def entries(self) -> dict[str, Entry]:
         """Every entry by id."""

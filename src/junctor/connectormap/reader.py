@@ -127,8 +127,11 @@ def _successor(
     return entries, replace_digests(current.digests, removed, added)
 
 
-def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str]) -> Layout:
-    """The layout that a head and its shards' texts describe. Raises MapUnreadable or MapMoved."""
+def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str], salt: str = "") -> Layout:
+    """The layout that a head and its shards' texts describe. Raises MapUnreadable or MapMoved.
+
+    salt: of the buckets. A map that was laid out with another one is laid out anew.
+    """
     shards: dict[int, Shard] = {}
     for ref in refs:
         if ref.name not in texts:
@@ -142,8 +145,10 @@ def read_layout(map_name: str, refs: Iterable[ShardRef], texts: Mapping[str, str
     buckets = 1
     while buckets <= max(shards, default=0):
         buckets *= 2
-    while any(bucket_of(key, buckets) != bucket for bucket, shard in shards.items() for key in shard.entries):
+    while any(bucket_of(key, buckets, salt) != bucket for bucket, shard in shards.items() for key in shard.entries):
+        if buckets >= MAX_BUCKETS and salt:
+            return Layout.build(map_name, (entry for shard in shards.values() for entry in shard.entries.values()), salt)
         if buckets >= MAX_BUCKETS:
             raise MapUnreadable(f"map {map_name}: its entries are not in the buckets of their ids")
         buckets *= 2
-    return Layout(map_name, dict(sorted(shards.items())), buckets)
+    return Layout(map_name, dict(sorted(shards.items())), buckets, salt)

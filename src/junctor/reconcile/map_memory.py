@@ -57,6 +57,12 @@ class MapMemory:
         """The shards that the head names."""
         return frozenset(ref.name for ref in self.head.shards) if self.head else frozenset()
 
+    def of_installation(self, installation: str) -> Self:
+        """The memory of an installation. Its id is the salt of the map's buckets: only readers of the gateway's namespace know it."""
+        if self.installation or self.head is not None:
+            return replace(self, installation=installation)
+        return replace(self, installation=installation, content=MapState(Layout(self.gateway.map, {}, salt=installation)))
+
     def owns(self, head: StoredObject) -> bool:
         """Whether a stored head belongs to this installation: by its content, or by its owner when it cannot be read."""
         named = installation_of(head.data.get(HEAD_KEY, ""))
@@ -104,7 +110,7 @@ class MapMemory:
             head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
             memory = replace(memory, epoch=max(self.epoch, head.epoch))
             refs = [ref for ref in head.shards if _is_intact(ref, texts, where)]
-            memory = memory._of(head, read_layout(self.gateway.map, refs, texts))
+            memory = memory._of(head, read_layout(self.gateway.map, refs, texts, self.installation))
         except (ConnectorMapError, KeyError, TypeError) as error:
             logger.warning("%s cannot be read and is built anew: %s", where, error)
             return memory
@@ -121,7 +127,7 @@ class MapMemory:
             head = Head.parse(stored.data.get(HEAD_KEY, ""), stored.name)
             if head.epoch != self.epoch or head.sequence <= own.sequence:
                 return self
-            memory = self._of(head, read_layout(self.gateway.map, head.shards, texts))
+            memory = self._of(head, read_layout(self.gateway.map, head.shards, texts, self.installation))
         except (ConnectorMapError, KeyError, TypeError):
             return self
         return memory if memory.head_matches_content else self

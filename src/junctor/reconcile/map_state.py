@@ -127,7 +127,7 @@ def _rewritten(changes: Changes, layout: Layout, *, rebuilt: bool) -> Rewritten:
     for connector_id in changes:
         registry = registry_entry_id(connector_id)
         if registry:
-            touched.setdefault(registry, set()).add(bucket_of(connector_id, layout.buckets))
+            touched.setdefault(registry, set()).add(bucket_of(connector_id, layout.buckets, layout.salt))
     if not touched:
         return Rewritten()
     sizes = {bucket: shard.size for bucket, shard in layout.shards.items()}

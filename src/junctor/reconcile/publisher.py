@@ -5,7 +5,6 @@ between two steps leaves a map that readers can follow; the next pass finishes t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from typing import Any
@@ -181,7 +180,7 @@ class MapPublisher:
 
     async def _read(self) -> None:
         installation = await self._objects.installation(self._memory.installation)
-        self._memory = replace(self._memory, installation=installation)
+        self._memory = self._memory.of_installation(installation)
         listed = await self._stored.list()
         self._reading = Reading.CURRENT
         is_forged = listed.head is not None and listed.head.signature is Signature.INVALID

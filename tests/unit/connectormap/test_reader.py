@@ -1,5 +1,6 @@
 """The connector map: what a writer lays out is what a reader gets, whole or not at all."""
 
+import itertools
 import json
 from typing import Any
 
@@ -211,3 +212,26 @@ async def test_a_shard_that_stays_away_is_told_after_some_attempts() -> None:
     del source.config_maps[name]
     await refused(source, MapMoved, name)
     assert source.reads.count(MAP) == READ_ATTEMPTS
+
+
+def test_ids_that_were_chosen_to_collide_do_not_without_the_salt() -> None:
+    wanted = bucket_of("mcp::evil::com.evil/0", 4096)
+    names = (f"mcp::evil::com.evil/{number}" for number in itertools.count())
+    colliding = itertools.islice((name for name in names if bucket_of(name, 4096) == wanted), 20)
+    entries = [Entry.of({"id": name, "title": "t" * 60_000}) for name in colliding]
+    assert Layout.build(MAP, entries).buckets > 4096
+    salted = Layout.build(MAP, entries, "installation")
+    assert max(shard.size for shard in salted.shards.values()) <= SHARD_LIMIT
+    assert salted.buckets <= 512
+
+
+def test_a_map_that_was_laid_out_without_a_salt_is_laid_out_anew() -> None:
+    entries = [Entry.of({"id": f"c{number}", "title": "t" * 1000}) for number in range(300)]
+    before = Layout.build(MAP, entries)
+    assert len(before.shards) > 1
+    texts = {shard.ref.name: shard.text for shard in before.shards.values()}
+    after = read_layout(MAP, before.refs(), texts, "installation")
+    assert after == Layout.build(MAP, entries, "installation")
+    assert after.entries() == before.entries()
+    again = {shard.ref.name: shard.text for shard in after.shards.values()}
+    assert read_layout(MAP, after.refs(), again, "installation").shards == after.shards
