@@ -57,7 +57,7 @@ class Victim:
         self._listener.close()
 
 
-def connector(name: str, url: str, *, namespace: str = "team", **spec: str) -> str:
+def connector(name: str, url: str, *, namespace: str = "team", **spec: object) -> str:
     metadata = {"name": name, "namespace": namespace}
     return json.dumps({"apiVersion": "junctor.dev/v1alpha1", "kind": "MCPConnector", "metadata": metadata, "spec": {"url": url, **spec}})
 
@@ -206,3 +206,27 @@ def _redirecting(status: int, location: str) -> Iterator[str]:
         threading.Thread(target=answer, daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_secret_that_names_its_hosts_is_sent_to_no_other(tmp_path: Path) -> None:
+    metadata = {
+        "name": "token",
+        "labels": {"junctor.dev/credentials": "true"},
+        "annotations": {"junctor.dev/credential-hosts": "*.acme.test"},
+    }
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": "robbed"}}
+    auth = {"bearer": {"secretKeyRef": {"name": "token", "key": "token"}}}
+    (tmp_path / "connectors").mkdir()
+    command = [sys.executable, *names_on_loopback.PROGRAM, "standalone", "--manifests", str(tmp_path / "connectors")]
+    with ExitStack() as stack:
+        thief = stack.enter_context(Victim("127.0.0.1"))
+        running = stack.enter_context(closing(Running(stack.enter_context(_Standalone(command, tmp_path)))))
+        running.write("secret.yaml", json.dumps(secret))
+        for name, host in (("owner", "mcp.acme.test"), ("thief", "mcp.thief.test")):
+            running.write(f"{name}.yaml", connector(name, f"http://{host}:{thief.port}/mcp", namespace="default", auth=auth))
+        running.until(lambda: running.ready("owner"))
+        running.until(lambda: running.condition("thief", "ResolvedRefs").get("reason") == "HostNotAllowed")
+        running.client.get("/v1/connectors/thief/tools")
+        assert not thief.seen
+        running.client.get("/v1/connectors/owner/tools")
+        assert b"Bearer robbed" in thief.seen[0]

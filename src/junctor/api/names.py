@@ -24,6 +24,8 @@ ACCEPT_SHRINK_ANNOTATION: Final = f"{GROUP}/accept-shrink"
 #: the key that signs a map has "signing-key". One server-side selector (the label exists) therefore covers all of them.
 CREDENTIALS_LABEL: Final = f"{GROUP}/credentials"
 CREDENTIALS_READABLE: Final = "true"
+#: Annotation of such a Secret: the hosts that may get its values, names and globs with commas between them. Absent: any.
+CREDENTIAL_HOSTS_ANNOTATION: Final = f"{GROUP}/credential-hosts"
 CREDENTIALS_PUBLISHED: Final = "published"
 CREDENTIALS_SIGNING_KEY: Final = "signing-key"
 

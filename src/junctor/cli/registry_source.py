@@ -182,7 +182,7 @@ def _manifest(path: Path) -> tuple[KubernetesObjectView, Callable[[SecretKeyRef]
     namespace, secrets = body["metadata"]["namespace"], snapshot_of(collected, default_configuration())
 
     def secret(ref: SecretKeyRef) -> str:
-        value = secrets.secret_value(namespace, ref)
+        value = secrets.secret_value(namespace, ref, str((body.get("spec") or {}).get("url", "")))
         if value is None:
             message = f"key {ref.key!r} of Secret {namespace}/{ref.name} is not in {path}, or cannot be sent"
             raise click.ClickException(f"{message}; add it there with the label junctor.dev/credentials, or give --bearer-file or --header")

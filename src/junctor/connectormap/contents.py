@@ -47,7 +47,11 @@ class SharedContent:
 
 @dataclass(slots=True, kw_only=True)
 class ConnectorContent(SharedContent):
-    """The connector of an MCPConnector. reason: why callers cannot use it; if set, headers and credentials are left out."""
+    """The connector of an MCPConnector.
+
+    reason: why callers cannot use it; if set, headers and credentials are left out. hosts: those that may see its headers and token; None:
+    the URL's.
+    """
 
     url: str
     transport: str = DEFAULT_TRANSPORT
@@ -56,6 +60,7 @@ class ConnectorContent(SharedContent):
     headers: tuple[Header, ...] = ()
     bearer: CredentialRef | None = None
     reason: str = ""
+    hosts: tuple[str, ...] | None = None
 
     def entry(self) -> Entry:
         """The entry of the connector."""
@@ -63,6 +68,8 @@ class ConnectorContent(SharedContent):
         content |= {"available": not self.reason, "url": self.url, "transport": self.transport, "requires": self.required_features()}
         content |= _texts(self.title, self.description)
         content |= {"reason": self.reason} if self.reason else headers_to_json(self.headers, self.bearer)
+        if self.hosts is not None:
+            content["hosts"] = list(self.hosts)
         return Entry.of(content)
 
 

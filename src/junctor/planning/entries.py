@@ -20,7 +20,13 @@ from junctor.connectormap.view import Origin, RegistrySource
 _DEFAULT_POLICY: Final = entry_policy.Policy()
 
 
-def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mapping[str, str], unavailable: Reason | None) -> Entry:
+def entry_of(
+    resource: ConnectorResource,
+    connector_id: str,
+    credentials: Mapping[str, str],
+    unavailable: Reason | None,
+    hosts: tuple[str, ...] | None = None,
+) -> Entry:
     """Make the entry of a connector.
 
     Args:
@@ -28,6 +34,7 @@ def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mappin
         connector_id: Its id on the gateway.
         credentials: `<refhash>.<version>` by reference.
         unavailable: Why callers cannot use the connector, or None; if they cannot, its headers and credentials are not published.
+        hosts: Those that may see its credentials; None when no owner of a Secret says so.
     """
     spec = resource.spec
     if spec is None:
@@ -58,6 +65,7 @@ def entry_of(resource: ConnectorResource, connector_id: str, credentials: Mappin
         headers=headers,
         bearer=bearer,
         reason=str(unavailable or ""),
+        hosts=hosts,
     ).entry()
 
 

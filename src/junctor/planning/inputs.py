@@ -15,12 +15,14 @@ from junctor.connectormap.view import Origin
 class CredentialVersion(NamedTuple):
     """A value of a Secret key without the value itself.
 
-    version: 16 hex digits (`credential_version`). size: bytes. problem: why it cannot be the value of a header, or "".
+    version: 16 hex digits (`credential_version`). size: bytes. problem: why it cannot be the value of a header, or "". hosts: globs of the
+    hosts to which the owner of the Secret binds it; None: to none in particular.
     """
 
     version: str
     size: int
     problem: str = ""
+    hosts: tuple[str, ...] | None = None
 
 
 #: The versions of keys, by (namespace, name) of labelled Secrets.

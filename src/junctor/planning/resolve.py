@@ -9,7 +9,7 @@ from typing import Final
 
 from junctor.api.conditions import Finding, Reason
 from junctor.api.endpoint import SecretKeyRef
-from junctor.api.names import CREDENTIALS_LABEL
+from junctor.api.names import CREDENTIAL_HOSTS_ANNOTATION, CREDENTIALS_LABEL
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.credentials import reference_of
 from junctor.planning.acceptance import ACCEPTED, RESOLVED, Verdict
@@ -17,6 +17,7 @@ from junctor.planning.discovered import CredentialResolver
 from junctor.planning.entries import entry_of, hash_of, registry_entry_of
 from junctor.planning.inputs import CredentialVersion, Inputs, Published, SecretVersions
 from junctor.planning.limit import limit_entry
+from junctor.planning.secret_hosts import allows_host, destinations, host_of
 
 #: Seconds for which the last credentials stay in use after a Secret is missing: replacing a Secret by delete and create must not interrupt
 #: calls.
@@ -124,7 +125,9 @@ def _verdict(
             servers=servers.entries if servers else None,
         )
     else:
-        entry = entry_of(resource, entry_id, resolution.credentials, None if resolution.complete else resolution.finding.reason)
+        unavailable = None if resolution.complete else resolution.finding.reason
+        hosts = (host_of(resource.spec.url or ""),) if resource.spec and is_bound(resource, inputs.secrets) else None
+        entry = entry_of(resource, entry_id, resolution.credentials, unavailable, hosts)
         verdict = Verdict(
             resource, entry_id, ACCEPTED, resolution.finding, entry, is_available=resolution.complete, credentials=entry.credentials
         )
@@ -156,8 +159,12 @@ def resolve_references(
     problem: Finding | None = None
     until: float | None = None
     complete = True
+    refused = _refused_hosts(resource, secrets)
     for ref in resource.secret_refs:
         key = hash_of(resource, ref)
+        if ref in refused:
+            problem, complete = problem or refused[ref], False
+            continue
         missing = _problem(resource, ref, secrets)
         if missing is None:
             credentials[key] = f"{key}.{secrets[resource.namespace, ref.name][ref.key].version}"
@@ -174,6 +181,33 @@ def resolve_references(
         grace = f"; the last credentials serve for at most {GRACE_SECONDS / 60:.0f} minutes after it vanished"
         return Resolution(Finding("False", problem.reason, problem.message + grace), credentials, True, until)
     return Resolution(problem, credentials, False, until)
+
+
+def _refused_hosts(resource: Resource, secrets: SecretVersions) -> Mapping[SecretKeyRef, Finding]:
+    """What is wrong with the references whose values would go to a host that the owner of the Secret does not name."""
+    versions = {ref: _version(resource, ref, secrets) for ref in resource.secret_refs}
+    bound = {ref: version.hosts for ref, version in versions.items() if version is not None and version.hosts is not None}
+    if not bound:
+        return {}
+    found = {}
+    for ref, hosts in destinations(resource).items():
+        host = next((host for host in hosts if not allows_host(bound.get(ref), host)), None)
+        if host is not None:
+            message = (
+                f"Secret {resource.namespace}/{ref.name} must not go to {host!r}, which its annotation {CREDENTIAL_HOSTS_ANNOTATION} "
+                "does not name; correct the host, or have it added"
+            )
+            found[ref] = Finding("False", Reason.HOST_NOT_ALLOWED, message)
+    return found
+
+
+def is_bound(resource: Resource, secrets: SecretVersions) -> bool:
+    """Whether the owner of one of the Secrets says which hosts may get its values."""
+    return any((version := _version(resource, ref, secrets)) and version.hosts is not None for ref in resource.secret_refs)
+
+
+def _version(resource: Resource, ref: SecretKeyRef, secrets: SecretVersions) -> CredentialVersion | None:
+    return secrets.get((resource.namespace, ref.name), {}).get(ref.key)
 
 
 def _problem(resource: Resource, ref: SecretKeyRef, secrets: SecretVersions) -> Finding | None:

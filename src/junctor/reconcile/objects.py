@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Generic, Self, TypeVar
 
 from junctor.api.conditions import Conditions, ConditionType
-from junctor.api.names import CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL
+from junctor.api.names import CREDENTIAL_HOSTS_ANNOTATION, CREDENTIALS_LABEL, CREDENTIALS_READABLE, GATEWAY_LABEL
 from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.connectormap.credentials import credential_version, reference_hash
 from junctor.net.formats import KubernetesObjectView
@@ -105,14 +105,22 @@ def secret_reader(installation_key: bytes) -> Callable[[KubernetesObjectView, Cr
                 values[key] = base64.b64decode(text).rstrip(b"\r\n")
             except (binascii.Error, TypeError, ValueError):
                 continue
+        hosts = _bound_hosts((metadata.get("annotations") or {}).get(CREDENTIAL_HOSTS_ANNOTATION))
         versions = {
-            key: CredentialVersion(credential_version(installation_key, value), len(value), _header_problem(value))
+            key: CredentialVersion(credential_version(installation_key, value), len(value), _header_problem(value), hosts)
             for key, value in values.items()
         }
         credentials = {f"{reference_hash(namespace, name, key)}.{versions[key].version}": value for key, value in values.items()}
         return CredentialSecret(namespace, name, versions, values, credentials)
 
     return read
+
+
+def _bound_hosts(annotation: object) -> tuple[str, ...] | None:
+    """The hosts that an annotation names; none at all for one that cannot be read, since somebody wanted to bind the values."""
+    if annotation is None:
+        return None
+    return tuple(annotation.lower().replace(",", " ").split()) if isinstance(annotation, str) else ()
 
 
 def _header_problem(value: bytes) -> str:

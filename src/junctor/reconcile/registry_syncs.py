@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 #: The fields of a spec that decide how the registry is contacted. The digest of the rules covers the others.
 CONNECTION_FIELDS: Final = ("url", "headers", "auth", "tls", "sync")
 
-#: Returns the value of a Secret's key (namespace, reference) in the form in which it is sent; None when there is none.
-SecretValue = Callable[[str, SecretKeyRef], bytes | None]
+#: Returns the value of a Secret's key (namespace, reference) in the form in which it is sent to a URL; None when there is none for it.
+SecretValue = Callable[[str, SecretKeyRef, str], bytes | None]
 
 
 class MissingSecret(Exception):
@@ -289,7 +289,7 @@ class _Syncer:
             return None
 
     def _secret(self, ref: SecretKeyRef) -> str:
-        value = self._secret_value(self.resource.namespace, ref)
-        if value is None:
-            raise MissingSecret(f"key {ref.key!r} of Secret {self.resource.namespace}/{ref.name} is missing; see ResolvedRefs")
+        namespace, url = self.resource.namespace, spec_of(self.resource).url
+        if (value := self._secret_value(namespace, ref, url)) is None:
+            raise MissingSecret(f"key {ref.key!r} of Secret {namespace}/{ref.name} is missing for spec.url; see ResolvedRefs")
         return value.decode("ascii")

@@ -12,6 +12,7 @@ from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.api.sync_report import SyncReport
 from junctor.net.formats import KubernetesObjectView
 from junctor.planning.inputs import Inputs
+from junctor.planning.secret_hosts import allows_host, host_of
 from junctor.reconcile.collection import Collection
 from junctor.reconcile.objects import (
     CredentialSecret,
@@ -120,11 +121,12 @@ class Snapshot:
         """Forget the deletions of these resources: the maps without them are published."""
         self.deleted -= published
 
-    def secret_value(self, namespace: str, ref: SecretKeyRef) -> bytes | None:
-        """Return the value of a Secret's key as it is sent; None when there is none, or when no header can carry it."""
+    def secret_value(self, namespace: str, ref: SecretKeyRef, url: str) -> bytes | None:
+        """Return the value of a Secret's key as it is sent to `url`; None when there is none, or when it must not be sent there."""
         for secret in self.secrets.items.values():
             if (secret.namespace, secret.name) == (namespace, ref.name) and ref.key in secret.values:
-                return None if secret.versions[ref.key].problem else secret.values[ref.key]
+                version = secret.versions[ref.key]
+                return None if version.problem or not allows_host(version.hosts, host_of(url)) else secret.values[ref.key]
         return None
 
     def pods_of(self, gateway: str) -> list[Pod]:

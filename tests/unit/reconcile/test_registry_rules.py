@@ -65,7 +65,7 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
     ]
     with FakeRegistry(rows) as registry:
         first, second = resource(registry.url, 1), resource(registry.url, 2, **change)
-        syncs = RegistrySyncs(HTTPRegistries(OWN_MACHINE_POLICY), lambda: woken.append(None), lambda namespace, ref: b"secret", Clock())
+        syncs = RegistrySyncs(HTTPRegistries(OWN_MACHINE_POLICY), lambda: woken.append(None), lambda *_: b"secret", Clock())
 
         def report(now: RegistryResource) -> SyncReport:
             return syncs.reports({UID: now}).get(UID) or SyncReport(0, Finding("Unknown", Reason.SYNCING))
@@ -81,9 +81,7 @@ async def test_what_new_rules_forbid_is_off_although_the_registry_never_answers(
             registry.fault = lambda _: Stall()
             if restarted:
                 await syncs.close()
-                syncs = RegistrySyncs(
-                    HTTPRegistries(OWN_MACHINE_POLICY), lambda: woken.append(None), lambda namespace, ref: b"secret", Clock()
-                )
+                syncs = RegistrySyncs(HTTPRegistries(OWN_MACHINE_POLICY), lambda: woken.append(None), lambda *_: b"secret", Clock())
                 head = RegistryRecord("internal", UID, 2, known.watermark, known.digest)
                 syncs.set_registries({UID: RegistryToSync(second, record=head, published=known.entries)})
             woken.clear()

@@ -64,7 +64,7 @@ class Reading:
         self.woken += 1
         self.on_wake()
 
-    def _secret_value(self, namespace: str, ref: SecretKeyRef) -> bytes | None:
+    def _secret_value(self, namespace: str, ref: SecretKeyRef, url: str) -> bytes | None:
         return self.secrets.get(f"{namespace}/{ref.name}/{ref.key}")
 
     def changed(self, generation: int = 1, *, requested: str = "", accepted: str = "", **spec: Any) -> RegistryResource:
