@@ -29,6 +29,7 @@ def hello(**fields: Any) -> dict[str, Any]:
     return {"model": "scripted", "input": "hi", **fields}
 
 
+JSON = {"Content-Type": "application/json"}
 GOOD = mcp_tool("a-good-one")
 Row = tuple[int, str, str]
 #: Requests for a response that are refused as they are. "a-good-one" exists, "strict-one" wants the caller's token, "own-key" forbids it.
@@ -50,6 +51,7 @@ BODIES: Mapping[Row, Any] = {
     (400, "invalid_value", "tools[0].headers"): hello(tools=[mcp_tool("own-key", headers={"X-Team": "mine"})]),
     (400, "invalid_value", "tool_choice"): hello(tool_choice={"type": "mcp", "server_label": "demo"}),
     (404, "model_not_found", "model"): hello(model="no-such-model"),
+    (413, "too_many_values", ""): b"[" + b"0," * 200_000 + b"0]",
     (413, "request_too_large", ""): b'"' + b"x" * (10 << 20) + b'"',
     (424, "http_error", "tools"): hello(tools=[mcp_tool("down")]),
 }
@@ -67,6 +69,12 @@ OTHER_PATHS: Mapping[Row, tuple[str, str]] = {
     (404, "unknown_url", ""): ("POST", "/response"),
     (405, "method_not_allowed", ""): ("GET", "/responses"),
 }
+#: Requests whose headers are refused.
+HEADERS: Mapping[Row, dict[str, str]] = {
+    (403, "origin_not_allowed", ""): {**JSON, "Origin": "https://a-page.example"},
+    (403, "host_not_allowed", ""): {**JSON, "Host": "another-name.example"},
+    (415, "unsupported_media_type", ""): {"Content-Type": "text/plain"},
+}
 #: What the connection itself refuses, before there is a request.
 RAW: Mapping[Row, bytes] = {
     (400, "", ""): b"not HTTP\r\n\r\n",
@@ -77,6 +85,7 @@ RAW: Mapping[Row, bytes] = {
 ALONE: Sequence[Row] = [(401, "invalid_api_key", ""), (503, "no_connector_map", "")]
 ELSEWHERE: Sequence[Row] = [
     (408, "request_timeout", ""),
+    (429, "too_many_bytes_in_progress", ""),
     (503, "overloaded", ""),
     (500, "", ""),
     (503, "callers_unavailable", ""),
@@ -105,7 +114,7 @@ async def connectors(shared_gateway: RunningGateway) -> None:
 
 def test_every_row_is_produced() -> None:
     shown = [(int(status), code, param) for status, code, param, *_ in table("Instead of a response")]
-    assert sorted(shown) == sorted([*BODIES, *MODEL_SAYS, *OTHER_PATHS, *RAW, *ALONE, *ELSEWHERE])
+    assert sorted(shown) == sorted([*BODIES, *MODEL_SAYS, *OTHER_PATHS, *HEADERS, *RAW, *ALONE, *ELSEWHERE])
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -113,7 +122,7 @@ def test_every_row_is_produced() -> None:
 @pytest.mark.usefixtures("connectors")
 def test_a_request_is_refused(shared_gateway: RunningGateway, row: Row, stream: bool) -> None:
     body = BODIES[row]
-    sent = {"content": body} if isinstance(body, bytes) else {"json": body | {"stream": stream}}
+    sent: dict[str, Any] = {"content": body, "headers": JSON} if isinstance(body, bytes) else {"json": body | {"stream": stream}}
     assert_is(httpx.post(f"{shared_gateway.url}/responses", trust_env=False, timeout=30, **sent), row)
 
 
@@ -137,6 +146,12 @@ def test_another_refusal_of_the_model_server_is_passed_on(shared_gateway: Runnin
 def test_another_path(shared_gateway: RunningGateway, row: Row) -> None:
     method, path = OTHER_PATHS[row]
     assert_is(httpx.request(method, shared_gateway.url + path, trust_env=False, timeout=60), row)
+
+
+@pytest.mark.parametrize("row", HEADERS, ids=str)
+def test_headers_are_refused(shared_gateway: RunningGateway, row: Row) -> None:
+    body = json.dumps(hello())
+    assert_is(httpx.post(f"{shared_gateway.url}/responses", content=body, headers=HEADERS[row], trust_env=False, timeout=60), row)
 
 
 @pytest.mark.parametrize("row", RAW, ids=str)

@@ -7,6 +7,7 @@ import click
 
 from junctor.cli.options import (
     allow_loopback_option,
+    allowed_host_option,
     callers_option,
     gateway_file,
     host_option,
@@ -67,6 +68,7 @@ Examples:
 )
 @allow_loopback_option("the servers of connectors")
 @callers_option(kubernetes=True)
+@allowed_host_option
 @click.option(
     "--poll-seconds",
     default=10.0,
@@ -87,6 +89,7 @@ def gateway(
     config: Path | None,
     allow_loopback: bool,
     callers: str | None,
+    allowed_hosts: tuple[str, ...],
     poll_seconds: float,
 ) -> None:
     """Serve the published connectors to applications.
@@ -108,6 +111,7 @@ def gateway(
         management_port=management_port,
         kubeconfig=kubeconfig,
         callers=callers,
+        allowed_hosts=allowed_hosts,
         poll_seconds=poll_seconds,
         upstreams=upstreams_of(file, upstream),
         network=network.with_loopback() if allow_loopback else network,

@@ -19,6 +19,17 @@ port_option = click.option(
     "--port", default=8321, type=click.IntRange(0, 65535), envvar="JUNCTOR_PORT", show_envvar=True, help="Public port; 0: any free one."
 )
 
+allowed_host_option = click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    envvar="JUNCTOR_ALLOWED_HOST",
+    show_envvar=True,
+    metavar="NAME",
+    help="A host name under which callers without a key reach the gateway, for example behind a proxy; may be given several times. "
+    "On a loopback address, only localhost and loopback addresses are served otherwise, which keeps web pages out.",
+)
+
 manifests_argument = click.argument("paths", metavar="FILE|DIR|-...", nargs=-1, required=True)
 operator_config_option = click.option(
     "--config",

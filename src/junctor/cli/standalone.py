@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from junctor.cli.options import callers_option, host_option, log_options, management_port_option, port_option, upstream_option, upstreams_of
+from junctor.cli.options import (
+    allowed_host_option,
+    callers_option,
+    host_option,
+    log_options,
+    management_port_option,
+    port_option,
+    upstream_option,
+    upstreams_of,
+)
 
 EXAMPLE = """
 \b
@@ -31,6 +40,7 @@ Examples:
 @management_port_option("Port on 127.0.0.1 for probes and `junctor status`; 0: any free one.")
 @upstream_option
 @callers_option(kubernetes=False)
+@allowed_host_option
 @log_options("text")
 def standalone(
     manifests: Path,
@@ -39,6 +49,7 @@ def standalone(
     management_port: int,
     upstream: str | None,
     callers: str | None,
+    allowed_hosts: tuple[str, ...],
 ) -> None:
     """Run Junctor without Kubernetes, on a directory of the same manifests.
 
@@ -55,7 +66,7 @@ def standalone(
     from junctor.gateway.web.server import Listening
     from junctor.standalone.app import StandaloneSettings, serve_standalone
 
-    settings = StandaloneSettings(manifests, host, port, management_port, callers, upstreams_of(None, upstream))
+    settings = StandaloneSettings(manifests, host, port, management_port, callers, allowed_hosts, upstreams_of(None, upstream))
 
     def started(listening: Listening) -> None:
         addresses = {"url": listening.url, "managementUrl": listening.management_url}

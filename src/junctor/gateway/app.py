@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import ipaddress
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
-from junctor.gateway.auth import Callers, CallersError, open_callers
+from junctor.gateway.auth import AllowAll, Callers, CallersError, open_callers
 from junctor.gateway.catalog.routes import public_app
 from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.serving.management import management_app
@@ -20,7 +21,9 @@ from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.serving.sources import MapSource
 from junctor.gateway.serving.sources.opening import open_source
 from junctor.gateway.tools.ports import ToolServer
+from junctor.gateway.web.browsers import BrowserGuard
 from junctor.gateway.web.disconnect import cancel_and_wait
+from junctor.gateway.web.errors import management_body, openai_body
 from junctor.gateway.web.server import Listening, Ports, serve_ports
 from junctor.net.network_policy import CLUSTER_POLICY, NetworkPolicy
 from junctor.process import GrowthFreezer, stop_on_signals
@@ -51,6 +54,7 @@ class GatewaySettings:
     kubeconfig: Path | None = None
     callers: str | None = None
     poll_seconds: float = 10.0
+    allowed_hosts: tuple[str, ...] = ()
     upstreams: "tuple[UpstreamConfiguration, ...]" = ()
     network: NetworkPolicy = CLUSTER_POLICY
 
@@ -87,19 +91,27 @@ async def serve(
         if stop is None:
             resources.enter_context(stop_on_signals(stopping))
         loader, public = _wired(settings, source, callers, resources)
-        management = manage(loader, management_app(loader, stopping=stopping.is_set))
+        if isinstance(callers, AllowAll):
+            hosts = settings.allowed_hosts if settings.allowed_hosts or _is_loopback(ports.public) else None
+            public = BrowserGuard(public, render=openai_body, hosts=hosts)
+        hosts = settings.allowed_hosts if _is_loopback(ports.management) else None
+        app = manage(loader, management_app(loader, stopping=stopping.is_set))
+        management = BrowserGuard(app, render=management_body, hosts=hosts)
         await resources.enter_async_context(_running(loader))
         await serve_ports(ports, public, management, stopping, lambda: started(ports.listening))
 
 
 def _refuse_open_door(settings: GatewaySettings, ports: Ports) -> None:
     """Refuse to let everybody in by omission. The socket's own address decides: a host name may stand for any."""
-    address = ipaddress.ip_address(ports.public.getsockname()[0].partition("%")[0])
-    if settings.callers is None and not address.is_loopback:
+    if settings.callers is None and not _is_loopback(ports.public):
         raise CallersRequired(
             f"--host {settings.host} can be reached by others, and --callers does not say who may call; "
             "write --callers none to let everybody in, or listen on 127.0.0.1"
         )
+
+
+def _is_loopback(listening: socket.socket) -> bool:
+    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def _wired(

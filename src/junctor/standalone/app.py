@@ -43,13 +43,15 @@ _FIRST_LOAD_PAUSE: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class StandaloneSettings:
-    """The options of `junctor standalone`. port, management_port: 0 for any free one. callers, upstreams: as in GatewaySettings."""
+    """The options of `junctor standalone`. port, management_port: 0 for any free one. callers, upstreams,
+    allowed_hosts: as in GatewaySettings."""
 
     manifests: Path
     host: str = "127.0.0.1"
     port: int = 8321
     management_port: int = 8322
     callers: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
     upstreams: "tuple[UpstreamConfiguration, ...]" = ()
 
 
@@ -173,6 +175,7 @@ def _gateway_settings(settings: StandaloneSettings) -> GatewaySettings:
         port=settings.port,
         management_port=settings.management_port,
         callers=settings.callers,
+        allowed_hosts=settings.allowed_hosts,
         upstreams=settings.upstreams,
         network=OWN_MACHINE_POLICY,
     )

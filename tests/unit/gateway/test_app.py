@@ -20,8 +20,8 @@ from click.testing import CliRunner
 
 from junctor.cli.gateway import gateway
 from junctor.gateway.app import CallersRequired, GatewaySettings, serve
-from junctor.gateway.catalog.routes import BODY_LIMIT
 from junctor.gateway.serving.sources import BadSource
+from junctor.gateway.web.limits import BODY_BYTES
 from junctor.gateway.web.server import ListenError, Listening
 from junctor.net.network_policy import OWN_MACHINE_POLICY
 from tests.support.mcp_servers import ScriptedServer, serving
@@ -104,7 +104,7 @@ async def test_tools_are_listed_without_a_model_server() -> None:
 
 async def test_small_writes_of_an_answer_do_not_wait_for_acknowledgements(server: Running) -> None:
     reader, writer = await server.connect()
-    writer.write(b"GET /v1/connectors HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /v1/connectors HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readexactly(1)
     # The event loop sets it only on sockets that say that they are TCP.
     with accepted_from(writer.get_extra_info("sockname")) as accepted:
@@ -126,7 +126,7 @@ def accepted_from(peer: tuple[str, int]) -> socket.socket:
 
 async def test_head_has_no_body(server: Running) -> None:
     reader, writer = await server.connect()
-    writer.write(b"HEAD /v1/connectors HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    writer.write(b"HEAD /v1/connectors HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert body == b""
@@ -135,7 +135,7 @@ async def test_head_has_no_body(server: Running) -> None:
 
 async def test_a_client_that_keeps_sending_too_much_still_gets_its_413(server: Running) -> None:
     reader, writer = await server.connect(server.listening.management_url)
-    writer.write(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n")
+    writer.write(b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 8000000\r\n\r\n")
     for _ in range(8):
         writer.write(b" " * 1_000_000)
         await writer.drain()
@@ -146,7 +146,7 @@ async def test_a_client_that_keeps_sending_too_much_still_gets_its_413(server: R
 
 async def test_a_chunked_body_is_counted(server: Running) -> None:
     reader, writer = await server.connect(server.listening.management_url)
-    writer.write(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    writer.write(b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(100):
         writer.write(b"400\r\n" + b" " * 1024 + b"\r\n")
     writer.write(b"0\r\n\r\n")
@@ -156,8 +156,8 @@ async def test_a_chunked_body_is_counted(server: Running) -> None:
 
 async def test_a_client_that_asks_first_is_refused_before_it_sends(server: Running) -> None:
     reader, writer = await server.connect()
-    length = BODY_LIMIT + 1
-    writer.write(b"GET /v1/connectors HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % length)
+    length = BODY_BYTES + 1
+    writer.write(b"GET /v1/connectors HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % length)
     status, _, body = await answer_of(reader)
     assert (status, body["error"]["code"]) == (413, "request_too_large")
     writer.close()
@@ -169,7 +169,7 @@ async def test_a_slow_client_holds_up_nobody_and_not_the_stop() -> None:
     async with running(source) as server:
         slow = [await server.connect(server.listening.management_url) for _ in range(3)]
         slow[0][1].write(b"POST /-/re")
-        slow[1][1].write(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        slow[1][1].write(b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{")
         async with httpx.AsyncClient(trust_env=False) as client:
             answer = await client.post(server.listening.management_url + "/-/reload", json={"sequence": 1})
         assert answer.status_code == 200
@@ -209,9 +209,11 @@ async def test_a_request_that_outlasts_the_grace_is_told_to_come_back(caplog: py
     source = GatedSource()
     async with running(source) as server:
         reader, writer = await server.connect(server.listening.management_url)
-        writer.write(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        writer.write(b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{")
         other, other_writer = await server.connect(server.listening.management_url)
-        other_writer.write(b'POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{"sequence":1}')
+        other_writer.write(
+            b'POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"sequence":1}'
+        )
         await source.asked.wait()
     for stream, stream_writer in ((reader, writer), (other, other_writer)):
         status, headers, _ = await answer_of(stream)

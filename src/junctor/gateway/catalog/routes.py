@@ -1,25 +1,24 @@
 """The app of the public port: the catalog of connectors and registries, and the routes of other rooms."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from junctor.connectormap.ids import is_possible_id, is_registry_id
-from junctor.gateway.auth import AllowAll, AuthenticationMiddleware, Callers
+from junctor.gateway.auth import ANONYMOUS, AllowAll, AuthenticationMiddleware, Caller, Callers
 from junctor.gateway.catalog.connectors import DEFAULT_LIMIT, MAX_LIMIT, MAX_SEARCH, Query, item, page, split_path
 from junctor.gateway.catalog.items import ConnectorItem
 from junctor.gateway.catalog.registries import registry_item, registry_page
 from junctor.gateway.catalog.tools import BindServer, tool_list
 from junctor.gateway.serving.directory import Available, ConnectorDirectory, Unavailable, Unknown
+from junctor.gateway.web.bodies import BodyBudgetMiddleware
 from junctor.gateway.web.errors import BadRequest, NotFound, openai_body
 from junctor.gateway.web.json_response import JSONResponse
+from junctor.gateway.web.limits import BODY_BYTES
 from junctor.gateway.web.middleware import ErrorMiddleware
-
-BODY_LIMIT: Final = 10 * 1024 * 1024
 
 
 def public_app(
@@ -28,7 +27,7 @@ def public_app(
     *,
     more: Sequence[Route] = (),
     callers: Callers | None = None,
-    body_limit: int = BODY_LIMIT,
+    body_limit: int = BODY_BYTES,
 ) -> ASGIApp:
     """Build the app: GET /v1/connectors, /{id} and /{id}/tools, GET /v1/registries and /{id}, and `more`. Errors have OpenAI's form.
 
@@ -47,8 +46,15 @@ def public_app(
         Route("/v1/registries/{rest:path}", handlers.registry, methods=["GET"]),
         *more,
     ]
-    authenticated = AuthenticationMiddleware(Router(routes, redirect_slashes=False), callers or AllowAll())
+    bounded = BodyBudgetMiddleware(Router(routes, redirect_slashes=False), _share_of)
+    authenticated = AuthenticationMiddleware(bounded, callers or AllowAll())
     return ErrorMiddleware(authenticated, body_limit=body_limit, render=openai_body)
+
+
+def _share_of(scope: Scope) -> Caller | None:
+    """Return the caller, if it is known: those who are not share one bound."""
+    caller: Caller = scope["state"]["caller"]
+    return None if caller.kind == ANONYMOUS.kind else caller
 
 
 class _Handlers:

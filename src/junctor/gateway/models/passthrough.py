@@ -1,7 +1,6 @@
 """GET /v1/models, and POST /v1/chat/completions, which is forwarded to a model server unchanged."""
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,16 +13,19 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from junctor.gateway.models.model_errors import ModelFailed
-from junctor.gateway.models.model_server import ModelServer, read_body
+from junctor.gateway.models.model_server import ModelServer
+from junctor.gateway.models.model_server import read_body as read_answer
 from junctor.gateway.models.ports import UpstreamError
 from junctor.gateway.models.router import UpstreamRouter
+from junctor.gateway.web.bodies import parse_json, read_body
 from junctor.gateway.web.disconnect import cancel_and_wait, wait_for_disconnect
-from junctor.gateway.web.errors import ApiError, BadRequest, BodyTooLarge, openai_body
+from junctor.gateway.web.errors import ApiError, BadRequest, openai_body
 from junctor.gateway.web.json_response import JSONResponse
+from junctor.gateway.web.limits import BODY_BYTES
 
 _log = logging.getLogger(__name__)
 
-BODY_LIMIT: Final = 10 * 1024 * 1024
+BODY_LIMIT: Final = BODY_BYTES
 #: Bytes of an answer that is not streamed.
 ANSWER_LIMIT: Final = 64 * 1024 * 1024
 
@@ -55,8 +57,8 @@ class _Handlers:
 
     async def chat_completions(self, request: Request) -> Response:
         """Forward the request and its answer."""
-        body = await _body(request, self._body_limit)
-        server = self._upstreams.find(_model(body)).server
+        body = await read_body(request, self._body_limit)
+        server = self._upstreams.find(_model(await parse_json(body))).server
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         return _ForwardingResponse(server, body, headers)
 
@@ -87,7 +89,7 @@ class _ForwardingResponse(Response):
                 if answer.headers.get("content-type", "").startswith("text/event-stream"):
                     await _send_stream(answer, send)
                     return
-                body = await read_body(answer, ANSWER_LIMIT)
+                body = await read_answer(answer, ANSWER_LIMIT)
                 headers = _answer_headers(answer)
         except UpstreamError as error:
             raise ModelFailed(error) from error
@@ -134,21 +136,7 @@ def _answer_headers(answer: httpx.Response) -> list[tuple[bytes, bytes]]:
     ]
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    async with contextlib.aclosing(request.stream()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > limit:
-                raise BodyTooLarge(limit)
-    return bytes(body)
-
-
-def _model(body: bytes) -> str:
-    try:
-        document: Any = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("the request body is not JSON", code="invalid_json") from error
+def _model(document: Any) -> str:
     model = document.get("model") if isinstance(document, dict) else None
     if not isinstance(model, str) or not model:
         raise BadRequest("model is required: the name of a model as text", param="model", code="missing_required_parameter")

@@ -3,9 +3,7 @@
 Imported only by a gateway that has a model server.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,7 +23,8 @@ from junctor.gateway.responses.sender import KEEP_ALIVE_SECONDS, ResponseSender
 from junctor.gateway.responses.servers import ServerResolver
 from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.tools.ports import ToolServer
-from junctor.gateway.web.errors import BadRequest, NotFound
+from junctor.gateway.web.bodies import parse_json, read_body
+from junctor.gateway.web.errors import NotFound
 
 #: Returns the upstream of a model. Raises ModelNotFound.
 FindModel = Callable[[str], Upstream]
@@ -81,7 +80,7 @@ class _Handlers:
 
     async def create(self, request: Request) -> Response:
         """Create a response."""
-        create = create_request(_decoded(await request.body()))
+        create = create_request(await parse_json(await read_body(request)))
         upstream = self._find_model(create.body.model)
         servers = await self._resolver.resolve(request.state.caller, create)
         turn = Turn(create, upstream, servers, self._limits, request.state.request_id)
@@ -95,10 +94,3 @@ class _Handlers:
             f"there is no response {response_id[:100]!r}: this gateway stores no responses yet; keep the output and send it in input",
             param="response_id",
         )
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadRequest("the body is not valid JSON", code="invalid_json") from None

@@ -1,10 +1,9 @@
 """The app of the management port: the operator's signal, the served revision, and the probes. Never on the public port."""
 
 import asyncio
-import json
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp
 from junctor.connectormap.errors import InvalidMessage
 from junctor.connectormap.messages import ReloadRefusal, ReloadSignal
 from junctor.gateway.serving.map_loader import MapLoader, NotReadable, ReloadError, TooManyReloads
+from junctor.gateway.web.bodies import parse_json, read_body
 from junctor.gateway.web.errors import ApiError, BadRequest, management_body
 from junctor.gateway.web.json_response import JSONResponse
 from junctor.gateway.web.middleware import ErrorMiddleware
@@ -91,10 +91,10 @@ class _Handlers:
 async def _signal_of(request: Request) -> ReloadSignal:
     try:
         async with asyncio.timeout(_BODY_DEADLINE):
-            value: Any = json.loads(await request.body())
+            value = await parse_json(await read_body(request, BODY_LIMIT))
     except TimeoutError as error:
         raise ApiError("the request body did not arrive in time", status=408, headers={"Connection": "close"}) from error
-    except (ValueError, RecursionError) as error:
+    except BadRequest as error:
         raise BadRequest('the body must be JSON, such as {"sequence": 41}') from error
     try:
         return ReloadSignal.parse(value)

@@ -3,10 +3,14 @@
 ApiError                an error with its HTTP status and, for OpenAI's clients, its type, param and code
 +-- BadRequest          400
 +-- Unauthorized        401: the request has no valid key or token
++-- Forbidden           403: a web page of another origin, or an unknown host name
 +-- NotFound            404
 +-- RequestTimeout      408: the request did not arrive in time
 +-- BodyTooLarge        413
++-- TooManyValues       413
 +-- UrlTooLong          414
++-- NotJSON             415
++-- TooManyBodies       429: bodies of the caller's requests are in progress
 +-- HeadTooLarge        431
 +-- Overloaded          503: connections, or bodies of all requests, are in progress
 +-- MapNotLoaded        503: the gateway has not loaded a connector map yet
@@ -65,6 +69,12 @@ class Unauthorized(ApiError):
         super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
 
 
+class Forbidden(ApiError):
+    """A web page that may not use this port sent the request, or could have."""
+
+    status = 403
+
+
 class NotFound(ApiError):
     """The request names something that does not exist."""
 
@@ -92,6 +102,16 @@ class BodyTooLarge(ApiError):
         super().__init__(f"the request body is larger than {limit} bytes; send less")
 
 
+class TooManyValues(ApiError):
+    """Parsing the request's body would take too much memory."""
+
+    status = 413
+    code = "too_many_values"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the request body has more than {limit} JSON values; send fewer")
+
+
 class UrlTooLong(ApiError):
     """The request's URL is longer than the limit."""
 
@@ -100,6 +120,27 @@ class UrlTooLong(ApiError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the URL is longer than {limit} bytes; shorten it")
+
+
+class NotJSON(ApiError):
+    """The request's body is not declared as JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+    def __init__(self) -> None:
+        super().__init__("the body must be JSON; send it with Content-Type: application/json")
+
+
+class TooManyBodies(ApiError):
+    """The bodies of the caller's requests in progress would exceed the limit."""
+
+    status = 429
+    code = "too_many_bytes_in_progress"
+
+    def __init__(self, limit: int) -> None:
+        message = f"the bodies of your requests in progress would be larger than {limit} bytes; wait for an answer, or send fewer at once"
+        super().__init__(message, headers={"Retry-After": "1"})
 
 
 class HeadTooLarge(ApiError):

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from junctor.gateway.web.errors import ApiError, BodyTooLarge, GatewayStopping, log_failure
+from junctor.gateway.web.errors import ApiError, BadRequest, BodyTooLarge, GatewayStopping, log_failure
 from junctor.gateway.web.json_response import JSONResponse
 
 _log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ _SAFE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: connection, and the client may never see the answer (RFC 9112 section 9.6).
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 64 * 1024 * 1024
+
+_WITHOUT_BODY: Final = ("GET", "HEAD")
 
 Render = Callable[[ApiError], Mapping[str, object]]
 
@@ -57,6 +59,9 @@ class ErrorMiddleware:
             length = headers.get(b"content-length", b"0")
             if length.isdigit() and int(length) > self._body_limit:
                 raise BodyTooLarge(self._body_limit)
+            if scope["method"] in _WITHOUT_BODY and (length != b"0" or b"transfer-encoding" in headers):
+                # Nobody would read it, and it would be kept until the answer.
+                raise BadRequest(f"{scope['method']} takes no body; leave it out")
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             return

@@ -129,7 +129,7 @@ async def test_a_busy_server_says_when_to_come_again(gateway: ASGIApp) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 900])
 async def test_body_that_names_no_model_is_refused(gateway: ASGIApp, server: ModelServer, content: bytes) -> None:
     async with caller(gateway) as client:
-        answer = await client.post(PATH, content=content)
+        answer = await client.post(PATH, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
     assert server.requests == []
 
@@ -182,7 +182,16 @@ async def test_caller_that_goes_away_ends_the_generation(gateway: ASGIApp, serve
         sent.append(message)
 
     sent: list[Message] = []
-    scope = {"type": "http", "method": "POST", "path": PATH, "headers": [], "query_string": b"", "root_path": "", "http_version": "1.1"}
+    json_body = [(b"content-type", b"application/json")]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": PATH,
+        "headers": json_body,
+        "query_string": b"",
+        "root_path": "",
+        "http_version": "1.1",
+    }
     serving = asyncio.create_task(_call(gateway, scope, receive, send))
     assert await asyncio.to_thread(server.received.wait, 10)
     gone.set()

@@ -96,7 +96,7 @@ async def test_an_empty_bucket_is_a_429_that_says_when_to_come_back() -> None:
 )  # fmt: skip
 async def test_what_is_no_signal_is_a_400(body: bytes) -> None:
     async with client_of(MapLoader(MemorySource())) as client:
-        response = await client.post("/-/reload", content=body)
+        response = await client.post("/-/reload", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert isinstance(response.json()["error"], str)
 
@@ -132,5 +132,5 @@ async def test_a_body_that_grows_over_the_limit_is_a_413() -> None:
             yield b" " * 1000
 
     async with client_of(MapLoader(MemorySource())) as client:
-        response = await client.post("/-/reload", content=chunks())
+        response = await client.post("/-/reload", content=chunks(), headers={"Content-Type": "application/json"})
     assert response.status_code == 413

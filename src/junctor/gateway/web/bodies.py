@@ -1,0 +1,101 @@
+"""Bodies of requests: how many bytes of them are held at once, and how they become values."""
+
+import asyncio
+import json
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from junctor.gateway.web import limits
+from junctor.gateway.web.errors import BadRequest, BodyTooLarge, NotJSON, Overloaded, TooManyBodies, TooManyValues
+from junctor.net import json_shape
+
+#: One thread: of many large bodies, one at a time becomes values, which take more memory than their text.
+_PARSER: Final = ThreadPoolExecutor(1, "json")
+
+
+async def read_body(request: Request, limit: int = limits.BODY_BYTES) -> bytes:
+    """Read a body that is declared as JSON. limit: bytes. Raises NotJSON, BodyTooLarge, TooManyBodies, Overloaded, ClientDisconnect."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    # Browsers send other types to foreign servers without asking them.
+    if media_type.lower() != "application/json":
+        raise NotJSON
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise BodyTooLarge(limit)
+    return bytes(body)
+
+
+async def parse_json(body: bytes) -> Any:
+    """Return the value of a body, a large one without standing in the event loop's way. Raises BadRequest, TooManyValues."""
+    if len(body) < limits.LARGE_BODY:
+        return _parse(body)
+    return await asyncio.get_running_loop().run_in_executor(_PARSER, _parse, body)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        # Strictly UTF-8: `loads` would also take other encodings of bytes, whose structure cannot be counted.
+        text = body.decode()
+        json_shape.check_shape(body, max_values=limits.JSON_VALUES, max_depth=limits.JSON_DEPTH)
+        return json.loads(text)
+    except json_shape.TooManyValues:
+        raise TooManyValues(limits.JSON_VALUES) from None
+    except json_shape.NestedTooDeeply:
+        message = f"the body nests lists and objects more than {limits.JSON_DEPTH} levels deep; send it flatter"
+        raise BadRequest(message, code="invalid_json") from None
+    except ValueError:
+        raise BadRequest("the body is not valid JSON", code="invalid_json") from None
+
+
+class BodyBudgetMiddleware:
+    """Wraps an ASGI app, inside an `ErrorMiddleware`: bounds the bytes of all bodies that belong to requests in progress.
+
+    owner: whose share a request counts against; None for nobody's, which leaves the bound on all.
+    """
+
+    def __init__(self, app: ASGIApp, owner: Callable[[Scope], Hashable | None]) -> None:
+        self._app = app
+        self._owner = owner
+        self._held = 0
+        self._held_of: dict[Hashable, int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on. Its body counts until it is answered."""
+        owner, size = self._owner(scope), 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            if new := len(message.get("body", b"")):
+                self._add(owner, new)
+                size += new
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            if size:
+                self._remove(owner, size)
+
+    def _add(self, owner: Hashable | None, size: int) -> None:
+        if self._held + size > limits.BODIES_BYTES:
+            raise Overloaded("the gateway has too many request bodies in progress")
+        if owner is not None:
+            held = self._held_of.get(owner, 0) + size
+            if held > limits.CALLER_BODIES_BYTES:
+                raise TooManyBodies(limits.CALLER_BODIES_BYTES)
+            self._held_of[owner] = held
+        self._held += size
+
+    def _remove(self, owner: Hashable | None, size: int) -> None:
+        self._held -= size
+        if owner is not None:
+            self._held_of[owner] -= size
+            if not self._held_of[owner]:
+                del self._held_of[owner]
