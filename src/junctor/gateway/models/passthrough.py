@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -58,7 +59,10 @@ class _Handlers:
     async def chat_completions(self, request: Request) -> Response:
         """Forward the request and its answer."""
         body = await read_body(request, self._body_limit)
-        server = self._upstreams.find(_model(await parse_json(body))).server
+        model = _model(await parse_json(body))
+        if _may_repeat_model(body) and await asyncio.to_thread(_repeats_model, body):
+            raise BadRequest(_MODEL_TWICE, param="model", code="invalid_value")
+        server = self._upstreams.find(model).server
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         return _ForwardingResponse(server, body, headers)
 
@@ -140,4 +144,33 @@ def _model(document: Any) -> str:
     model = document.get("model") if isinstance(document, dict) else None
     if not isinstance(model, str) or not model:
         raise BadRequest("model is required: the name of a model as text", param="model", code="missing_required_parameter")
+    if sum(key.lower() == "model" for key in document) > 1:
+        raise BadRequest(_MODEL_TWICE, param="model", code="invalid_value")
     return model
+
+
+#: The body is forwarded as it came. Model servers may take another one of two models than `json` does, or read `Model` like `model`.
+_MODEL_TWICE: Final = "model must be given once, in lower case; remove the others"
+#: A key of an object that reads `model`, however it is escaped.
+_MODEL_KEY: Final = re.compile(
+    rb'"(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"[ \t\r\n]*:',
+)
+
+
+def _may_repeat_model(body: bytes) -> bool:
+    """Whether the text, in UTF-8, may have the key `model` twice: quickly, and seldom without reason."""
+    if b"\\u00" not in body and body.count(b'"model"') == 1:
+        return False
+    return len(_MODEL_KEY.findall(body)) != 1
+
+
+def _repeats_model(body: bytes) -> bool:
+    """Whether the object has the key `model` twice, not counting those of objects within."""
+    keys: list[str] = []
+
+    def remember(members: list[tuple[str, Any]]) -> None:
+        nonlocal keys
+        keys = [key for key, _ in members]  # the outermost object comes last
+
+    json.loads(body, object_pairs_hook=remember)
+    return keys.count("model") > 1
