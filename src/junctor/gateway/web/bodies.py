@@ -6,11 +6,12 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from junctor.gateway.web import limits
 from junctor.gateway.web.errors import BadRequest, BodyTooLarge, NotJSON, Overloaded, TooManyBodies, TooManyValues
+from junctor.gateway.web.middleware import WITHOUT_BODY
 from junctor.net import json_shape
 
 #: One thread: of many large bodies, one at a time becomes values, which take more memory than their text.
@@ -19,13 +20,17 @@ _PARSER: Final = ThreadPoolExecutor(1, "json")
 
 async def read_body(request: Request, limit: int = limits.BODY_BYTES) -> bytes:
     """Read a body that is declared as JSON. limit: bytes. Raises NotJSON, BodyTooLarge, TooManyBodies, Overloaded, ClientDisconnect."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    content_type: bytes = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
     # Browsers send other types to foreign servers without asking them.
-    if media_type.lower() != "application/json":
+    if content_type.partition(b";")[0].strip().lower() != b"application/json":
         raise NotJSON
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body, is_complete = bytearray(), False
+    while not is_complete:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        is_complete = not message.get("more_body", False)
         if len(body) > limit:
             raise BodyTooLarge(limit)
     return bytes(body)
@@ -67,6 +72,9 @@ class BodyBudgetMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on. Its body counts until it is answered."""
+        if scope["method"] in WITHOUT_BODY:
+            await self._app(scope, receive, send)
+            return
         owner, size = self._owner(scope), 0
 
         async def counted() -> Message:

@@ -28,7 +28,8 @@ _SAFE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 64 * 1024 * 1024
 
-_WITHOUT_BODY: Final = ("GET", "HEAD")
+#: Methods whose requests have no body.
+WITHOUT_BODY: Final = ("GET", "HEAD")
 
 Render = Callable[[ApiError], Mapping[str, object]]
 
@@ -59,7 +60,7 @@ class ErrorMiddleware:
             length = headers.get(b"content-length", b"0")
             if length.isdigit() and int(length) > self._body_limit:
                 raise BodyTooLarge(self._body_limit)
-            if scope["method"] in _WITHOUT_BODY and (length != b"0" or b"transfer-encoding" in headers):
+            if scope["method"] in WITHOUT_BODY and (length != b"0" or b"transfer-encoding" in headers):
                 # Nobody would read it, and it would be kept until the answer.
                 raise BadRequest(f"{scope['method']} takes no body; leave it out")
             await self._app(scope, exchange.receive, exchange.send)
