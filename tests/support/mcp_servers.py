@@ -215,13 +215,15 @@ ECHO_TOOL: Mapping[str, Any] = {"name": "echo", "description": "Say it again.", 
 class ScriptedServer:
     """A server of the handshake era whose answers a test sets by method; what is not set is answered well.
 
-    requests: what it was asked, (method, headers, params). sessions: whether it gives out session ids, and the ones it knows.
+    requests: what it was asked, (method, headers, params). addresses: paths with queries, as they came.
+    sessions: whether it gives out session ids, and the ones it knows.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
     with_sessions: bool = False
     sessions: set[str] = field(default_factory=set)
     requests: list[tuple[str, Mapping[str, str], Mapping[str, Any]]] = field(default_factory=list)
+    addresses: set[str] = field(default_factory=set)
 
     def app(self) -> ASGIApp:
         """The app; MCP is at /mcp."""
@@ -232,6 +234,7 @@ class ScriptedServer:
         return sum(asked == method for asked, _, _ in self.requests)
 
     async def _serve(self, http: Request) -> Response:
+        self.addresses.add(f"{http.scope['raw_path'].decode()}?{http.scope['query_string'].decode()}".removesuffix("?"))
         if http.method != "POST":
             self.requests.append((http.method, dict(http.headers), {}))
             return Response(status_code=405)

@@ -5,12 +5,14 @@ The models are the source of the CRD (`make crds`): a field's description is wha
 means, and `planning.entries` applies it.
 """
 
-from typing import Annotated, ClassVar, Literal
+import re
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from junctor.api.access import Access
 from junctor.api.base import ApiModel, Rule, cel_string
+from junctor.api.credentials import BY_NAME, Variables, variable_refs
 from junctor.api.endpoint import HEADER_RULES, TLS, Auth, Headers, SecretKeyRef, secret_refs, url_rules
 from junctor.api.policy import (
     CALLER_AUTHORIZATION,
@@ -28,6 +30,14 @@ from junctor.net.formats import KubernetesObjectView
 _ID_PATTERN = f"^{CONNECTOR_ID_PATTERN}$"
 
 
+#: A variable in a URL, with its braces.
+VARIABLE: Final = re.compile(r"[{][^{}]*[}]")
+
+
+def _names(variables: Variables | None) -> set[str]:
+    return {variable.name for variable in variables or ()}
+
+
 class MCPConnectorSpec(ApiModel):
     """The desired state: one MCP server, its id, credentials and policy."""
 
@@ -42,7 +52,19 @@ class MCPConnectorSpec(ApiModel):
     ] = None
     url: Annotated[
         str | None,
-        Field(max_length=2048, description="Address of the MCP server, http or https. Must not contain a user name or password."),
+        Field(
+            max_length=2048,
+            description="Address of the MCP server, http or https. Must not contain a user name or password. A key in its path or query is "
+            "a variable, such as `{key}`, with its value in variables.",
+        ),
+    ] = None
+    variables: Annotated[
+        Variables | None,
+        Field(
+            max_length=8,  # the API server estimates what the rules about url may cost
+            description="Values of the variables in url. Each is sent percent-encoded, as one part of the path or the query.",
+            json_schema_extra=BY_NAME,
+        ),
     ] = None
     transport: Annotated[
         Literal["Auto", "StreamableHTTP", "SSE"] | None,
@@ -76,6 +98,25 @@ class MCPConnectorSpec(ApiModel):
         ),
         *url_rules("https://mcp.example.com/mcp"),
         Rule(
+            cel="!has(self.url) || self.url.findAll('[{][^{}]*[}]').all(place, has(self.variables)"
+            " && self.variables.exists(variable, place == '{' + variable.name + '}'))",
+            message="spec.url has a variable, such as {key}, without a value; add it to spec.variables",
+            field="url",
+            check=lambda self: {place[1:-1] for place in VARIABLE.findall(self.url or "")} <= _names(self.variables),
+        ),
+        Rule(
+            cel="!has(self.variables) || self.variables.all(variable, has(self.url) && self.url.contains('{' + variable.name + '}'))",
+            message="a variable is not in spec.url; write it there in braces, in the path or the query, or remove it",
+            field="variables",
+            check=lambda self: all("{" + name + "}" in (self.url or "") for name in _names(self.variables)),
+        ),
+        Rule(
+            cel="!has(self.variables) || !self.variables.exists(variable, has(variable.value) && variable.value in ['', '.', '..'])",
+            message="the value of a variable in spec.url must not be empty, '.' or '..', which name another path",
+            field="variables",
+            check=lambda self: not any(variable.value in ("", ".", "..") for variable in self.variables or ()),
+        ),
+        Rule(
             cel=f"!has(self.connectorID) || !self.connectorID.startsWith('{REGISTRY_ID_PREFIX}')",
             message=f"ids that begin with {REGISTRY_ID_PREFIX} belong to servers discovered in registries; choose another connectorID",
             field="connectorID",
@@ -100,7 +141,7 @@ class MCPConnectorSpec(ApiModel):
 
     def secret_refs(self) -> tuple[SecretKeyRef, ...]:
         """Every Secret key that this connector references, headers first."""
-        return tuple(ref for _, ref in secret_refs(self.headers, self.auth))
+        return tuple(ref for _, ref in (*secret_refs(self.headers, self.auth), *variable_refs(self.variables)))
 
 
 #: The effective id with the default template. At the root of a schema, CEL can read only the spec and the metadata of an object.

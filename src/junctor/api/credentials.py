@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from junctor.api.base import ApiModel, Rule, cel_string, without_duplicates
 from junctor.api.endpoint import HEADER_RULES, PRINTABLE_PATTERN, Auth, Headers, HeaderSource, PlacedSecretRef, secret_refs
+from junctor.net.formats import JSONSchema
 from junctor.net.headers import is_ascii_header_value
 
 _VARIABLE_NAME_PATTERN = r"^[^{}\x00-\x1f\x7f]+$"
@@ -25,7 +26,7 @@ _HostGlob = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
 
 class Variable(ApiModel):
-    """The value of a variable, such as `{tenant}`, that the registry entry of a server has in its URL or headers."""
+    """The value of a variable, such as `{tenant}`, in the URL or the headers of a server."""
 
     name: Annotated[str, Field(min_length=1, max_length=128, description="Name of the variable, without braces.")]
     value: Annotated[str | None, Field(max_length=4096, description="The value. For secrets use valueFrom.")] = None
@@ -52,6 +53,18 @@ class Variable(ApiModel):
     )
 
 
+Variables = tuple[Variable, ...]
+#: Server-side apply merges a list by name.
+BY_NAME: Final[JSONSchema] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+
+
+def variable_refs(variables: Variables | None) -> Iterator[PlacedSecretRef]:
+    """Yield every Secret key that variables reference."""
+    for index, variable in enumerate(variables or ()):
+        if variable.value_from:
+            yield PlacedSecretRef(f"variables[{index}]", variable.value_from.secret_key_ref)
+
+
 class Credentials(ApiModel):
     """What the gateway sends to some of the discovered servers, and the hosts that may receive it.
 
@@ -74,11 +87,11 @@ class Credentials(ApiModel):
     headers: Annotated[Headers | None, Field(max_length=8, description="HTTP headers sent with every request to these servers.")] = None
     auth: Annotated[Auth | None, Field(description="How the gateway authenticates to these servers.")] = None
     variables: Annotated[
-        tuple[Variable, ...] | None,
+        Variables | None,
         Field(
             max_length=16,
             description="Values of the variables in the registry entries of these servers.",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            json_schema_extra=BY_NAME,
         ),
     ] = None
 
@@ -107,6 +120,4 @@ class Credentials(ApiModel):
     def secret_refs(self) -> Iterator[PlacedSecretRef]:
         """Yield every Secret key that the entry references."""
         yield from secret_refs(self.headers, self.auth)
-        for index, variable in enumerate(self.variables or ()):
-            if variable.value_from:
-                yield PlacedSecretRef(f"variables[{index}]", variable.value_from.secret_key_ref)
+        yield from variable_refs(self.variables)

@@ -9,8 +9,8 @@ from typing import Any
 
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.policy import Policy, Subject, access_to_json
-from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header, headers_to_json
-from junctor.connectormap.view import ACCESS_FEATURE, CALLER_HEADERS_FEATURE, REGISTRY_FEATURE, Origin, RegistrySource
+from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header, Parts, headers_to_json, parts_to_json
+from junctor.connectormap.view import ACCESS_FEATURE, CALLER_HEADERS_FEATURE, REGISTRY_FEATURE, URL_PARTS_FEATURE, Origin, RegistrySource
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,10 +50,11 @@ class ConnectorContent(SharedContent):
     """The connector of an MCPConnector.
 
     reason: why callers cannot use it; if set, headers and credentials are left out. hosts: those that may see its headers and token; None:
-    the URL's.
+    the URL's. url_parts: the URL if it has credentials; `url` has variables in their places then.
     """
 
     url: str
+    url_parts: Parts = field(default=(), repr=False)
     transport: str = DEFAULT_TRANSPORT
     title: str | None = None
     description: str | None = None
@@ -65,8 +66,11 @@ class ConnectorContent(SharedContent):
     def entry(self) -> Entry:
         """The entry of the connector."""
         content = self.shared_json()
-        content |= {"available": not self.reason, "url": self.url, "transport": self.transport, "requires": self.required_features()}
+        requires = self.required_features(*([URL_PARTS_FEATURE] if self.url_parts else ()))
+        content |= {"available": not self.reason, "url": self.url, "transport": self.transport, "requires": requires}
         content |= _texts(self.title, self.description)
+        if self.url_parts:
+            content["urlParts"] = parts_to_json(self.url_parts)
         content |= {"reason": self.reason} if self.reason else headers_to_json(self.headers, self.bearer)
         if self.hosts is not None:
             content["hosts"] = list(self.hosts)

@@ -19,12 +19,16 @@ class CredentialRef(NamedTuple):
         return {"credential": self.key}
 
 
+#: A value: text and credentials, one after the other.
+Parts = tuple[str | CredentialRef, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """An HTTP header. parts: its value, text and credentials one after the other."""
 
     name: str
-    parts: tuple[str | CredentialRef, ...] = field(repr=False)
+    parts: Parts = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The header in the map's form: with `value`, `credential` or `parts`."""
@@ -32,7 +36,7 @@ class Header:
             case [CredentialRef() as credential]:
                 return {"name": self.name, **credential.to_json()}
             case parts if any(isinstance(part, CredentialRef) for part in parts):
-                return {"name": self.name, "parts": [part if isinstance(part, str) else part.to_json() for part in parts]}
+                return {"name": self.name, "parts": parts_to_json(parts)}
         return {"name": self.name, "value": "".join(part for part in self.parts if isinstance(part, str))}
 
     @classmethod
@@ -40,7 +44,7 @@ class Header:
         """Read a header of an entry. Raises InvalidEntry."""
         match value:
             case {"name": str(name), "parts": [*parts]}:
-                return cls(name, tuple(part if isinstance(part, str) else _credential(part, "headers[].parts") for part in parts))
+                return cls(name, _parts(parts, "headers[].parts"))
             case {"name": str(name), "credential": str(key)}:
                 return cls(name, (CredentialRef(key),))
             case {"name": str(name), "value": str(text)}:
@@ -52,7 +56,8 @@ class Header:
 class Target:
     """Where a server is and what is sent to it.
 
-    url: "" when the entry has none. bearer: the token of the Authorization header. ca_bundle: PEM, instead of the public authorities.
+    url: "" when the entry has none. url_parts: the URL if it has credentials; `url` has variables in their places then.
+    bearer: the token of the Authorization header. ca_bundle: PEM, instead of the public authorities.
     hosts: globs of the hosts that may see the headers and the token; None: the URL's, which the owner chose. public_only: the server is
     connected to at addresses of the public Internet only.
     """
@@ -64,6 +69,7 @@ class Target:
     ca_bundle: str | None = field(default=None, repr=False)
     hosts: tuple[str, ...] | None = None
     public_only: bool = False
+    url_parts: Parts = field(default=(), repr=False)
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Self:
@@ -79,7 +85,13 @@ class Target:
             _ca_bundle(content.get("tls")),
             parse_hosts(content.get("hosts")),
             content.get("addresses", "any") != "any",
+            _parts(content.get("urlParts", []), "urlParts"),
         )
+
+
+def parts_to_json(parts: Parts) -> list[str | dict[str, str]]:
+    """A value in the map's form."""
+    return [part if isinstance(part, str) else part.to_json() for part in parts]
 
 
 def headers_to_json(headers: tuple[Header, ...], bearer: CredentialRef | None) -> dict[str, Any]:
@@ -95,6 +107,12 @@ def parse_hosts(value: object) -> tuple[str, ...] | None:
     if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
         raise InvalidEntry("hosts must be a list of host names")
     return tuple(value)
+
+
+def _parts(value: object, place: str) -> Parts:
+    if not isinstance(value, list):
+        raise InvalidEntry(f"{place} must be a list of texts and credentials")
+    return tuple(part if isinstance(part, str) else _credential(part, place) for part in value)
 
 
 def _bearer(value: object) -> CredentialRef | None:

@@ -16,8 +16,10 @@ ACCESS_FEATURE: Final = "access/1"
 REGISTRY_FEATURE: Final = "registry/1"
 #: The feature that an entry with `callerHeaders` requires: a reader that does not know it would take other headers from callers.
 CALLER_HEADERS_FEATURE: Final = "caller-headers/1"
+#: The feature that an entry with `urlParts` requires: a reader that does not know it would call an address with variables in it.
+URL_PARTS_FEATURE: Final = "url-parts/1"
 #: The features that this version reads and writes. An entry that requires another one is listed as unavailable and never called.
-FEATURES: Final = frozenset({"mcp/1", ACCESS_FEATURE, CALLER_HEADERS_FEATURE, REGISTRY_FEATURE})
+FEATURES: Final = frozenset({"mcp/1", ACCESS_FEATURE, CALLER_HEADERS_FEATURE, REGISTRY_FEATURE, URL_PARTS_FEATURE})
 #: Fields that only the entry of a registry has: its servers do not inherit them.
 _REGISTRY_ONLY: Final = ("registry",)
 #: The fields that `policy` consists of.

@@ -1,11 +1,13 @@
 """Makes the entries of accepted resources. An entry contains every default, so that readers of the map need to know none."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import quote
 
 from junctor.api.access import Access
 from junctor.api.conditions import Reason
-from junctor.api.connector import MCPConnectorSpec
+from junctor.api.connector import VARIABLE, MCPConnectorSpec
 from junctor.api.endpoint import TLS, SecretKeyRef
 from junctor.api.registry import ConnectorTemplate
 from junctor.api.resources import ConnectorResource, RegistryResource, Resource
@@ -14,7 +16,7 @@ from junctor.connectormap.contents import ConnectorContent, RegistryContent
 from junctor.connectormap.credentials import reference_hash
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.ids import registry_id_of_entry
-from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header
+from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header, Parts
 from junctor.connectormap.view import Origin, RegistrySource
 
 _DEFAULT_POLICY: Final = entry_policy.Policy()
@@ -45,6 +47,7 @@ def entry_of(
 
     headers: tuple[Header, ...] = ()
     bearer = None
+    url, url_parts = _url(spec, credential if unavailable is None else None)
     if unavailable is None:
         headers = tuple(
             Header(header.name, (header.value or "",) if header.value_from is None else (credential(header.value_from.secret_key_ref),))
@@ -58,7 +61,8 @@ def entry_of(
         ca_bundle=_ca_bundle(spec.tls),
         access=_subjects(spec.access),
         shows_path=spec.show_path is True,
-        url=spec.url or "",
+        url=url,
+        url_parts=url_parts,
         transport=spec.transport or DEFAULT_TRANSPORT,
         title=spec.title,
         description=spec.description,
@@ -67,6 +71,26 @@ def entry_of(
         reason=str(unavailable or ""),
         hosts=hosts,
     ).entry()
+
+
+def _url(spec: MCPConnectorSpec, credential: Callable[[SecretKeyRef], CredentialRef] | None) -> tuple[str, Parts]:
+    """The URL with the plain values of its variables; and in parts, if some come from Secrets. credential: None to leave those out."""
+    if not spec.variables:
+        return spec.url or "", ()
+    sources = {"{" + variable.name + "}": variable for variable in spec.variables}
+    texts: list[str] = []
+    parts: list[str | CredentialRef] = []
+    for text in re.split(f"({VARIABLE.pattern})", spec.url or ""):
+        source = sources.get(text)
+        if source is not None and source.value_from is not None:
+            texts.append(text)
+            if credential is not None:
+                parts.append(credential(source.value_from.secret_key_ref))
+            continue
+        texts.append(text if source is None else quote(source.value or "", safe=""))
+        parts.append(texts[-1])
+    has_credentials = any(isinstance(part, CredentialRef) for part in parts)
+    return "".join(texts), tuple(part for part in parts if part) if has_credentials else ()
 
 
 def registry_entry_of(resource: RegistryResource, entry_id: str) -> Entry:

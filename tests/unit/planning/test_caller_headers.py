@@ -1,4 +1,4 @@
-"""What callers may send and see: from the resource into the map, and what a gateway reads there."""
+"""What callers may send and see, and keys in addresses: from the resource into the map, and what a gateway reads there."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from junctor.connectormap.view import EntryView
 from junctor.planning.entries import registry_entry_of
 from tests.support.entries import content_of
 from tests.unit.gateway.maps import discovered
-from tests.unit.planning.building import Story, connector
+from tests.unit.planning.building import Story, connector, secret
 
 
 def planned(**spec: Any) -> Entry:
@@ -49,3 +49,38 @@ def test_the_path_is_shown_on_wish_only_and_older_gateways_may_call() -> None:
     assert not planned().view.shows_path
     view = planned(showPath=True).view
     assert (view.shows_path, content_of(planned(showPath=True))["requires"]) == (True, [])
+
+
+# --- variables of an address --------------------------------------------------------------------------------------------------------------
+
+REF = {"valueFrom": {"secretKeyRef": {"name": "keys", "key": "value"}}}
+
+
+def keyed(**spec: Any) -> Entry:
+    fields = {"url": "https://mcp.example.com/{tenant}/{key}/mcp", **spec}
+    fields.setdefault("variables", [{"name": "tenant", "value": "a/b"}, {"name": "key", **REF}])
+    return Story().plan(connector("x", **fields), secrets=secret("keys", value=b"1")).entries["x"]
+
+
+def test_plain_variables_are_filled_in_and_older_gateways_may_call() -> None:
+    entry = keyed(url="https://mcp.example.com/{tenant}/mcp?t={tenant}", variables=[{"name": "tenant", "value": "a/b?c"}])
+    content = content_of(entry)
+    assert content["url"] == "https://mcp.example.com/a%2Fb%3Fc/mcp?t=a%2Fb%3Fc"
+    assert ("urlParts" in content, content["requires"]) == (False, [])
+
+
+def test_a_variable_from_a_secret_is_a_reference_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = keyed()
+    [credential] = entry.credentials
+    content = content_of(entry)
+    assert content["url"] == "https://mcp.example.com/a%2Fb/{key}/mcp"
+    assert content["urlParts"] == ["https://mcp.example.com/", "a%2Fb", "/", {"credential": credential}, "/mcp"]
+    assert entry.view.target.url_parts[3] == (credential,)
+    monkeypatch.setattr("junctor.connectormap.view.FEATURES", frozenset({"mcp/1"}))
+    assert entry.view.unknown_features == ["url-parts/1"]
+
+
+def test_an_address_whose_secret_is_missing_is_listed_with_its_variable() -> None:
+    content = content_of(Story().plan(connector("x", url="https://mcp.example.com/{key}", variables=[{"name": "key", **REF}])).entries["x"])
+    assert (content["available"], content["reason"], content["url"]) == (False, "SecretNotFound", "https://mcp.example.com/{key}")
+    assert ("urlParts" in content, content["requires"]) == (False, [])

@@ -6,9 +6,11 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
+from urllib.parse import quote
 
 import httpx2
 
+from junctor.connectormap import target as entry_target
 from junctor.connectormap.errors import InvalidEntry
 from junctor.connectormap.policy import DEFAULT_CALLER_AUTHORIZATION, Limits, Policy
 from junctor.connectormap.target import DEFAULT_TRANSPORT, CredentialRef, Header
@@ -17,6 +19,7 @@ from junctor.gateway.serving.connector import is_host_allowed
 from junctor.gateway.tools.policy import policy_of_entry
 from junctor.gateway.tools.server_errors import EntryUnusable, RequestRefused
 from junctor.net.headers import carries_credential, header_key, is_callers_header, is_header_name, is_header_value
+from junctor.net.urls import redacted_url
 
 _TRANSPORTS: Final = ("Auto", "StreamableHTTP", "SSE")
 #: The values of callerAuthorization with which callers may bring something of their own; others are not known here, or forbid it.
@@ -90,7 +93,7 @@ def target_of_entry(view: EntryView, credentials: Mapping[str, bytes], authoriza
     if authorization is not None:
         sent["authorization"] = _bearer(authorization, name)
     namespace = view.origin.namespace if view.origin else ""
-    return Target(name, entry.url, sent, entry.transport, entry.ca_bundle, policy.limits, entry.public_only, namespace)
+    return Target(name, _url(entry, credentials, name), sent, entry.transport, entry.ca_bundle, policy.limits, entry.public_only, namespace)
 
 
 def target_of_params(url: str, authorization: str | None, headers: Mapping[str, str], limits: Limits | None = None) -> Target:
@@ -171,6 +174,22 @@ def _bearer(token: str, name: str) -> str:
     if not token or not is_header_value(token):
         raise RequestRefused(f"{name}: `authorization` must be a token on one line", field="authorization")
     return f"Bearer {token}"
+
+
+def _url(entry: entry_target.Target, credentials: Mapping[str, bytes], name: str) -> str:
+    """The URL with its credentials, each one part of its path or query."""
+    if not entry.url_parts:
+        return entry.url
+    texts: list[str] = []
+    for part in entry.url_parts:
+        value = part if isinstance(part, str) else _credential(credentials, part, name)
+        if not isinstance(part, str) and value in (".", ".."):
+            raise EntryUnusable(f"{name}: a credential in its URL names another path; correct its Secret")
+        texts.append(value if isinstance(part, str) else quote(value, safe=""))
+    url = "".join(texts)
+    if redacted_url(url, with_path=False) != redacted_url(entry.url, with_path=False):
+        raise EntryUnusable(f"{name}: its URL has variables in its host")
+    return url
 
 
 def _value(header: Header, credentials: Mapping[str, bytes], name: str) -> str:

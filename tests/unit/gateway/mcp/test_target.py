@@ -196,3 +196,35 @@ def test_the_identity_differs_by_credential_and_not_by_the_order_of_headers() ->
 def test_an_entry_of_another_form_is_unusable(fields: dict[str, Any]) -> None:
     with pytest.raises(EntryUnusable, match="connector a"):
         bind(content("a", **fields), {}, None, {})
+
+
+PARTS = ["https://mcp.example.com/s/", {"credential": KEY}, "/mcp?k=", {"credential": KEY}]
+KEYED: dict[str, Any] = {"url": "https://mcp.example.com/s/{key}/mcp?k={key}", "urlParts": PARTS}
+
+
+def test_credentials_in_the_url_are_one_part_of_its_path_or_query() -> None:
+    target = bind(content("a", **KEYED), {KEY: b"a/../?b#c%41&d=\xe9 \n"}, None, {})
+    quoted = "a%2F..%2F%3Fb%23c%2541%26d%3D%C3%A9"
+    assert target.url == f"https://mcp.example.com/s/{quoted}/mcp?k={quoted}"
+    assert quoted not in repr(target)
+
+
+@pytest.mark.parametrize("value", [b".", b"..", b" .. ", b"", b"a\nb"])
+def test_credentials_that_name_another_path_are_refused(value: bytes) -> None:
+    with pytest.raises(EntryUnusable, match="correct its Secret"):
+        bind(content("a", **KEYED), {KEY: value}, None, {})
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [["https://evil.example.org/s/", {"credential": KEY}], ["https://", {"credential": KEY}, "/mcp"], [{"credential": KEY}], [1], "x"],
+)
+def test_the_host_is_that_of_the_url_whatever_the_parts_say(parts: Any) -> None:
+    with pytest.raises(EntryUnusable, match="connector a") as caught:
+        bind(content("a", **KEYED | {"urlParts": parts}), {KEY: b"evil.example.org"}, None, {})
+    assert "evil" not in str(caught.value)
+
+
+def test_a_callers_credential_is_refused_beside_one_in_the_url() -> None:
+    with pytest.raises(RequestRefused, match="credential of its own"):
+        bind(content("a", **KEYED), {KEY: b"k"}, None, {"X-Api-Key": "mine"})
