@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from typing import Final
 
 from junctor.demo.checks import DEADLINE, Checks
@@ -124,17 +123,20 @@ class DemoSteps:
         self._checks.check(re.search(r"team-c +rival.* False", result.stdout), "junctor status does not show the conflict")
 
     def _remove(self) -> None:
-        self._checks.begin_step("The owner's file is deleted, and the waiting connector gets the id")
+        self._checks.begin_step("The owner's file is deleted; no other namespace gets the id at once")
         self._client.delete("github.yaml")
-        begun = time.monotonic()
         self._checks.wait_for(
-            lambda: str(self._client.catalog()["connector_github"].get("server_url")).startswith("https://rival"),
-            "rival did not take over",
+            lambda: self._client.condition("team-c/rival", "Accepted").get("reason") == "IDQuarantined", "rival does not wait for the id"
         )
-        self._say(f"   connector_github points to rival.example after {(time.monotonic() - begun) * 1000:.0f} ms")
-        self._client.delete("rival.yaml")
+        self._checks.check("connector_github" not in self._client.catalog(), "rival took over, or the deleted connector is still listed")
+        self._say_condition("team-c/rival", "Accepted")
+        took = self._client.write("github.yaml", GITHUB_CHANGED, lambda: "connector_github" in self._client.catalog(), show=False)
+        self._check_github("the connector that was created again")
+        self._say(f"   the owner creates it again and has its id back after {took * 1000:.0f} ms")
+        for file in ("rival.yaml", "github.yaml"):
+            self._client.delete(file)
         self._checks.wait_for(lambda: "connector_github" not in self._client.catalog(), "the deleted connector is still listed")
-        self._say("   its file is deleted too: the API no longer lists the id")
+        self._say("   both files are deleted: the API no longer lists the id")
 
     def _declare_a_running_server(self) -> None:
         self._checks.begin_step("A connector for an MCP server that really runs, on this computer")
