@@ -137,9 +137,6 @@ def _policy(spec: MCPConnectorSpec | ConnectorTemplate) -> entry_policy.Policy:
     """Collect how callers may use the server; a connector and the template of a registry have the same fields."""
     default = _DEFAULT_POLICY
     tools, approval = spec.tools, spec.approval
-    named = spec.caller_headers
-    if spec.caller_authorization is None and named is None and tools is None and approval is None and spec.limits is None:
-        return default
     return entry_policy.Policy(
         spec.caller_authorization or default.caller_authorization,
         entry_policy.ToolRules(tools.allowed, tools.denied, tools.read_only) if tools else default.tools,
@@ -147,7 +144,7 @@ def _policy(spec: MCPConnectorSpec | ConnectorTemplate) -> entry_policy.Policy:
         if approval
         else default.approval,
         _limits(spec),
-        named,
+        spec.caller_headers,
     )
 
 
