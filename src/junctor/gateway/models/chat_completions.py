@@ -13,7 +13,7 @@ from junctor.gateway.config import base_url
 from junctor.gateway.models.chat_request import chat_body
 from junctor.gateway.models.chat_turn import ChatTurn
 from junctor.gateway.models.model_errors import stream_error
-from junctor.gateway.models.model_server import Key, ModelClients, ModelServer, Timeouts, no_key
+from junctor.gateway.models.model_server import Key, ModelClients, ModelServer, Timeouts, no_key, parse_answer
 from junctor.gateway.models.ports import ModelEvent, ModelRequest, RoundAccepted, UpstreamError
 from junctor.net.formats import OpenAIObjectView
 
@@ -120,8 +120,8 @@ def _encoded(request: ModelRequest) -> bytes:
 
 def _decoded(data: str) -> OpenAIObjectView:
     try:
-        chunk = json.loads(data)
-    except (ValueError, RecursionError):
+        chunk = parse_answer(data)
+    except ValueError:
         chunk = None
     if not isinstance(chunk, dict):
         raise UpstreamError("the model server sent a chunk that is not JSON", code="server_error")
@@ -141,7 +141,8 @@ class EventReader:
     def __init__(self, *, max_event: int = MAX_EVENT, max_stream: int = MAX_STREAM) -> None:
         self._max_event = max_event
         self._left = max_stream
-        self._rest = b""
+        #: The line that has not ended; mutable, because joining it with each piece would take time by the square of its length.
+        self._rest = bytearray()
         self._data: list[bytes] = []
         self._size = 0
 
@@ -150,15 +151,18 @@ class EventReader:
         self._left -= len(chunk)
         if self._left < 0:
             raise StreamTooLarge
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
+        first, *others = chunk.split(b"\n")
+        self._rest += first
+        for begin in others:
+            line = bytes(self._rest)
+            self._rest[:] = begin
             yield from self._line(line)
         self._check(len(self._rest))
 
     def finish(self) -> Iterator[str]:
         """Yield the last event when the stream ends: some servers omit the empty line that the standard requires after it."""
-        line, self._rest = self._rest, b""
-        if line:
+        if line := bytes(self._rest):
+            self._rest.clear()
             yield from self._line(line)
         yield from self._line(b"")
 

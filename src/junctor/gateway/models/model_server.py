@@ -1,6 +1,7 @@
 """One model server over HTTP: its URL, the gateway's credentials for it, and how long it may take to answer; and the clients for all."""
 
 import http.cookiejar
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +13,7 @@ import httpx
 
 from junctor.gateway.models.model_errors import refusal
 from junctor.gateway.models.ports import UpstreamError
+from junctor.net import json_shape
 from junctor.net.files import FileStamp
 from junctor.net.lifo_pool import LifoPool
 from junctor.net.redaction import secret_words
@@ -22,6 +24,9 @@ _log = logging.getLogger(__name__)
 Key = Callable[[], str | None]
 
 _MAX_ERROR: Final = 64 * 1024
+#: Values of one event or list, and the depth of their nesting.
+_MAX_VALUES: Final = 100_000
+_MAX_DEPTH: Final = 200
 #: uvicorn, which vLLM runs on, closes idle connections after 5 s; a request sent at that very moment would fail.
 _KEEP_SECONDS: Final = 3.0
 _MOST_IDLE: Final = 100
@@ -140,6 +145,9 @@ class ModelServer:
             async with self.clients.stream(
                 method, self.base + path, content=content, headers=sent, timeout=timeout, follow_redirects=False
             ) as response:
+                if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+                    # Which was not asked for. A kilobyte, compressed twice, may unpack to a gigabyte.
+                    raise UpstreamError("the model server compressed its answer", code="server_error")
                 if not response.is_success:
                     body = await read_body(response, _MAX_ERROR)
                     secrets = self.secrets(response.request)
@@ -161,6 +169,13 @@ class ModelServer:
         if key:
             sent["authorization"] = f"Bearer {key}"
         return sent
+
+
+def parse_answer(text: str | bytes) -> Any:
+    """Return the value of JSON that a model server sent. Raises ValueError, also for JSON that would take far more memory than its text."""
+    body = text.encode(errors="replace") if isinstance(text, str) else text
+    json_shape.check_shape(body, max_values=_MAX_VALUES, max_depth=_MAX_DEPTH)
+    return json.loads(body.decode())
 
 
 async def read_body(response: httpx.Response, limit: int) -> bytes | None:

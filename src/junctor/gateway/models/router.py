@@ -1,7 +1,6 @@
 """Selects the model server for a model."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Final
 from junctor.gateway.config import UpstreamConfiguration
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
 from junctor.gateway.models.model_errors import ModelNotFound
-from junctor.gateway.models.model_server import KeyFile, ModelClients, ModelServer, Timeouts, no_key, read_body
+from junctor.gateway.models.model_server import KeyFile, ModelClients, ModelServer, Timeouts, no_key, parse_answer, read_body
 from junctor.gateway.models.ports import UpstreamError
 from junctor.net.formats import OpenAIObject
 from junctor.net.globs import Globs
@@ -84,8 +83,8 @@ async def _listing(server: ModelServer) -> list[OpenAIObject]:
     except TimeoutError:
         raise UpstreamError("the model server did not list its models in time", code="server_error") from None
     try:
-        data = json.loads(body or b"")["data"]
-    except (ValueError, RecursionError, KeyError, TypeError):
+        data = parse_answer(body or b"")["data"]
+    except (ValueError, KeyError, TypeError):
         raise unusable from None
     if not isinstance(data, list):
         raise unusable
