@@ -68,7 +68,7 @@ async def test_tenant_who_waits_for_an_id_gets_no_callers_while_the_platform_rec
                 return await served_url(gateway, http) is not None
 
             async def is_gone() -> bool:
-                return await served_url(gateway, http) != f"{platform_url}/mcp"
+                return await served_url(gateway, http) != platform_url
 
             async def is_waiting() -> bool:
                 return (await accepted(gateway, http, "waiting")).get("reason") == "IDConflict"
