@@ -133,7 +133,7 @@ class Head:
                 features=tuple(value.get("features", ())),
                 released=tuple(filter(None, map(ReleasedId.parse, value.get("released", ())))),
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:  # the last one for 1e999
             raise MapUnreadable(f"head {name}: a field is missing or wrong ({describe_error(error)})") from error
 
 

@@ -24,7 +24,7 @@ def parse_shard(ref: ShardRef, text: str, known: Mapping[bytes, Entry] | None = 
     parsed = known or {}
     try:
         entries = [parsed.get(line) or Entry.parse(line) for line in raw.removeprefix(b"[\n").removesuffix(b"\n]").split(b",\n")]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise MapUnreadable(f"shard {ref.name}: an entry cannot be read ({describe_error(error)})") from error
     by_id = {entry.id: entry for entry in entries}
     if not len(by_id) == len(entries) == ref.entries:

@@ -34,9 +34,9 @@ def _suffixes() -> tuple[PublicSuffixList, dict[str, str]]:
     below: dict[str, str] = {}
     for line in Path(PSLFILE).read_text(encoding="utf-8").splitlines():
         rule = line.strip()
-        if not rule or rule.startswith(("//", "!")) or not rule.isascii():
+        if not rule or rule.startswith(("//", "!")):
             continue
-        name = rule  # one with a wildcard is below the rest of it
+        name = rule = rule.encode("idna").decode("ascii")  # one with a wildcard is below the rest of it
         while "." in (name := name.partition(".")[2]):
             below.setdefault(name, rule)
     return PublicSuffixList(), below

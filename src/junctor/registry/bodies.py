@@ -14,8 +14,13 @@ Body = bytes | bytearray
 
 #: One string, or the rest of the text when it does not end. Possessive, so that the time is linear whatever the text.
 STRING: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)
-_TOKEN: Final = re.compile(rb"(?P<text>" + STRING.pattern + rb")|(?P<open>[\[{])|(?P<close>[\]}])|(?P<number>-?[0-9]{400,}+)", re.DOTALL)
+#: Digits are counted from the first one of a number only: a page of many numbers that are just short enough would be read 400 times.
+_TOKEN: Final = re.compile(
+    rb"(?P<text>" + STRING.pattern + rb")|(?P<open>[\[{])|(?P<close>[\]}])|(?P<number>-?(?<![0-9])[0-9]{400,}+)", re.DOTALL
+)
 _BACKSLASH: Final = 0x5C
+#: Bytes that are looked at in one step.
+_STEP: Final = 4096
 #: Longer than any field that Junctor reads, so that a string that is cut to it is still rejected as too long.
 _LONGEST_STRING: Final = 65536
 #: Records are 10 levels deep; extensions in `_meta` may be deeper.
@@ -59,13 +64,20 @@ def _end_of_string(body: Body, begin: int) -> int:
     """Return the position of the quote that ends the string which begins at `begin`, -1 without one."""
     close = body.find(b'"', begin + 1)
     while close >= 0:
-        before = close - 1
-        while body[before] == _BACKSLASH:
-            before -= 1
-        if (close - before) % 2 == 1:
+        if body[close - 1] != _BACKSLASH or _backslashes_before(body, close) % 2 == 0:
             return close
         close = body.find(b'"', close + 1)
     return -1
+
+
+def _backslashes_before(body: Body, end: int) -> int:
+    """Return how many backslashes precede a position. In large steps: there may be millions."""
+    begin = end
+    while begin > 0 and (found := len(piece := body[max(0, begin - _STEP) : begin]) - len(piece.rstrip(b"\\"))):
+        begin -= found
+        if found < len(piece):
+            break
+    return end - begin
 
 
 def _trimmed(body: bytes) -> bytes | None:

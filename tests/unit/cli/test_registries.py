@@ -57,6 +57,17 @@ def names(answer: dict[str, Any]) -> list[str]:
     return [server["name"] for server in answer["servers"]]
 
 
+@pytest.mark.parametrize("published", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_server_published_in_no_year_is_shown(published: str) -> None:
+    server = {"name": "com.acme/x", "version": "1.0.0", "remotes": [remote(URL)]}
+    body = {"server": server, "_meta": {"io.modelcontextprotocol.registry/official": {"publishedAt": published, "isLatest": True}}}
+    with FakeRegistry([WEATHER]) as registry:
+        registry.fault = lambda asked: Status(200, json.dumps({**body, "servers": [body], "metadata": {}}).encode())
+        result = run("registries", "show", registry.url, "com.acme/x")
+    assert result.code == 0, result.stderr
+    assert "1.0.0" in result.stdout
+
+
 # --- list and search ----------------------------------------------------------------------------------------------------------------
 
 

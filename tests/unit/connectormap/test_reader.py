@@ -184,6 +184,21 @@ def changed_head(source: MemorySource, **fields: object) -> None:
     source.config_maps[MAP] = json.dumps(json.loads(source.config_maps[MAP]) | fields)
 
 
+@pytest.mark.parametrize("name", ["epoch", "sequence", "connectors"])
+async def test_a_number_without_bounds_in_a_head_is_refused(name: str) -> None:
+    source = MemorySource()
+    publish(source, 1, content("a"))
+    changed_head(source, **{name: float("inf")})
+    await refused(source, MapUnreadable, "a field is missing or wrong")
+
+
+@pytest.mark.parametrize("line", ['{"id":"a","since":1e999}', '{"id":' + "[" * 100_000 + "]" * 100_000 + "}"])
+def test_a_shard_with_an_entry_that_cannot_be_parsed_is_refused(line: str) -> None:
+    text = f"[\n{line}\n]"
+    with pytest.raises(MapUnreadable, match="an entry cannot be read"):
+        parse_shard(ShardRef("s", sha256(text), 1), text)
+
+
 @pytest.mark.parametrize("fields", [{"connectors": 3}, {"connectors": 0}, {"revision": "sha256:00"}, {"shards": []}])
 async def test_a_head_that_does_not_fit_its_shards_is_refused(fields: dict[str, Any]) -> None:
     source = MemorySource()

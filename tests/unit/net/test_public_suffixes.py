@@ -26,6 +26,7 @@ def test_patterns_that_cover_hosts_of_strangers(glob: str, suffix: str) -> None:
 def test_a_name_above_public_suffixes_covers_them() -> None:
     assert covered_suffix("*.amazonaws.com").endswith(".amazonaws.com")
     assert covered_suffix("*.compute.amazonaws.com")
+    assert covered_suffix("*.xn--mre-og-romsdal-qqb.no") == "xn--hery-ira.xn--mre-og-romsdal-qqb.no"  # the list has them in Norwegian
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,10 @@ def _versions(records: Sequence[Any], name: str) -> list[VersionDescription]:
 
 
 def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).date().isoformat() if seconds else ""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat() if seconds else ""
+    except ValueError:  # an offset led out of the years 1 to 9999
+        return ""
 
 
 def _verdict(outcome: Entry | Skipped, registry: PreviewedRegistry) -> VerdictDescription:
