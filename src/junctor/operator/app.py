@@ -130,8 +130,9 @@ async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: async
         kopf.on.login(registry=registry, id="login")(_login(settings.kubeconfig))
     tasks = _run_beside_kopf(inputs, reconciler, stop)
     memo = Observer(reconciler, settings.configuration, frozenset(settings.namespaces))
-    await _until_one_ends(
-        kopf.operator(
+    others = asyncio.all_tasks()
+    watching = [
+        *await kopf.spawn_tasks(
             registry=inputs,
             settings=_kopf_settings(everywhere),
             memo=memo,
@@ -141,7 +142,7 @@ async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: async
             liveness_endpoint=f"http://{settings.health_host}:{settings.health_port}/healthz" if settings.health_port else None,
             stop_flag=stop,
         ),
-        kopf.operator(
+        *await kopf.spawn_tasks(
             registry=gateways,
             settings=_kopf_settings(False),
             memo=memo,
@@ -149,24 +150,12 @@ async def _watch(settings: OperatorSettings, reconciler: Reconciler, stop: async
             namespaces=sorted(gateway_namespaces),
             stop_flag=stop,
         ),
-        stop=stop,
-    )
+    ]
+    # Run as one: each `kopf.operator` would take the other's tasks for its own at its end, and wait 5 s for them.
+    await kopf.run_tasks(watching, ignored=others)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise _cause(error)
-
-
-async def _until_one_ends(*operators: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """Run operators; when one of them ends, by a signal or an error, the others end too. Raises the first error."""
-    running = [asyncio.ensure_future(operator) for operator in operators]
-    try:
-        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stop.set()
-        ends = await asyncio.gather(*running, return_exceptions=True)
-    for end in ends:
-        if isinstance(end, BaseException):
-            raise end
 
 
 def _login(kubeconfig: Path | None) -> Callable[..., Coroutine[Any, Any, kopf.ConnectionInfo]]:
