@@ -25,6 +25,16 @@ test: lint unit control-plane registry ## Everything a change must pass: lint, u
 unit: $(VENV)/.dev ## The unit tests, which take a minute and need nothing built
 	@echo "test: unit tests" && $(BIN)/pytest tests/unit $(WORKERS)
 
+# Ten minutes for each file, or MINUTES; TARGET names one, such as `http`. What it finds: see tests/support/fuzzing.py.
+MINUTES ?= 10
+TARGET ?= *
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Look for inputs that break a reader: MINUTES=10 for each of tests/fuzz, or TARGET=http only
+	@for file in tests/fuzz/test_$(TARGET).py; do \
+		echo "fuzz: $$file" && end=$$((SECONDS + $(MINUTES) * 60)); \
+		while [ $$SECONDS -lt $$end ]; do HYPOTHESIS_PROFILE=explore $(BIN)/pytest --timeout 3600 $$file || exit 1; done; \
+	done
+
 # Each worker has a control plane of its own and takes whole files; tests/conftest.py says how many workers, and which files come first.
 WORKERS := --numprocesses auto --dist loadfile --no-loadscope-reorder
 

@@ -18,7 +18,7 @@ def parse_shard(ref: ShardRef, text: str, known: Mapping[bytes, Entry] | None = 
 
     known: entries by line that were parsed before; a line that is among them is not parsed again.
     """
-    raw = text.encode()
+    raw = text.encode(errors="replace")  # half of a surrogate pair, which no writer's digest covers
     if sha256(raw) != ref.digest:
         raise MapUnreadable(f"shard {ref.name}: its content does not have the digest that the head names")
     parsed = known or {}

@@ -25,9 +25,9 @@ def signing_key_name(map_name: str) -> str:
 
 def sign_head(text: str, key: bytes, namespace: str, map_name: str) -> str:
     """The signature, 64 hex digits, of the text of a head in this place: another gateway's map has another place."""
-    return hmac.new(key, f"{SCHEMA}\n{namespace}/{map_name}\n{text}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key, f"{SCHEMA}\n{namespace}/{map_name}\n{text}".encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def is_signed(text: str, signature: str, key: bytes, namespace: str, map_name: str) -> bool:
     """Whether this is the signature of the text in this place. It is compared in constant time."""
-    return hmac.compare_digest(sign_head(text, key, namespace, map_name).encode(), signature.encode())
+    return hmac.compare_digest(sign_head(text, key, namespace, map_name).encode(), signature.encode(errors="surrogatepass"))

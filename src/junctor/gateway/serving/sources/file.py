@@ -111,9 +111,9 @@ def _read(path: Path, stamps: _Stamps | None, objects: _Objects) -> tuple[_Stamp
     secrets: dict[str, Mapping[str, bytes]] = {}
     for file, text in texts.items():
         for item in _objects_in(file, text):
-            name = str((item.get("metadata") or {}).get("name", ""))
+            name = str(_field(file, item, "metadata").get("name", ""))
             if item.get("kind") == "ConfigMap":
-                config_maps[name] = item.get("data") or {}
+                config_maps[name] = _field(file, item, "data")
             elif item.get("kind") == "Secret":
                 secrets[name] = _secret_values(file, name, item)
     return found, _Objects(config_maps, secrets)
@@ -131,11 +131,18 @@ def _objects_in(file: Path, text: str) -> Iterable[KubernetesObjectView]:
         raise MapUnreadable(f"{file}: is not YAML{line} ({getattr(error, 'problem', None) or 'cannot be parsed'})") from None
 
 
+def _field(file: Path, item: KubernetesObjectView, name: str) -> KubernetesObjectView:
+    value = item.get(name) or {}
+    if not isinstance(value, dict):
+        raise MapUnreadable(f"{file}: `{name}` of a {str(item.get('kind'))[:40]!r} is not a mapping")
+    return value
+
+
 def _secret_values(file: Path, name: str, item: KubernetesObjectView) -> Mapping[str, bytes]:
     values: dict[str, bytes] = {}
-    for key, value in (item.get("data") or {}).items():
+    for key, value in _field(file, item, "data").items():
         try:
             values[str(key)] = base64.b64decode(value, validate=True)
         except (TypeError, ValueError, binascii.Error):
             raise MapUnreadable(f"{file}: Secret {name}: the value of {key!r} is not base64") from None
-    return values | {str(key): str(value).encode() for key, value in (item.get("stringData") or {}).items()}
+    return values | {str(key): str(value).encode() for key, value in _field(file, item, "stringData").items()}

@@ -1,0 +1,50 @@
+"""docs/security.md names, for each threat, a test that runs the attack; and it names each file of such tests."""
+
+import ast
+import re
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
+TABLE = PAGE.partition("## Threats and defences")[2].partition("\n## ")[0]
+ROWS = {cells[0]: cells for line in TABLE.splitlines() if len(cells := [cell.strip() for cell in line.strip("|").split("|")]) == 4}
+THREATS = {number: cells for number, cells in ROWS.items() if number.isdecimal()}
+#: `tests/attacks/test_x.py` or `tests/attacks/test_x.py::test_y`.
+NAMED = re.compile(r"`(tests/[\w/.-]+?\.py)(?:::(\w+))?`")
+ATTACKS = sorted(chain((ROOT / "tests" / "attacks").glob("test_*.py"), (ROOT / "tests" / "cluster").glob("test_attack_*.py")))
+#: Files that show that the instruments measure, and attack nobody.
+INSTRUMENTS = {"tests/attacks/test_helpers.py"}
+#: Threats whose rows are still empty.
+MISSING = {"1", "3", "4", "6", "10", "13", "14", "17", "19", "20", "21", "22", "2", "5", "9", "15"}
+
+
+def test_rows_are_numbered_and_their_cells_are_read() -> None:
+    assert list(THREATS) == [str(number) for number in range(1, len(THREATS) + 1)]
+    assert len(THREATS) >= 22
+    assert all(cells[1] for cells in THREATS.values())
+
+
+@pytest.mark.parametrize("number", [pytest.param(key, marks=[pytest.mark.xfail] if key in MISSING else []) for key in THREATS])
+def test_a_threat_has_a_defence_and_names_tests(number: str) -> None:
+    _, threat, defence, tests = THREATS[number]
+    assert defence, f"{threat!r} has no defence"
+    assert NAMED.search(tests), f"{threat!r} names no test"
+    assert not NAMED.sub("", tests).strip(" ,"), f"{threat!r}: only tests stand in the last column"
+
+
+@pytest.mark.parametrize(("path", "function"), sorted(set(NAMED.findall(PAGE))))
+def test_what_the_page_names_exists(path: str, function: str) -> None:
+    assert (ROOT / path).is_file()
+    if function:
+        tree = ast.parse((ROOT / path).read_text("utf-8"))
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert function in defined, f"{path} has no {function}"
+
+
+@pytest.mark.parametrize("path", sorted(str(file.relative_to(ROOT)) for file in ATTACKS))
+def test_page_names_every_attack(path: str) -> None:
+    if path not in INSTRUMENTS:
+        assert path in {name for name, _ in NAMED.findall(TABLE)}, f"docs/security.md does not name {path}"
