@@ -38,6 +38,15 @@ def test_the_registry_example_is_taken_as_it_is(system: System) -> None:
     assert "mcpregistry.junctor.dev/internal created" in answer.stdout
 
 
+def test_the_quota_example_is_taken_and_counts_kinds_that_exist(system: System) -> None:
+    file = ROOT / "examples" / "tenant-quota.yaml"
+    answer = system.control_plane.kubectl("apply", "--namespace", system.team, "--dry-run=server", "--filename", file)
+    assert "resourcequota/junctor created" in answer.stdout
+    counted = yaml.safe_load(file.read_text("utf-8"))["spec"]["hard"]
+    served = system.control_plane.kubectl("api-resources", "--namespaced", "--output", "name").stdout.split()
+    assert {name.removeprefix("count/") for name in counted} <= set(served)
+
+
 def test_the_readmes_first_connector_step_by_step(system: System, tmp_path: Path) -> None:
     section = list(blocks(ROOT / "README.md"))
     manifest = next(block.text for block in section if block.language == "yaml")
