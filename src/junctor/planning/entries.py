@@ -22,12 +22,11 @@ from junctor.connectormap.view import Origin, RegistrySource
 _DEFAULT_POLICY: Final = entry_policy.Policy()
 
 
+Hosts = tuple[str, ...] | None
+
+
 def entry_of(
-    resource: ConnectorResource,
-    connector_id: str,
-    credentials: Mapping[str, str],
-    unavailable: Reason | None,
-    hosts: tuple[str, ...] | None = None,
+    resource: ConnectorResource, connector_id: str, credentials: Mapping[str, str], unavailable: Reason | None, hosts: Hosts = None
 ) -> Entry:
     """Make the entry of a connector.
 
@@ -35,7 +34,7 @@ def entry_of(
         resource: The connector; its spec is valid.
         connector_id: Its id on the gateway.
         credentials: `<refhash>.<version>` by reference.
-        unavailable: Why callers cannot use the connector, or None; if they cannot, its headers and credentials are not published.
+        unavailable: Why callers cannot use the connector; its headers and credentials are not published then.
         hosts: Those that may see its credentials; None when no owner of a Secret says so.
     """
     spec = resource.spec
@@ -45,15 +44,8 @@ def entry_of(
     def credential(ref: SecretKeyRef) -> CredentialRef:
         return CredentialRef(credentials[hash_of(resource, ref)])
 
-    headers: tuple[Header, ...] = ()
-    bearer = None
-    url, url_parts = _url(spec, credential if unavailable is None else None)
-    if unavailable is None:
-        headers = tuple(
-            Header(header.name, (header.value or "",) if header.value_from is None else (credential(header.value_from.secret_key_ref),))
-            for header in spec.headers or ()
-        )
-        bearer = credential(spec.auth.bearer.secret_key_ref) if spec.auth and spec.auth.bearer else None
+    is_available = unavailable is None
+    url, url_parts = _url(spec, credential if is_available else None)
     return ConnectorContent(
         id=connector_id,
         origin=origin_of_resource(resource),
@@ -66,11 +58,22 @@ def entry_of(
         transport=spec.transport or DEFAULT_TRANSPORT,
         title=spec.title,
         description=spec.description,
-        headers=headers,
-        bearer=bearer,
+        headers=_headers(spec, credential) if is_available else (),
+        bearer=_bearer(spec, credential) if is_available else None,
         reason=str(unavailable or ""),
         hosts=hosts,
     ).entry()
+
+
+def _headers(spec: MCPConnectorSpec, credential: Callable[[SecretKeyRef], CredentialRef]) -> tuple[Header, ...]:
+    return tuple(
+        Header(header.name, (header.value or "",) if header.value_from is None else (credential(header.value_from.secret_key_ref),))
+        for header in spec.headers or ()
+    )
+
+
+def _bearer(spec: MCPConnectorSpec, credential: Callable[[SecretKeyRef], CredentialRef]) -> CredentialRef | None:
+    return credential(spec.auth.bearer.secret_key_ref) if spec.auth and spec.auth.bearer else None
 
 
 def _url(spec: MCPConnectorSpec, credential: Callable[[SecretKeyRef], CredentialRef] | None) -> tuple[str, Parts]:

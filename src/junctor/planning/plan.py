@@ -125,28 +125,53 @@ def plan_gateway(
         for uid, resource in claims.winners.items()
     }
     verdicts = {uid: item.verdict for uid, item in resolved.items()}
-    verdicts |= limit_credentials(verdicts, inputs, published, gateway.name)
-    limited = limit_map(verdicts, published, gateway)
-    verdicts |= {**limited.refusals, **limited.held}
-    waiting = _waiting(verdicts, published, memory.rewrites, now)
-    verdicts |= {uid: item.verdict for uid, item in waiting.items()}
-    held = {uid: _with_credentials(verdicts[uid], cache.resolver) for uid in (*limited.held, *waiting)}
-    verdicts |= held
-    content = _content(verdicts, (*claims.kept_ids, *limited.kept_ids, *retained.ids), published, cache.resolver)
-    cache.forget(selected, {uid for uid, verdict in verdicts.items() if verdict.entry is not None}, published)
+    limits = _limit(verdicts, gateway, inputs, published, memory.rewrites, now, cache.resolver)
+    content = _content(limits.verdicts, (*claims.kept_ids, *limits.kept_ids, *retained.ids), published, cache.resolver)
+    cache.forget(selected, {uid for uid, verdict in limits.verdicts.items() if verdict.entry is not None}, published)
     return GatewayPlan(
         content.entries,
         content.origins,
-        {**claims.refusals, **verdicts},
+        {**claims.refusals, **limits.verdicts},
         frozenset(content.credentials),
         retained.hold,
-        _wake_at(retained.hold, (*resolved.values(), *waiting.values()), now, quarantine.ends_in(claims.awaited)),
+        _wake_at(retained.hold, (*resolved.values(), *limits.waiting.values()), now, quarantine.ends_in(claims.awaited)),
         content.discovered,
-        registry_records(content.discovered, content.origins, inputs, published, held),
+        registry_records(content.discovered, content.origins, inputs, published, limits.held),
         PlanMemory(_missing_since(memory, selected, resolved), retained.guard, memory.rewrites),
         quarantine.released_by(content.entries),
         tuple(item for item in claims.moved if _owns(item, content.origins)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The verdicts after all limits, by uid. held: registries whose published servers stay, by uid.
+
+    waiting: registries that may rewrite no more for now, by uid. kept_ids: published entries that stay although their resource is refused.
+    """
+
+    verdicts: Mapping[str, Verdict]
+    held: Container[str]
+    waiting: Mapping[str, Resolved]
+    kept_ids: tuple[str, ...]
+
+
+def _limit(
+    verdicts: Mapping[str, Verdict],
+    gateway: GatewaySpec,
+    inputs: Inputs,
+    published: Published,
+    rewrites: Rewrites,
+    now: float,
+    resolver: CredentialResolver,
+) -> _Limits:
+    after = {**verdicts, **limit_credentials(verdicts, inputs, published, gateway.name)}
+    limited = limit_map(after, published, gateway)
+    after |= {**limited.refusals, **limited.held}
+    waiting = _waiting(after, published, rewrites, now)
+    after |= {uid: item.verdict for uid, item in waiting.items()}
+    held = {uid: _with_credentials(after[uid], resolver) for uid in (*limited.held, *waiting)}
+    return _Limits(after | held, held, waiting, tuple(limited.kept_ids))
 
 
 def _wake_at(hold: Hold | None, resolved: Iterable[Resolved], now: float, quarantine_ends_in: float | None) -> float | None:
