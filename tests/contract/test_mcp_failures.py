@@ -5,7 +5,6 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,42 +14,13 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from junctor.connectormap.policy import Limits
-from junctor.gateway.mcp import McpClient, McpClientPool
+from junctor.gateway.mcp import McpClientPool
 from junctor.gateway.tools.ports import ToolFailure
 from junctor.gateway.tools.server_errors import ListingFailed
 from junctor.net.network_policy import OWN_MACHINE_POLICY
+from tests.contract.failing_calls import QUICK, SECRET, closing, fails, talking, works
 from tests.support.mcp_servers import ECHO_TOOL, ScriptedServer, answering, error, hang, result, serving, text_result
 from tests.support.ports import free_port
-
-SECRET = "s3cr3t-value"
-QUICK = Limits(connect_timeout=1, call_timeout=1)
-
-
-@asynccontextmanager
-async def talking(server: ScriptedServer, limits: Limits | None = None) -> AsyncIterator[McpClient]:
-    async with serving(server.app()) as url, closing(McpClientPool(OWN_MACHINE_POLICY)) as pool:
-        yield pool.from_params(f"{url}/mcp", SECRET, limits=limits)
-
-
-@asynccontextmanager
-async def closing(pool: McpClientPool) -> AsyncIterator[McpClientPool]:
-    try:
-        yield pool
-    finally:
-        await pool.close()
-
-
-async def fails(client: McpClient, arguments: dict[str, Any] | None = None) -> ToolFailure:
-    outcome = await client.call_tool("echo", arguments or {})
-    assert outcome.output is None
-    assert outcome.failure is not None
-    assert outcome.for_model
-    assert SECRET not in repr(outcome)
-    return outcome.failure
-
-
-async def works(client: McpClient) -> bool:
-    return (await client.call_tool("echo", {})).output == "well"
 
 
 async def test_a_refused_connection() -> None:
@@ -123,15 +93,6 @@ async def test_a_json_body_of_5_mb_is_cut_off_and_the_session_lives() -> None:
         assert await works(client)
 
 
-async def test_a_listing_of_5_mb_is_cut_off() -> None:
-    async def huge(request: dict[str, Any]) -> Response:
-        return result(request, {"tools": [{**ECHO_TOOL, "description": "x" * 5_000_000}]})
-
-    async with talking(ScriptedServer({"tools/list": huge})) as client:
-        with pytest.raises(ListingFailed, match="more than"):
-            await client.list_tools()
-
-
 @pytest.mark.parametrize("size", [2_000_000, 6_000_000])
 async def test_an_event_of_2_mb_is_refused_and_the_session_lives(size: int) -> None:
     async def huge(request: dict[str, Any]) -> Response:
@@ -155,62 +116,6 @@ async def test_a_result_above_the_limit_of_the_connector_is_refused_with_both_nu
     async with talking(ScriptedServer({"tools/call": large}), Limits(max_result_bytes=1000)) as client:
         failure = await fails(client)
         assert "2000 bytes, more than the 1000" in failure.content[0]["text"]
-
-
-async def test_a_cursor_that_comes_back_ends_the_listing() -> None:
-    async def loop(request: dict[str, Any]) -> Response:
-        return result(request, {"tools": [ECHO_TOOL], "nextCursor": "again"})
-
-    async with talking(ScriptedServer({"tools/list": loop})) as client:
-        with pytest.raises(ListingFailed, match="cursor came twice"):
-            await client.list_tools()
-
-
-async def test_a_listing_without_end_stops_at_64_pages() -> None:
-    pages = iter(range(1000))
-
-    async def endless(request: dict[str, Any]) -> Response:
-        return result(request, {"tools": [ECHO_TOOL], "nextCursor": str(next(pages))})
-
-    async with talking(ScriptedServer({"tools/list": endless})) as client:
-        with pytest.raises(ListingFailed, match="more than 64 pages"):
-            await client.list_tools()
-
-
-async def test_more_than_512_tools_are_refused() -> None:
-    async def many(request: dict[str, Any]) -> Response:
-        return result(request, {"tools": [{**ECHO_TOOL, "name": f"tool{n}"} for n in range(513)]})
-
-    async with talking(ScriptedServer({"tools/list": many})) as client:
-        with pytest.raises(ListingFailed, match="more than 512 tools"):
-            await client.list_tools()
-
-
-async def test_every_page_is_read_and_the_empty_string_is_a_cursor() -> None:
-    async def pages(request: dict[str, Any]) -> Response:
-        match (request.get("params") or {}).get("cursor"):
-            case None:
-                return result(request, {"tools": [{**ECHO_TOOL, "name": "one"}], "nextCursor": ""})
-            case "":
-                return result(request, {"tools": [{**ECHO_TOOL, "name": "two"}], "nextCursor": "x"})
-            case _:
-                return result(request, {"tools": [{**ECHO_TOOL, "name": "three", "annotations": {"readOnlyHint": True}}]})
-
-    async with talking(ScriptedServer({"tools/list": pages})) as client:
-        assert [(tool.name, tool.read_only) for tool in await client.list_tools()] == [("one", None), ("two", None), ("three", True)]
-
-
-@pytest.mark.parametrize("schema", [{}, {"type": 7}, None])
-async def test_a_tool_whose_schema_is_none_makes_the_server_not_conformant(schema: object) -> None:
-    async def bad(request: dict[str, Any]) -> Response:
-        return result(request, {"tools": [ECHO_TOOL, {**ECHO_TOOL, "name": "bad", "inputSchema": schema}]})
-
-    server = ScriptedServer({"tools/list": bad})
-    async with talking(server) as client:
-        with pytest.raises(ListingFailed, match="does not conform to MCP"):
-            await client.list_tools()
-        assert await works(client)
-        assert server.asked("initialize") == 1
 
 
 async def test_content_of_a_type_that_mcp_does_not_know_is_a_failed_call() -> None:

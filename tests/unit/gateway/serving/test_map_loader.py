@@ -2,49 +2,12 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from junctor.connectormap.credentials import credential_object, credentials_in
 from junctor.gateway.serving.map_loader import BURST, MapLoader, NotAccepted, NotReadable, TooManyReloads
-from junctor.gateway.serving.served_map import ServedMap
-from junctor.net.clock import Clock
-from tests.unit.gateway.maps import MAP, MemorySource, bearer, content, head_of, layout_of, publish, steps
-
-KEY = "3f7a000000000000.1b2c000000000000"
-KEY_2 = "3f7a000000000000.9999000000000000"
-
-
-class FakeTime(Clock):
-    """A clock that moves only by sleeping, and sleepers that a test wakes. Pauses are not spread."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.naps: asyncio.Queue[float] = asyncio.Queue()
-        self.wake = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        self.naps.put_nowait(seconds)
-        await self.wake.wait()
-        self.wake.clear()
-        self.seconds += seconds
-
-    async def nap(self) -> float:
-        """How long the loader sleeps, as soon as it does."""
-        async with asyncio.timeout(5):
-            return await self.naps.get()
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def spread(self, seconds: float, share: float) -> float:
-        return seconds
+from tests.unit.gateway.maps import MAP, MemorySource, content, head_of, layout_of, publish
+from tests.unit.gateway.serving.loading import FakeTime, loaded, serving
 
 
 class GatedSource(MemorySource):
@@ -60,18 +23,6 @@ class GatedSource(MemorySource):
         self.asked.set()
         await self.gate.wait()
         return text
-
-
-async def loaded(source: MemorySource, sequence: int = 1) -> MapLoader:
-    loader = MapLoader(source, clock=FakeTime())
-    await loader.reload(sequence)
-    return loader
-
-
-def serving(loader: MapLoader) -> ServedMap:
-    served = loader.served()
-    assert served is not None
-    return served
 
 
 async def test_a_reload_serves_the_published_map() -> None:
@@ -263,91 +214,3 @@ async def test_a_lasting_failure_is_logged_once(caplog: pytest.LogCaptureFixture
         with pytest.raises(NotReadable):
             await loader.reload(1)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-
-
-# --- credentials ----------------------------------------------------------------------------------------------------------------------
-
-
-async def test_only_credential_objects_with_new_keys_are_read() -> None:
-    source = MemorySource()
-    publish(source, 1, content("a", auth=bearer(KEY)), content("b"), credentials={KEY: b"one"})
-    loader = await loaded(source)
-    assert [name for name in source.reads if name.startswith("cred")] == [f"credentials-{credential_object(KEY)}"]
-    assert serving(loader).credentials == {KEY: b"one"}
-    source.reads.clear()
-    publish(source, 2, content("a", auth=bearer(KEY), title="new"))
-    await loader.reload(2)
-    assert not [name for name in source.reads if name.startswith("cred")]
-    publish(source, 3, content("a", auth=bearer(KEY_2)), credentials={KEY_2: b"two"})
-    await loader.reload(3)
-    assert serving(loader).credentials == {KEY_2: b"two"}
-
-
-async def test_a_missing_credential_makes_its_connector_unavailable_until_it_is_there() -> None:
-    source = MemorySource()
-    publish(source, 1, content("a", auth=bearer(KEY)), content("b"))
-    loader = await loaded(source)
-    served = serving(loader)
-    a, b = served.get("a"), served.get("b")
-    assert a is not None
-    assert b is not None
-    assert (served.unavailable(a), served.unavailable(b)) == ("CredentialMissing", "")
-    assert [rejection.id for rejection in served.rejected] == ["a"]
-    source.secrets[credential_object(KEY)] = {KEY: b"late"}
-    with pytest.raises(NotAccepted):
-        await loader.reload(2)
-    assert serving(loader).unavailable(a) == ""
-    assert serving(loader).rejected == ()
-
-
-async def test_no_credential_value_shows_in_a_representation_or_a_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    source = MemorySource()
-    publish(source, 1, content("a", auth=bearer(KEY)), credentials={KEY: b"hunter2"})
-    loader = await loaded(source)
-    assert "hunter2" not in repr(serving(loader)) + repr(serving(loader).get("a")) + caplog.text
-    assert KEY not in repr(serving(loader))
-
-
-async def test_a_credential_that_is_none_is_refused() -> None:
-    source = MemorySource()
-    publish(source, 1, content("a"))
-    layout = layout_of(content("a", auth=bearer("zz")), since=2)
-    source.config_maps |= {shard.ref.name: shard.text for shard in layout.shards.values()}
-    source.config_maps[MAP] = head_of(layout, 2).to_text()
-    with pytest.raises(NotAccepted, match="names a credential that is none"):
-        await MapLoader(source).reload(2)
-
-
-keys = st.sampled_from([f"{first}f7a000000000000.{version}b2c000000000000" for first in "03f" for version in "12"])
-entries = st.builds(
-    lambda number, key, title: content(f"c{number}", title=title, **({"auth": bearer(key)} if key else {})),
-    st.integers(0, 8), st.none() | keys, st.sampled_from(["x", "y"]),
-)  # fmt: skip
-maps = st.lists(entries, max_size=6, unique_by=lambda item: str(item["id"]))
-
-
-@given(data=st.data(), before=maps, after=maps)
-async def test_among_a_writers_steps_a_pod_serves_the_old_map_or_the_new_one_with_its_credentials(
-    data: st.DataObject, before: list[dict[str, object]], after: list[dict[str, object]]
-) -> None:
-    def values(items: list[dict[str, object]]) -> dict[str, bytes]:
-        return {key: key.encode() for item in items for key in credentials_in(item)}
-
-    source = MemorySource()
-    publish(source, 1, *before, credentials=values(before))
-    loader = await loaded(source) if data.draw(st.booleans()) else MapLoader(source)
-    writing = steps(source, layout_of(*after, since=2), 2, values(after))
-    plain = source._read
-
-    def read_between_steps(name: str) -> str | None:
-        for _ in range(data.draw(st.integers(0, 4))):
-            next(writing, None)
-        return plain(name)
-
-    source._read = read_between_steps  # type: ignore[method-assign]
-    served = await loader.reload(1)
-    wanted = before if served.sequence == 1 else after
-    assert set(served.ids) == {item["id"] for item in wanted}
-    assert served.credentials == values(wanted)
-    assert served.rejected == ()
