@@ -29,7 +29,8 @@ FEW = 4
 GROWTH = 2048
 #: The name of the connector whose callers go away during a call; no fault is named so.
 GONE = "gone"
-FAILURE = re.compile("|".join((*SAYS.values(), "refuses connections")))
+#: Of the faults; a server in a back-off; and, for all calls of a session, that its endless comments have used up what a session may send.
+FAILURE = re.compile("|".join((*SAYS.values(), "refuses connections", "that nobody asked for")))
 
 
 def servers(elsewhere: str) -> Mapping[str, ScriptedServer]:
