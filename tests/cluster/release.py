@@ -24,8 +24,8 @@ _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: What an installed release has without a node. Deployments would only make pods that nothing runs.
 _INSTALLED = ("ServiceAccount", "Secret", "ConfigMap", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
-#: The one choice that the chart asks for, for tests that are about something else.
-EVERYBODY: Mapping[str, Any] = {"gatewayDefaults": {"callers": {"mode": "none"}}}
+#: The two choices that the chart asks for, for tests that are about something else: everybody may call, and all namespaces are served.
+EVERYBODY: Mapping[str, Any] = {"gatewayDefaults": {"callers": {"mode": "none"}}, "operator": {"allNamespaces": True}}
 
 
 class HelmFailed(Exception):
@@ -71,7 +71,7 @@ class Release:
 def install_release(control_plane: ControlPlane, namespace: str, values: Mapping[str, Any] | None = None) -> Release:
     """Install the chart with `values` into a namespace that exists: service accounts, permissions, configuration, anchors.
 
-    Callers are not asked who they are, unless `values` have gatewayDefaults.
+    Callers are not asked who they are, unless `values` have gatewayDefaults; the operator serves all namespaces, unless they have operator.
     One release for each namespace; several may live in one control plane, though all of them would look after the same connectors
     unless their gateways select or operator.namespaces keeps them apart. Returns when the permissions are in force.
     """

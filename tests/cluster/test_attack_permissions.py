@@ -32,7 +32,7 @@ async def refusals(kubeconfig: Path, namespaces: tuple[str | None, ...]) -> set[
 async def test_the_token_of_the_operator_lists_no_pods_and_config_maps_elsewhere(
     control_plane: ControlPlane, api: Api, namespace: str, narrow: bool
 ) -> None:
-    values: dict[str, Any] = {"operator": {"namespaces": [namespace]}} if narrow else {}
+    values: dict[str, Any] = {"operator": {"namespaces": [namespace]} if narrow else {"allNamespaces": True}}
     release = install_release(control_plane, namespace, {**TOKENS, **values, "gateways": [{"name": "default"}]})
     try:
         refused = await refusals(release.operator_kubeconfig, (None, "kube-system", namespace))

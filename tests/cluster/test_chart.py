@@ -10,7 +10,7 @@ import yaml
 
 from junctor.api.configuration import OperatorConfiguration, parse_configuration
 from junctor.api.limits import Limits
-from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL, REGISTRY_CRD
+from junctor.api.names import API_VERSION, CONNECTOR_CRD, GATEWAY_LABEL
 from junctor.cli.gateway import gateway as gateway_command
 from junctor.cli.operator import operator as operator_command
 from junctor.gateway.config import RESERVED_HEADERS, GatewayFile
@@ -125,6 +125,7 @@ def test_the_command_line_takes_the_arguments_of_the_pods(file: Path, tmp_path: 
 
 def test_a_key_of_a_gateway_replaces_the_default_as_a_whole() -> None:
     values = {
+        **EVERYBODY,
         "gateways": [{"name": "small", "replicas": 0, "resources": {}}, {"name": "usual"}],
         "gatewayDefaults": {"callers": {"mode": "none"}, "replicas": 3, "resources": {"limits": {"memory": "1Gi"}}},
     }
@@ -143,13 +144,13 @@ def test_only_another_configuration_makes_another_operator_pod() -> None:
         return named(render_chart("somewhere", values), "Deployment", "junctor-operator")["spec"]["template"]
 
     usual = template(EVERYBODY)
-    assert template({"gatewayDefaults": {"callers": {"mode": "kubernetes"}, "replicas": 5}}) == usual
+    assert template({**EVERYBODY, "gatewayDefaults": {"callers": {"mode": "kubernetes"}, "replicas": 5}}) == usual
     assert template({**EVERYBODY, "gateways": [{"name": "default", "defaultConnectorID": "{namespace}.{name}"}]}) != usual
 
 
 def test_another_model_server_makes_other_gateway_pods() -> None:
     def template(*upstreams: Mapping[str, Any]) -> Any:
-        values = {"gatewayDefaults": {"callers": {"mode": "none"}, "upstreams": upstreams}}
+        values = {**EVERYBODY, "gatewayDefaults": {"callers": {"mode": "none"}, "upstreams": upstreams}}
         return named(render_chart("somewhere", values), "Deployment", "junctor-gateway-default")["spec"]["template"]
 
     one = {"models": ["*"], "url": "http://vllm:8000"}
@@ -204,7 +205,7 @@ def projected(deployment: Object) -> list[tuple[str, str, str]]:
 def test_each_way_to_know_callers_has_its_option_its_files_and_its_permission(
     callers: Any, option: str, files: list[Any], reviews: bool
 ) -> None:
-    objects = render_chart("somewhere", {"gatewayDefaults": {"callers": callers}})
+    objects = render_chart("somewhere", {**EVERYBODY, "gatewayDefaults": {"callers": callers}})
 
     deployment = named(objects, "Deployment", "junctor-gateway-default")
     pod = deployment["spec"]["template"]["spec"]
@@ -264,7 +265,7 @@ def test_egress_is_limited_when_asked_for() -> None:
     api_server = {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 6443}]}
     anywhere = {"ports": [{"port": 443}]}
     values: dict[str, Any] = {
-        "operator": {"egress": [api_server]},
+        "operator": {"allNamespaces": True, "egress": [api_server]},
         "gatewayDefaults": {"callers": {"mode": "none"}, "egress": [api_server, anywhere]},
     }
     assert all("egress" not in policy for policy in network_policies(render_chart("somewhere", values)).values())
@@ -302,7 +303,7 @@ def values_of_operations() -> list[Any]:
 
 def test_both_programs_follow_the_network_policy_of_the_page_about_operating() -> None:
     (values,) = [values for values in values_of_operations() if "networkPolicy" in values.get("gatewayDefaults", {})]
-    given = {**values, "gatewayDefaults": {**EVERYBODY["gatewayDefaults"], **values["gatewayDefaults"]}}
+    given = {part: {**EVERYBODY[part], **values[part]} for part in ("gatewayDefaults", "operator")}
 
     objects = render_chart("somewhere", given)
 
@@ -317,22 +318,6 @@ def test_both_programs_follow_the_network_policy_of_the_page_about_operating() -
 
 def test_network_policies_can_be_left_out() -> None:
     assert network_policies(render_chart("somewhere", {**EVERYBODY, "networkPolicies": {"enabled": False}})) == {}
-
-
-def test_a_namespaced_installation_reads_nothing_of_the_cluster_but_the_crds() -> None:
-    objects = render_chart("somewhere", {**EVERYBODY, "operator": {"namespaces": ["team-a", "somewhere"]}})
-
-    assert [rule for body in objects if body["kind"] == "ClusterRole" for rule in body["rules"]] == [
-        {
-            "apiGroups": ["apiextensions.k8s.io"],
-            "resources": ["customresourcedefinitions"],
-            "resourceNames": [CONNECTOR_CRD, REGISTRY_CRD],
-            "verbs": ["get"],
-        }
-    ]
-    assert {"--namespace=team-a", "--namespace=somewhere"} <= set(
-        named(objects, "Deployment", "junctor-operator")["spec"]["template"]["spec"]["containers"][0]["args"]
-    )
 
 
 def with_callers(**callers: Any) -> Any:
@@ -376,7 +361,11 @@ def with_upstream(**fields: Any) -> Any:
             "operator.egress is empty, so these pods could reach nothing, not even the API server",
         ),
         (
-            {**EVERYBODY, "networkPolicies": {"limitEgress": True}, "operator": {"egress": [{"ports": [{"port": 443}]}]}},
+            {
+                **EVERYBODY,
+                "networkPolicies": {"limitEgress": True},
+                "operator": {"allNamespaces": True, "egress": [{"ports": [{"port": 443}]}]},
+            },
             'egress of the gateway "default" is empty, so these pods could reach nothing',
         ),
         ({"networkPolicies": {"egress": True}}, "at '/networkPolicies': additional properties 'egress' not allowed"),

@@ -303,6 +303,7 @@ def team(api: Api) -> Iterator[str]:
 def everywhere(team: str) -> dict[str, Any]:
     return {
         **TOKENS,
+        "operator": {"allNamespaces": True},
         "gateways": [
             {"name": "default", "connectorSelector": {"matchLabels": {"story": team}}},
             {"name": "team", "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": team}}},

@@ -119,13 +119,14 @@ whole value: a merge could neither set 0 nor empty a map.
   {{- $selector := .namespaceSelector | default dict -}}
   {{- $_ := set $gateway "selectsNamespaces" (or (not (empty $selector.matchLabels)) (not (empty $selector.matchExpressions))) -}}
   {{- if and $gateway.selectsNamespaces $.Values.operator.namespaces -}}
-    {{- fail (printf "gateways: %q has a namespaceSelector, which reads the labels of all namespaces, so it cannot be used with operator.namespaces; remove one" .name) -}}
+    {{- fail (printf "gateways: %q has a namespaceSelector, which reads the labels of all namespaces, so it cannot be used with operator.namespaces; remove it, or set operator.allNamespaces instead" .name) -}}
   {{- end -}}
   {{- include "junctor.checkGateway" $gateway -}}
   {{- $names = append $names .name -}}
   {{- $maps = append $maps $gateway.map -}}
   {{- $items = append $items $gateway -}}
 {{- end -}}
+{{- include "junctor.checkNamespaces" .Values.operator -}}
 {{- dict "items" $items | toJson -}}
 {{- end -}}
 
