@@ -5,6 +5,7 @@ A name such as `a.169-254-169-254.test` is at the address that it spells, one su
 
 import itertools
 import re
+import socket
 import sys
 from collections import defaultdict
 from typing import Any, Final
@@ -17,7 +18,7 @@ from junctor.cli.main import main
 PROGRAM: Final = ("-m", __name__)
 
 _SPELT: Final = re.compile(r"\.(\d+-\d+-\d+-\d+)(?=\.)")
-_resolve = uvloop.Loop.getaddrinfo
+_resolve, _look_up = uvloop.Loop.getaddrinfo, socket.getaddrinfo
 _times_asked: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count)
 
 
@@ -26,11 +27,20 @@ def _address(name: str) -> str:
     return spelt[next(_times_asked[name]) % len(spelt)].replace("-", ".") if spelt else "127.0.0.1"
 
 
-async def _getaddrinfo(loop: uvloop.Loop, host: str | bytes | None, *arguments: Any, **options: Any) -> Any:
+def _known(host: str | bytes | None) -> str | bytes | None:
     name = host.decode() if isinstance(host, bytes) else host or ""
-    return await _resolve(loop, _address(name) if name.endswith(".test") else host, *arguments, **options)
+    return _address(name) if name.endswith(".test") else host
+
+
+async def _getaddrinfo(loop: uvloop.Loop, host: str | bytes | None, *arguments: Any, **options: Any) -> Any:
+    return await _resolve(loop, _known(host), *arguments, **options)
+
+
+def _getaddrinfo_in_a_thread(host: str | bytes | None, *arguments: Any, **options: Any) -> Any:
+    return _look_up(_known(host), *arguments, **options)
 
 
 if __name__ == "__main__":
-    uvloop.Loop.getaddrinfo = _getaddrinfo  # type: ignore[assignment, method-assign]  # all connections ask it
+    uvloop.Loop.getaddrinfo = _getaddrinfo  # type: ignore[assignment, method-assign]  # all connections ask one of the two
+    vars(socket).update(getaddrinfo=_getaddrinfo_in_a_thread)
     main(sys.argv[1:])

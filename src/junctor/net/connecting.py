@@ -5,8 +5,11 @@ A name that resolves to something else a moment later (DNS rebinding) changes no
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
 from junctor.net.network_policy import NetworkRules
@@ -36,10 +39,48 @@ class AddressRefused(OSError):
         self.address = address
 
 
+#: Names that are being looked up. Each has a thread of its own, and the event loop's few threads have none: nothing can interrupt the C
+#: library, which waits for half a minute when the name servers of a name do not answer.
+_lookups: Final[dict[str, Future[list[str]]]] = {}
+_MOST_LOOKUPS: Final = 256
+
+
 async def resolve_host(host: str, port: int) -> Sequence[str]:
     """Resolve a host as the operating system does. Literal addresses, odd forms included, resolve to themselves."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    with suppress(socket.gaierror):  # it is a name
+        return _addresses(host, socket.AI_NUMERICHOST)
+    return await asyncio.wrap_future(_lookup(host))
+
+
+def _addresses(host: str, flags: int = 0) -> list[str]:
+    return list(dict.fromkeys(str(address[0]) for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)))
+
+
+def _lookup(host: str) -> Future[list[str]]:
+    """The lookup of a name that runs already, or a new one."""
+    lookup = _lookups.get(host)
+    if lookup is None:
+        if len(_lookups) >= _MOST_LOOKUPS:
+            raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
+        lookup = _lookups[host] = Future()
+        lookup.set_running_or_notify_cancel()  # so that one who gives up waiting cancels nobody else's lookup
+        try:
+            threading.Thread(target=_look_up, args=(host, lookup), name="lookup", daemon=True).start()
+        except RuntimeError as error:
+            del _lookups[host]
+            raise socket.gaierror(socket.EAI_AGAIN, "the system gives no thread for another lookup") from error
+    return lookup
+
+
+def _look_up(host: str, lookup: Future[list[str]]) -> None:
+    try:
+        found = _addresses(host)
+    except (OSError, UnicodeError) as error:
+        del _lookups[host]
+        lookup.set_exception(error)
+    else:
+        del _lookups[host]
+        lookup.set_result(found)
 
 
 async def permitted_addresses(host: str, port: int, rules: NetworkRules, resolve: Resolve = resolve_host) -> Sequence[str]:

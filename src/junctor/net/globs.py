@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 
 class Globs:
-    """Several globs, compiled once. Without globs nothing matches.
+    """Several globs, compiled once, at the first match: a megabyte of them takes seconds, which a thread may have and a loop has not.
+
+    Without globs nothing matches.
 
     ignore_case: for ASCII letters only, as in host names. The time of a match grows with the text's length times the globs' length at
     worst, whatever the globs are: somebody else wrote the text.
@@ -13,13 +15,16 @@ class Globs:
 
     def __init__(self, globs: Iterable[str], *, ignore_case: bool = False) -> None:
         self.patterns = tuple(globs)
-        alternatives = [_expression(glob) for glob in self.patterns]
-        flags = re.DOTALL | (re.IGNORECASE | re.ASCII if ignore_case else 0)
-        self._pattern = re.compile("|".join(alternatives), flags) if alternatives else None
+        self._flags = re.DOTALL | (re.IGNORECASE | re.ASCII if ignore_case else re.NOFLAG)
+        self._pattern: re.Pattern[str] | None = None
 
     def matches(self, text: str) -> bool:
         """Whether one of the globs matches the whole text."""
-        return self._pattern is not None and self._pattern.fullmatch(text) is not None
+        if not self.patterns:
+            return False
+        if self._pattern is None:
+            self._pattern = re.compile("|".join(map(_expression, self.patterns)), self._flags)
+        return self._pattern.fullmatch(text) is not None
 
 
 def _expression(glob: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import kopf
 
 from junctor.api.configuration import OperatorConfiguration
+from junctor.api.names import GROUP
 from junctor.kube.client import KubernetesApi, load_configuration
 from junctor.net.backoff import Backoff
 from junctor.operator.cluster import KubernetesCluster
@@ -203,6 +204,8 @@ def _kopf_settings(everywhere: bool) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
+    # kopf removes its finalizer where no handler needs it: with kopf's own name, that of another team's operator.
+    settings.persistence.finalizer = f"{GROUP}/unused"
     settings.scanning.disabled = not everywhere
     settings.networking.error_backoffs = Backoffs()
     settings.networking.request_timeout = 60

@@ -9,10 +9,13 @@ import aiohttp
 from junctor.api.configuration import OperatorConfiguration
 from junctor.connectormap.errors import InvalidMessage
 from junctor.connectormap.messages import Acknowledgement, ReloadRefusal, ReloadSignal
+from junctor.net.json_values import has_more_values
 from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable
 
 #: Bytes. A longer answer is not one of a gateway and counts as empty.
 _LONGEST_ANSWER = 4 * 1024 * 1024
+#: Values of an answer, three for each connector that a pod does not use. An answer with more counts as empty.
+_MOST_VALUES = 100_000
 
 
 class HttpSignal:
@@ -35,7 +38,13 @@ class HttpSignal:
         """Send the signal and read the acknowledgement. Raises PodUnreachable or MapRejected."""
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                headers={"Accept-Encoding": "identity"},
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
         host = f"[{pod.address}]" if ":" in pod.address else pod.address
         url = f"http://{host}:{self._port}/-/reload"
         try:
@@ -73,8 +82,10 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _json(content: bytes) -> object:
+    if has_more_values(content, _MOST_VALUES):
+        return None
     try:
-        return json.loads(content)
+        return json.loads(content.decode())
     except (ValueError, RecursionError):
         return None
 

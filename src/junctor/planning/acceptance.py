@@ -19,6 +19,10 @@ from junctor.net.addresses import literal_address
 from junctor.net.network_policy import never_allowed
 from junctor.net.public_suffixes import covered_suffix
 from junctor.net.tls import BadCABundle, new_ssl_context
+from junctor.planning.secret_hosts import MOST_STARS
+
+#: Characters. To compile as many takes a third of a second.
+_MOST_GLOB_TEXT: Final = 64 * 1024
 
 ACCEPTED: Final = Finding("True", Reason.ACCEPTED, "the resource is valid")
 RESOLVED: Final = Finding("True", Reason.RESOLVED_REFS, "all references are resolved")
@@ -112,15 +116,38 @@ def accept_address(resource: Resource, _: GatewaySpec) -> Finding | None:
 
 
 def accept_hosts(resource: Resource, _: GatewaySpec) -> Finding | None:
-    """Refuse hosts of credentials that cover a public suffix. The API server cannot know the list, so this is no rule of the CRD."""
+    """Refuse hosts of credentials that cover a public suffix, or are long to compare. The API server does not know the list of suffixes."""
     if not isinstance(resource, RegistryResource) or resource.spec is None:
         return None
     for number, credentials in enumerate(resource.spec.credentials or ()):
         for host in credentials.hosts:
+            if host.count("*") > MOST_STARS:
+                return refused(
+                    Reason.INVALID, f"spec.credentials[{number}].hosts: {host!r} has more than {MOST_STARS} wildcards; name the hosts"
+                )
             if suffix := covered_suffix(host):
                 message = f"{host!r} covers hosts of strangers, because anybody may have one below {suffix}; name the hosts"
                 return refused(Reason.PUBLIC_SUFFIX, f"spec.credentials[{number}].hosts: {message}")
     return None
+
+
+def accept_globs(resource: Resource, _: GatewaySpec) -> Finding | None:
+    """Refuse more globs of server names than are compiled in a moment. The API server bounds each list, but not all of them together."""
+    if not has_too_many_globs(resource):
+        return None
+    message = f"spec.filter and spec.credentials have more than {_MOST_GLOB_TEXT // 1024} KiB of server names"
+    return refused(Reason.INVALID, f"{message}; use patterns that match more names, or a second MCPRegistry")
+
+
+def has_too_many_globs(resource: Resource) -> bool:
+    """Whether to compile the globs of a registry takes so long that it is not read."""
+    if not isinstance(resource, RegistryResource) or resource.spec is None:
+        return False
+    spec = resource.spec
+    lists = [entry.servers for entry in spec.credentials or ()]
+    if spec.filter is not None:
+        lists += [spec.filter.include or (), spec.filter.exclude or ()]
+    return sum(len(glob) for globs in lists for glob in globs) > _MOST_GLOB_TEXT
 
 
 def accept_id(resource: Resource, gateway: GatewaySpec) -> Finding | None:
@@ -154,7 +181,16 @@ def accept_id_policy(resource: Resource, gateway: GatewaySpec) -> Finding | None
     return None
 
 
-CHECKS: tuple[Check, ...] = (accept_schema, accept_fields, accept_address, accept_hosts, accept_ca_bundle, accept_id, accept_id_policy)
+CHECKS: tuple[Check, ...] = (
+    accept_schema,
+    accept_fields,
+    accept_address,
+    accept_hosts,
+    accept_globs,
+    accept_ca_bundle,
+    accept_id,
+    accept_id_policy,
+)
 
 
 def judge(resource: Resource, gateway: GatewaySpec) -> Finding | None:

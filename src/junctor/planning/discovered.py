@@ -1,15 +1,17 @@
 """The registries in a gateway's map: the entries of their servers with the current credentials, and their records in the head."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 
+from junctor.api.conditions import Finding
+from junctor.api.endpoint import SecretKeyRef
 from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import Discovered
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import RegistryRecord
 from junctor.connectormap.ids import registry_id_of_entry
 from junctor.connectormap.view import Origin
-from junctor.planning.inputs import Inputs, Published
+from junctor.planning.inputs import CredentialVersion, Inputs, Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,9 @@ class ResolvedServers:
 
     entries: Mapping[str, Entry] = field(repr=False)
     credentials: tuple[str, ...] = ()
+
+
+Refusals = Mapping[SecretKeyRef, Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class CredentialResolver:
     def __init__(self) -> None:
         self._resolutions: dict[str, _Resolution] = {}
         self._named: dict[str, tuple[Mapping[str, Entry], tuple[str, ...]]] = {}
+        self._refused: dict[str, tuple[RegistryResource, tuple[CredentialVersion | None, ...], Refusals]] = {}
 
     def resolve(
         self, registry: RegistryResource, entry_id: str, credentials: Mapping[str, str], inputs: Inputs, published: Published
@@ -65,6 +71,15 @@ class CredentialResolver:
         servers = published.discovered[entry_id]
         return ResolvedServers(servers, self.credentials_of(entry_id, servers))
 
+    def refusals(
+        self, registry: RegistryResource, versions: tuple[CredentialVersion | None, ...], find: Callable[[], Refusals]
+    ) -> Refusals:
+        """What `find` says of the references of a registry that have these versions: it compares up to 1,500 of them with 64 hosts each."""
+        known = self._refused.get(registry.uid)
+        if known is None or known[0] is not registry or known[1] != versions:
+            known = self._refused[registry.uid] = registry, versions, find()
+        return known[2]
+
     def credentials_of(self, entry_id: str, published: Mapping[str, Entry]) -> tuple[str, ...]:
         """The credentials that the published servers of a registry name, each once."""
         known = self._named.get(entry_id)
@@ -72,8 +87,10 @@ class CredentialResolver:
             known = self._named[entry_id] = published, _credentials_in(published)
         return known[1]
 
-    def forget(self, uids: Container[str], published: Published) -> None:
-        """Drop results for registries other than `uids`, and for servers that are no longer published."""
+    def forget(self, selected: Container[str], uids: Container[str], published: Published) -> None:
+        """Drop results for registries other than `uids` and `selected`, and for servers that are no longer published."""
+        for uid in [uid for uid in self._refused if uid not in selected]:
+            del self._refused[uid]
         for uid in [uid for uid in self._resolutions if uid not in uids]:
             del self._resolutions[uid]
         for entry_id in [entry_id for entry_id, (servers, _) in self._named.items() if published.discovered.get(entry_id) is not servers]:

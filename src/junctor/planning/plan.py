@@ -95,7 +95,7 @@ class PlanCache:
 
     def forget(self, selected: Container[str], registries: Container[str], published: Published) -> None:
         """Drop results for resources (uids) that are not selected, and for servers of registries that are not planned."""
-        self.resolver.forget(registries, published)
+        self.resolver.forget(selected, registries, published)
         for results in (self._judgements, self._resolved):
             for uid in [uid for uid in results if uid not in selected]:
                 del results[uid]

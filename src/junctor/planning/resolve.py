@@ -5,6 +5,7 @@ For a short time after a Secret is missing, its last credentials stay in use.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from junctor.api.conditions import Finding, Reason
@@ -13,7 +14,7 @@ from junctor.api.names import CREDENTIAL_HOSTS_ANNOTATION, CREDENTIALS_LABEL
 from junctor.api.resources import RegistryResource, Resource
 from junctor.connectormap.credentials import reference_of
 from junctor.planning.acceptance import ACCEPTED, RESOLVED, Verdict
-from junctor.planning.discovered import CredentialResolver
+from junctor.planning.discovered import CredentialResolver, Refusals
 from junctor.planning.entries import entry_of, hash_of, registry_entry_of
 from junctor.planning.inputs import CredentialVersion, Inputs, Published, SecretVersions
 from junctor.planning.limit import limit_entry
@@ -98,13 +99,15 @@ def resolve(
         return Resolved(Verdict(resource, entry_id, ACCEPTED, disabled, is_disabled=True), missing_since=missing_since)
     places = secret_places(resource)
     versions = versions_at(places, inputs)
+    find = partial(refused_hosts, resource, inputs.secrets)
+    refused = resolver.refusals(resource, versions, find) if isinstance(resource, RegistryResource) else find()
     if any(version is None or version.problem for version in versions):
         since = now - inputs.unresolved_for.get(resource.uid, 0.0) if missing_since is None else missing_since
         last = _last_credentials(resource, entry_id, published, resolver)
-        resolution = resolve_references(resource, inputs.secrets, last, since, now)
+        resolution = resolve_references(resource, inputs.secrets, last, since, now, refused)
         verdict = _verdict(resource, entry_id, resolution, inputs, published, resolver)
         return Resolved(verdict, places, versions, since, resolution.until)
-    resolution = resolve_references(resource, inputs.secrets, {}, now, now)
+    resolution = resolve_references(resource, inputs.secrets, {}, now, now, refused)
     return Resolved(_verdict(resource, entry_id, resolution, inputs, published, resolver), places, versions)
 
 
@@ -144,7 +147,7 @@ def _last_credentials(resource: Resource, entry_id: str, published: Published, r
 
 
 def resolve_references(
-    resource: Resource, secrets: SecretVersions, last: Mapping[str, str], missing_since: float, now: float
+    resource: Resource, secrets: SecretVersions, last: Mapping[str, str], missing_since: float, now: float, refused: Refusals | None = None
 ) -> Resolution:
     """Resolve all references of a resource.
 
@@ -154,12 +157,13 @@ def resolve_references(
         last: The credentials that its published entries name, by reference.
         missing_since: When one of its references was first missing, or `now`.
         now: Seconds of a monotonic clock.
+        refused: What `refused_hosts` says; None: ask it.
     """
+    refused = refused_hosts(resource, secrets) if refused is None else refused
     credentials: dict[str, str] = {}
     problem: Finding | None = None
     until: float | None = None
     complete = True
-    refused = _refused_hosts(resource, secrets)
     for ref in resource.secret_refs:
         key = hash_of(resource, ref)
         if ref in refused:
@@ -183,7 +187,7 @@ def resolve_references(
     return Resolution(problem, credentials, False, until)
 
 
-def _refused_hosts(resource: Resource, secrets: SecretVersions) -> Mapping[SecretKeyRef, Finding]:
+def refused_hosts(resource: Resource, secrets: SecretVersions) -> Refusals:
     """What is wrong with the references whose values would go to a host that the owner of the Secret does not name."""
     versions = {ref: _version(resource, ref, secrets) for ref in resource.secret_refs}
     bound = {ref: version.hosts for ref, version in versions.items() if version is not None and version.hosts is not None}

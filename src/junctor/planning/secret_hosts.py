@@ -1,11 +1,33 @@
 """The hosts to which the owner of a Secret binds its values: the annotation junctor.dev/credential-hosts, as names and globs."""
 
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
 
 from junctor.api.endpoint import SecretKeyRef
 from junctor.api.resources import RegistryResource, Resource
 from junctor.net.globs import Globs
+
+#: An annotation that names more hosts, or a longer one, allows none: each host of each connector is compared with all of them.
+_MOST_HOSTS: Final = 64
+_LONGEST_HOST: Final = 253
+#: In one host. Each costs time, in the operator and in every gateway, when a host is compared with the glob for the first time.
+MOST_STARS: Final = 8
+
+
+def bound_hosts(annotation: object) -> tuple[str, ...] | None:
+    """The hosts that an annotation names; none at all for one that cannot be used, since somebody wanted to bind the values."""
+    if annotation is None:
+        return None
+    hosts = tuple(annotation.lower().replace(",", " ").split()) if isinstance(annotation, str) else ()
+    is_usable = len(hosts) <= _MOST_HOSTS and all(len(host) <= _LONGEST_HOST and host.count("*") <= MOST_STARS for host in hosts)
+    return hosts if is_usable else ()
+
+
+@lru_cache(maxsize=1024)
+def _globs(hosts: tuple[str, ...], without_question_marks: bool) -> Globs:
+    return Globs((host for host in hosts if not (without_question_marks and "?" in host)), ignore_case=True)
 
 
 def allows_host(hosts: tuple[str, ...] | None, host: str) -> bool:
@@ -15,9 +37,8 @@ def allows_host(hosts: tuple[str, ...] | None, host: str) -> bool:
     """
     if hosts is None:
         return True
-    has_wildcards = "*" in host or "?" in host
-    usable = tuple(known for known in hosts if not (has_wildcards and "?" in known)) + (host.lower(),) * (host.lower() in hosts)
-    return Globs(usable, ignore_case=True).matches(host)
+    host = host.lower()
+    return host in hosts or _globs(hosts, "*" in host or "?" in host).matches(host)
 
 
 def destinations(resource: Resource) -> Mapping[SecretKeyRef, tuple[str, ...]]:
@@ -27,14 +48,14 @@ def destinations(resource: Resource) -> Mapping[SecretKeyRef, tuple[str, ...]]:
     own = host_of(resource.spec.url or "")
     if not isinstance(resource, RegistryResource):
         return dict.fromkeys(resource.secret_refs, (own,))
-    found: dict[SecretKeyRef, tuple[str, ...]] = {}
+    found: dict[SecretKeyRef, dict[str, None]] = {}
     for place, ref in resource.spec.secret_refs():
         if not place.startswith("credentials["):
-            found[ref] = (*found.get(ref, ()), own)
+            found.setdefault(ref, {})[own] = None
     for entry in resource.spec.credentials or ():
         for _, ref in entry.secret_refs():
-            found[ref] = (*found.get(ref, ()), *entry.hosts)
-    return found
+            found.setdefault(ref, {}).update(dict.fromkeys(entry.hosts))
+    return {ref: tuple(hosts) for ref, hosts in found.items()}
 
 
 def host_of(url: str) -> str:

@@ -52,13 +52,18 @@ class Collection(Generic[T]):
         self._deleted[uid] = version
         return self.items.pop(uid, None) is not None
 
+    def named(self, namespace: str, name: str) -> T | None:
+        """Return the object with this name; None when there is none, or when it does not matter."""
+        uid = self._names.get((namespace, name))
+        return None if uid is None else self.items.get(uid)
+
     def listing(self) -> "Listing[T]":
         """Begin a whole LIST, to be added page by page."""
         return Listing(self)
 
     def _finish(self, present: set[str], listed: int) -> bool:
         if listed < self._listed:
-            self._versions, self._deleted, self._names, self._listed = {}, {}, {}, -1
+            self._versions, self._deleted, self._listed = {}, {}, -1
             return False
         for uid in [uid for uid in (*self._versions, *self.items) if uid not in present and self._versions.get(uid, -1) <= listed]:
             self._versions.pop(uid, None)

@@ -13,6 +13,7 @@ from junctor.api.resources import ConnectorResource, RegistryResource
 from junctor.connectormap.credentials import credential_version, reference_hash
 from junctor.net.formats import KubernetesObjectView
 from junctor.planning.inputs import CredentialVersion
+from junctor.planning.secret_hosts import bound_hosts
 from junctor.reconcile.ports import Pod
 
 AnyResource = TypeVar("AnyResource", ConnectorResource, RegistryResource)
@@ -105,7 +106,7 @@ def secret_reader(installation_key: bytes) -> Callable[[KubernetesObjectView, Cr
                 values[key] = base64.b64decode(text).rstrip(b"\r\n")
             except (binascii.Error, TypeError, ValueError):
                 continue
-        hosts = _bound_hosts((metadata.get("annotations") or {}).get(CREDENTIAL_HOSTS_ANNOTATION))
+        hosts = bound_hosts((metadata.get("annotations") or {}).get(CREDENTIAL_HOSTS_ANNOTATION))
         versions = {
             key: CredentialVersion(credential_version(installation_key, value), len(value), _header_problem(value), hosts)
             for key, value in values.items()
@@ -114,13 +115,6 @@ def secret_reader(installation_key: bytes) -> Callable[[KubernetesObjectView, Cr
         return CredentialSecret(namespace, name, versions, values, credentials)
 
     return read
-
-
-def _bound_hosts(annotation: object) -> tuple[str, ...] | None:
-    """The hosts that an annotation names; none at all for one that cannot be read, since somebody wanted to bind the values."""
-    if annotation is None:
-        return None
-    return tuple(annotation.lower().replace(",", " ").split()) if isinstance(annotation, str) else ()
 
 
 def _header_problem(value: bytes) -> str:

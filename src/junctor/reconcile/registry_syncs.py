@@ -19,6 +19,7 @@ from junctor.api.resources import RegistryResource
 from junctor.api.sync_report import Discovered, SyncReport
 from junctor.net.clock import Clock
 from junctor.net.timestamps import rfc3339
+from junctor.planning.acceptance import has_too_many_globs
 from junctor.reconcile.ports import Registries
 from junctor.reconcile.registry_memory import (
     BEING_READ,
@@ -115,8 +116,9 @@ class RegistrySyncs:
     def reports(self, resources: Mapping[str, RegistryResource]) -> dict[str, SyncReport]:
         """Return the report on each registry for its present resource; one whose task has only just started has none yet."""
         for uid, syncer in self._syncers.items():
-            if uid in resources and resources[uid].spec is not None:
-                syncer.update(resources[uid])
+            resource = resources.get(uid)
+            if resource is not None and resource.spec is not None and not has_too_many_globs(resource):
+                syncer.update(resource)
             syncer.gate.planned = syncer.report.discovered
         return {uid: syncer.report for uid, syncer in self._syncers.items()}
 

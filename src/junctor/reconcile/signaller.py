@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 DEADLINE: Final = 3.0
 RETRIES: Final = Backoff(first=0.1, last=10.0)
 _PARALLEL: Final = 64
+#: Pods whose names a signal has: a gateway takes one of at most 64 KiB, and a pod's name may have 253 characters.
+_MOST_PEERS: Final = 100
 #: Seconds after which a signal without an answer no longer counts as one of _PARALLEL: waiting is no load.
 _PATIENCE: Final = 0.2
 
@@ -173,7 +175,7 @@ class Signaller:
             release()
 
     def _peers(self) -> list[str]:
-        return sorted(follower.pod.name for follower in self._pods.values())
+        return sorted(follower.pod.name for follower in self._pods.values())[:_MOST_PEERS]
 
     def _note(self, follower: _Follower, progress: PodProgress) -> None:
         self.highest = max(self.highest, progress.acknowledged or 0)

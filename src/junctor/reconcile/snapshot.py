@@ -123,11 +123,11 @@ class Snapshot:
 
     def secret_value(self, namespace: str, ref: SecretKeyRef, url: str) -> bytes | None:
         """Return the value of a Secret's key as it is sent to `url`; None when there is none, or when it must not be sent there."""
-        for secret in self.secrets.items.values():
-            if (secret.namespace, secret.name) == (namespace, ref.name) and ref.key in secret.values:
-                version = secret.versions[ref.key]
-                return None if version.problem or not allows_host(version.hosts, host_of(url)) else secret.values[ref.key]
-        return None
+        secret = self.secrets.named(namespace, ref.name)
+        version = secret.versions.get(ref.key) if secret is not None else None
+        if secret is None or version is None or version.problem or not allows_host(version.hosts, host_of(url)):
+            return None
+        return secret.values[ref.key]
 
     def pods_of(self, gateway: str) -> list[Pod]:
         """Return the ready pods of a gateway, sorted by name."""

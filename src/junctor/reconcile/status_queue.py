@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import time
 from typing import Final
 
 from junctor.api.conditions import Reason
 from junctor.net.backoff import Backoff
 from junctor.planning.statuses import StatusUpdate
+from junctor.reconcile.event_budget import EventBudget
 from junctor.reconcile.ports import ObjectReference, PortError, StatusSink
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ class StatusQueue:
         self._sink = sink
         self._backoff = backoff
         self._pending: dict[str, StatusUpdate] = {}
+        self._event_budget = EventBudget()
         self._events: asyncio.Queue[tuple[ObjectReference, bool, str, str]] = asyncio.Queue(event_backlog)
         self._waiting = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -51,7 +54,10 @@ class StatusQueue:
         self._waiting.set()
 
     def event(self, regarding: ObjectReference, *, warning: bool, reason: str, message: str) -> None:
-        """Post an event when there is time. Events beyond the backlog are dropped: the conditions say the same."""
+        """Post an event when there is time. Events beyond the budget and the backlog are dropped: the conditions say the same."""
+        if not self._event_budget.take(regarding.namespace, reason, time.monotonic()):
+            logger.debug("event dropped, namespace %s had too many with the reason %s: %s", regarding.namespace, reason, message)
+            return
         try:
             self._events.put_nowait((regarding, warning, reason, message))
         except asyncio.QueueFull:

@@ -6,6 +6,7 @@ loses all of a page after a number that is out of range, replaces lone surrogate
 (segmentation fault).
 """
 
+import codecs
 import json
 import re
 from typing import Any, Final
@@ -33,12 +34,17 @@ def read_json(body: bytes) -> Any:
     Raises ValueError for a body that is not JSON.
     """
     try:
-        return json.loads(body)
+        return _loads(body)
     except (ValueError, RecursionError):
         trimmed = _trimmed(body)
         if trimmed is None:
             raise ValueError("not JSON") from None
-        return json.loads(trimmed)
+        return _loads(trimmed)
+
+
+def _loads(body: bytes) -> Any:
+    # Of bytes, `loads` would guess UTF-16 and UTF-32 too, whose values cannot be counted before.
+    return json.loads(body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass"))
 
 
 def with_short_strings(body: Body) -> Body:

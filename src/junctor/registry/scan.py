@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from junctor.api.conditions import SkipReason
@@ -53,8 +54,9 @@ class RegistryScan:
     cursor: str | None = None
     pages: int = 0
     servers: dict[str, BestVersion] = field(default_factory=dict, repr=False)
-    duplicates: list[str] = field(default_factory=list, repr=False)
-    _cursors: set[str] = field(default_factory=set, repr=False)
+    duplicates: set[str] = field(default_factory=set, repr=False)
+    #: Digests of the cursors, because a registry may choose long ones.
+    _cursors: set[bytes] = field(default_factory=set, repr=False)
     _idle: int = 0
     _unnamed: int = 0
     _bytes: int = 0
@@ -76,11 +78,12 @@ class RegistryScan:
         self.cursor = next_cursor
         if next_cursor is None:
             return
-        if next_cursor in self._cursors or self._idle > _MAX_IDLE_PAGES:
+        digest = sha256(next_cursor.encode(errors="surrogatepass")).digest()
+        if digest in self._cursors or self._idle > _MAX_IDLE_PAGES:
             raise ScanAborted(f"page {self.pages} leads back to pages that were read already")
         if self.pages >= MAX_PAGES:
             raise ScanAborted(f"more than {MAX_PAGES} pages are not read")
-        self._cursors.add(next_cursor)
+        self._cursors.add(digest)
 
     def _add(self, raw: Any) -> None:
         try:
@@ -112,7 +115,9 @@ class RegistryScan:
 
     def _weight(self, name: str, best: BestVersion) -> int:
         outcome = best.outcome
-        return weight_of(outcome) if isinstance(outcome, Entry) else _SKIPPED_BYTES + len(name) + len(outcome.detail)
+        if isinstance(outcome, Entry):
+            return weight_of(outcome)
+        return _SKIPPED_BYTES + sum(map(_size, (name, best.version, outcome.detail)))
 
     def _add_duplicate(self, record: ServerRecord, before: BestVersion) -> None:
         """Add a version that is there already: pages shift while servers are published, or two records share a name."""
@@ -121,8 +126,11 @@ class RegistryScan:
             is_same = outcome == before.outcome
         else:
             is_same = outcome.digest == before.outcome.digest
-        if not is_same:
-            self.duplicates.append(record.name)
+        if not is_same and record.name not in self.duplicates:
+            self.duplicates.add(record.name)
+            size = _SKIPPED_BYTES + len(record.name)
+            self._bytes += size
+            self.new_bytes += size
 
     def _map(self, record: ServerRecord) -> Entry | Skipped:
         outcome = map_server(record, self.rules)
@@ -171,6 +179,11 @@ async def scanned_pages(
             if following is not None:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
+
+
+def _size(text: str) -> int:
+    """Return about how many bytes of memory a text takes: four for each character, if one needs them."""
+    return len(text) if text.isascii() else 4 * len(text)
 
 
 def _is_better(record: ServerRecord, before: BestVersion) -> bool:

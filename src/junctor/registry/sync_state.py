@@ -115,7 +115,7 @@ class SyncState:
                 room -= 1
             if entry is not None:
                 entries[entry.id] = entry
-        for name in scan.duplicates:
+        for name in sorted(scan.duplicates):
             skipped.add(SkipReason.DUPLICATE_NAME, name)
         return entries, skipped
 

@@ -51,6 +51,8 @@ class SyncTurns:
 
     def _end_turn(self, namespace: str) -> None:
         self._running[namespace] -= 1
+        if not self._running[namespace]:
+            del self._running[namespace]
         self._begin_turns()
 
     def _begin_turns(self) -> None:

@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
-from junctor.net.connecting import AddressRefused, connect_first, permitted_addresses
+from junctor.net import connecting
+from junctor.net.connecting import AddressRefused, connect_first, permitted_addresses, resolve_host
 from junctor.net.network_policy import CLUSTER_POLICY, OWN_MACHINE_POLICY
 
 RULES = CLUSTER_POLICY.rules("team")
@@ -102,3 +106,72 @@ async def test_a_connection_that_comes_second_is_closed() -> None:
 
     assert (await connect_first(["slow", "fast"], connect, 60.0)).address == "fast"
     assert {stream.address: stream.closed for stream in streams} == {"fast": False, "slow": True}
+
+
+class Names:
+    """Name servers: those of `hangs.test` never answer, until `answer` is set. asked: the names that were looked up."""
+
+    def __init__(self) -> None:
+        self.answer = threading.Event()
+        self.asked: list[str] = []
+        self._look_up = socket.getaddrinfo
+
+    def getaddrinfo(self, host: str, *arguments: Any, flags: int = 0, **options: Any) -> Any:
+        if flags & socket.AI_NUMERICHOST:
+            return self._look_up(host, *arguments, flags=flags, **options)
+        self.asked.append(host)
+        if host.endswith("hangs.test"):
+            self.answer.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
+        return self._look_up("192.0.2.7", *arguments, flags=flags, **options)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
+    made = Names()
+    monkeypatch.setattr(socket, "getaddrinfo", made.getaddrinfo)
+    yield made
+    made.answer.set()
+
+
+async def test_names_that_never_resolve_keep_no_others_waiting(names: Names) -> None:
+    """The event loop has five or six threads, and as few would be enough to stop all planning, and all new connections."""
+    hanging = [asyncio.create_task(resolve_host(f"{number}.hangs.test", 443)) for number in range(50)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        assert await resolve_host("mcp.acme.test", 443) == ["192.0.2.7"]
+        assert await resolve_host("127.1", 443) == ["127.0.0.1"]
+        assert await asyncio.to_thread(str, 5) == "5"
+        names.answer.set()
+        ends = await asyncio.gather(*hanging, return_exceptions=True)
+    assert {type(end) for end in ends} == {socket.gaierror}
+
+
+async def test_a_name_is_looked_up_once_at_a_time(names: Names) -> None:
+    lookups = [asyncio.create_task(resolve_host("hangs.test", port)) for port in range(1, 20)]
+    await asyncio.sleep(0)
+    lookups[0].cancel()
+    names.answer.set()
+    ends = await asyncio.gather(*lookups, return_exceptions=True)
+    assert [type(end) for end in ends] == [asyncio.CancelledError, *[socket.gaierror] * 18]
+    assert names.asked == ["hangs.test"]
+    with pytest.raises(socket.gaierror):
+        await resolve_host("hangs.test", 443)
+    assert len(names.asked) == 2
+
+
+async def test_names_beyond_the_limit_fail_at_once(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting, "_MOST_LOOKUPS", 2)
+    hanging = [asyncio.create_task(resolve_host(f"{number}.hangs.test", 443)) for number in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(socket.gaierror, match="too many names"):
+        await resolve_host("mcp.acme.test", 443)
+    names.answer.set()
+    await asyncio.gather(*hanging, return_exceptions=True)
+    assert await resolve_host("mcp.acme.test", 443) == ["192.0.2.7"]
+
+
+async def test_what_is_no_name_is_an_error_and_leaves_nothing_behind() -> None:
+    with pytest.raises(UnicodeError):
+        await resolve_host(f"{'a' * 64}.test", 443)
+    assert connecting._lookups == {}

@@ -74,6 +74,13 @@ async def test_rejected_connectors_are_read(signal: HttpSignal, server: Server) 
     assert (await signal.reload(HERE, 41, [], deadline=10)).rejected == {"a": "unknown feature"}
 
 
+@pytest.mark.parametrize("rejected", ["{}," * 1_000_000 + "{}", ",".join(f'{{"id":"{number}"}}' for number in range(100_000))])
+async def test_answer_with_more_values_than_any_gateway_sends_counts_as_empty(signal: HttpSignal, server: Server, rejected: str) -> None:
+    server.handler = says(200, f'{{"sequence": 41, "rejected": [{rejected}]}}')
+    with pytest.raises(PodUnreachable, match="not the answer of a gateway"):
+        await signal.reload(HERE, 41, [], deadline=10)
+
+
 @pytest.mark.parametrize("rejected", ["null", "5", '"text"', "[1, null]", '[{"id": "a"}]', '[{"reason": "b"}]', "{}"])
 async def test_malformed_list_of_rejected_connectors_is_ignored(signal: HttpSignal, server: Server, rejected: str) -> None:
     server.handler = says(200, f'{{"sequence": 41, "rejected": {rejected}}}')

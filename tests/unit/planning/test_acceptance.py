@@ -13,6 +13,7 @@ from junctor.planning.acceptance import (
     accept_address,
     accept_ca_bundle,
     accept_fields,
+    accept_globs,
     accept_hosts,
     accept_id,
     accept_id_policy,
@@ -140,6 +141,22 @@ def test_accept_hosts_refuses_patterns_that_cover_a_public_suffix(host: str, par
     assert accept_hosts(connector("x"), gateway()) is None
 
 
+@pytest.mark.parametrize(("entries", "reason"), [(0, None), (1, Reason.INVALID)])
+def test_accept_globs_bounds_all_globs_of_a_registry_together(entries: int, reason: Reason | None) -> None:
+    names = [f"{number:03d}".rjust(128, "n") for number in range(256)]
+    entry = {"servers": ["a/*"], "hosts": ["mcp.acme.com"], "variables": [{"name": "x", "value": "y"}]}
+    large = registry(filter={"include": names, "exclude": names}, credentials=[entry] * entries)
+    assert large.spec is not None
+    assert_finding(accept_globs(large, gateway()), reason, "more than 64 KiB of server names" if reason else "")
+    assert accept_globs(connector("x"), gateway()) is None
+
+
+@pytest.mark.parametrize(("stars", "reason"), [(8, None), (9, Reason.INVALID)])
+def test_accept_hosts_refuses_patterns_of_many_wildcards(stars: int, reason: Reason | None) -> None:
+    rules = [{"servers": ["a/*"], "hosts": ["*a" * stars + ".acme.com"], "variables": [{"name": "x", "value": "y"}]}]
+    assert_finding(accept_hosts(registry(credentials=rules), gateway()), reason, "has more than 8 wildcards" if reason else "")
+
+
 @pytest.mark.parametrize(
     ("template", "resource", "reason", "part"),
     [
@@ -195,4 +212,6 @@ def test_first_refusal_of_the_chain_counts(resource: Resource, on: GatewaySpec, 
 
 
 def test_chain_contains_every_check_once() -> None:
-    assert (accept_schema, accept_fields, accept_address, accept_hosts, accept_ca_bundle, accept_id, accept_id_policy) == CHECKS
+    assert (
+        accept_schema, accept_fields, accept_address, accept_hosts, accept_globs, accept_ca_bundle, accept_id, accept_id_policy,
+    ) == CHECKS  # fmt: skip

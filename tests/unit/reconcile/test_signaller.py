@@ -2,12 +2,14 @@
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 import junctor.reconcile.signaller as module
-from junctor.connectormap.messages import Acknowledgement
+from junctor.connectormap.messages import Acknowledgement, ReloadSignal
+from junctor.gateway.serving.management import BODY_LIMIT
 from junctor.net.backoff import Backoff
 from junctor.reconcile.ports import MapRejected, Pod, PodUnreachable
 from junctor.reconcile.signaller import Signaller
@@ -77,6 +79,13 @@ async def test_every_pod_is_told_and_acknowledges(signaller: Signaller, pods: Po
     assert acknowledged(signaller) == {"gw-0": 7, "gw-1": 7}
     assert signaller.highest == 7
     assert pods.peers[-1] == ["gw-0", "gw-1"]
+
+
+async def test_signal_is_small_enough_for_a_gateway_however_many_pods_have_its_label(signaller: Signaller, pods: Pods) -> None:
+    signaller.set_pods([pod(f"{number}-{'n' * 249}") for number in range(300)])
+    signaller.announce(7)
+    await until(lambda: signaller.all_acknowledged(7))
+    assert max(len(json.dumps(ReloadSignal(7, tuple(peers)).to_json())) for peers in pods.peers) < BODY_LIMIT
 
 
 async def test_gateway_without_pods_has_acknowledged_everything(signaller: Signaller) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from junctor.api.endpoint import SecretKeyRef
 from junctor.connectormap.credentials import credential_version, reference_hash
 from tests.unit.planning.building import KEY
 from tests.unit.reconcile.bodies import connector_body, pod_body, secret_body
@@ -178,3 +179,39 @@ def test_pod_replaced_under_its_name_is_one_pod() -> None:
     made.pods.observe(pod_body("gw-0", 5, uid="first"))
     made.pods.observe(pod_body("gw-0", 9, uid="second"))
     assert [item.uid for item in made.pods_of("default")] == ["second"]
+
+
+# --- values of Secrets ------------------------------------------------------------------------------------------------------------------
+
+
+class Unwalkable(dict[str, Any]):
+    """A dict for lookups only."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("every registry that fails would walk through every Secret")
+
+    def items(self) -> Any:
+        return iter(self)
+
+    def values(self) -> Any:
+        return iter(self)
+
+
+def test_value_of_a_secret_is_found_without_looking_at_the_others() -> None:
+    made, ref, url = snapshot(), SecretKeyRef.model_validate({"name": "token", "key": "value"}), "https://registry.example.com"
+    made.secrets.observe(secret_body("token", 5, uid="first", value="old"))
+    made.secrets.observe(secret_body("token", 6, uid="second", value="new"))
+    made.secrets.observe(secret_body("token", 7, uid="other", namespace="team-b", value="other"))
+    made.secrets.items = Unwalkable(made.secrets.items)
+    assert made.secret_value("team-a", ref, url) == b"new"
+    assert made.secret_value("team-b", ref, url) == b"other"
+    assert made.secret_value("team-c", ref, url) is None
+
+
+def test_value_of_a_secret_is_gone_with_it() -> None:
+    made, ref = snapshot(), SecretKeyRef.model_validate({"name": "token", "key": "value"})
+    made.secrets.observe(secret_body("token", 5, value="old"))
+    made.secrets.observe(secret_body("token", 6, value="old"), deleted=True)
+    assert made.secret_value("team-a", ref, "https://registry.example.com") is None
+    made.secrets.observe(secret_body("token", 7, uid="again", label=None, value="unlabelled"))
+    assert made.secret_value("team-a", ref, "https://registry.example.com") is None

@@ -11,6 +11,7 @@ import pytest
 from junctor.api.conditions import Finding, Reason
 from junctor.net.backoff import Backoff
 from junctor.planning.statuses import StatusUpdate, Transition
+from junctor.reconcile.event_budget import EventBudget
 from junctor.reconcile.ports import ObjectReference, Unavailable
 from junctor.reconcile.status_queue import StatusQueue
 from tests.unit.planning.building import connector
@@ -169,6 +170,25 @@ async def test_events_beyond_the_backlog_are_dropped_and_logged(sink: Sink, capl
     queue.start()
     await until(lambda: len(sink.events) == 2)
     await queue.close()
+
+
+async def test_flood_of_events_of_one_namespace_ends_and_keeps_no_others_waiting(queue: StatusQueue, sink: Sink) -> None:
+    other = ObjectReference.of(connector("b", namespace="team-b"))
+    for number in range(5000):
+        queue.event(A, warning=True, reason="SecretNotFound", message=f"flip {number}")
+    queue.event(A, warning=True, reason="IDChangedNamespace", message="rare")
+    queue.event(other, warning=True, reason="SecretNotFound", message="of another")
+    await until(lambda: sink.events and sink.events[-1][0] == other)
+    assert len(sink.events) == 1002
+    assert sink.events[-2][3] == "rare"
+
+
+def test_budget_of_events_fills_again_and_keeps_nothing_of_quiet_namespaces() -> None:
+    budget = EventBudget()
+    assert sum(budget.take("noisy", "Ready", 0.0) for _ in range(3000)) == 1000
+    assert sum(budget.take("noisy", "Ready", 60.0) for _ in range(3000)) == 30
+    assert all(budget.take(f"namespace-{number}", "Ready", 60.0 + number) for number in range(20_000))
+    assert len(budget) < 1200
 
 
 @pytest.mark.parametrize("error", [Unavailable("503"), KeyError("metadata")], ids=["refused", "unforeseen"])

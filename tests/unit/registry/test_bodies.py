@@ -17,6 +17,10 @@ def test_json_is_read_as_it_is(text: str) -> None:
     assert read_json(text.encode()) == json.loads(text)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    assert read_json("\ufeff[1]".encode()) == [1]
+
+
 @pytest.mark.parametrize("deep", ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000, '[{"a]":"}"},' * 5000 + "1" + "]" * 5000])
 def test_what_is_too_deep_is_left_out_and_the_rest_is_read(deep: str) -> None:
     found = read_json(f'{{"servers": [{{"name": "a"}}, {{"name": "b", "_meta": {deep}, "more": 1}}, "c"], "metadata": {{}}}}'.encode())
@@ -35,6 +39,8 @@ def test_a_number_that_is_too_long_is_left_out(number: str) -> None:
     [
         b"", b"<html>", b'{"servers": [', b"[" * 5000, b"]" * 5000, b"[" * 5000 + b"}" * 5000, b'["a', b"1" * 5000 + b"x", b"\xff\xfe",
         b"[" * 100_000 + b"1", b'{"a": ' + b"[" * 5000 + b"]" * 4999 + b"}",
+        # In UTF-16 a letter that ends in the byte of a quote hides all values behind it from who counts them.
+        '["\u0122", [], []]'.encode("utf-16-le"), "[[], []]".encode("utf-16"), "[[], []]".encode("utf-32-be"),
     ],
 )  # fmt: skip
 def test_other_bodies_are_refused(body: bytes) -> None:
