@@ -9,8 +9,10 @@ from junctor.connectormap.digests import sha256
 from junctor.connectormap.entry import Entry
 from junctor.connectormap.head import ShardRef
 
-SHARD_LIMIT: Final = 128 * 1024
-#: The size that a new layout aims at. A layout is rebuilt when a shard outgrows SHARD_LIMIT or the mean falls below a quarter of this.
+#: Room for four of the largest entries, which meet in one bucket by chance: a limit of two would scatter a map with a hundred of them over
+#: so many shards that their list does not fit into the head.
+SHARD_LIMIT: Final = 288 * 1024
+#: The mean size that a new layout aims at. A layout is rebuilt when a shard outgrows SHARD_LIMIT, or the mean twice or a sixteenth of this.
 _SHARD_TARGET: Final = 64 * 1024
 MAX_BUCKETS: Final = 65536
 
@@ -93,7 +95,8 @@ class Layout:
         untouched = {bucket: shard for bucket, shard in self.shards.items() if bucket not in touched}
         # Judged before any text is built, because the text of a few buckets that are much too large is the whole map once more.
         sizes = [shard.size for shard in untouched.values()] + [_text_size(entries.values()) for entries in touched.values() if entries]
-        if max(sizes, default=0) > SHARD_LIMIT or (self.buckets > 1 and sum(sizes) < self.buckets * _SHARD_TARGET // 4):
+        size, aim = sum(sizes), self.buckets * _SHARD_TARGET
+        if max(sizes, default=0) > SHARD_LIMIT or size > 2 * aim or (self.buckets > 1 and size < aim // 16):
             everything = [entry for shard in untouched.values() for entry in shard.entries.values()]
             everything += [entry for entries in touched.values() for entry in entries.values()]
             return Layout.build(self.map_name, everything, self.salt)

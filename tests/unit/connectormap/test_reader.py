@@ -240,6 +240,20 @@ def test_ids_that_were_chosen_to_collide_do_not_without_the_salt() -> None:
     assert salted.buckets <= 512
 
 
+def test_large_entries_of_one_tenant_neither_scatter_a_map_nor_lay_it_out_anew_again_and_again() -> None:
+    small = [Entry.of({"id": f"small{number}", "title": "t" * 1000}) for number in range(2000)]
+    large = [Entry.of({"id": f"large{number}", "title": "t" * 62_000}) for number in range(60)]
+    layout = Layout.build(MAP, small, "installation")
+    for entry in large:
+        layout = layout.replace({entry.id: entry})
+    assert len(layout.shards) <= 4 * sum(shard.size for shard in layout.shards.values()) / (64 * 1024)
+    for entry in large[:20]:
+        without = layout.replace({entry.id: None})
+        again = without.replace({entry.id: entry})
+        assert without.buckets == again.buckets == layout.buckets
+        assert sum(shard is not layout.shards[bucket] for bucket, shard in again.shards.items()) == 1
+
+
 def test_a_map_that_was_laid_out_without_a_salt_is_laid_out_anew() -> None:
     entries = [Entry.of({"id": f"c{number}", "title": "t" * 1000}) for number in range(300)]
     before = Layout.build(MAP, entries)

@@ -116,14 +116,14 @@ class Names:
         self.asked: list[str] = []
         self._look_up = socket.getaddrinfo
 
-    def getaddrinfo(self, host: str, *arguments: Any, flags: int = 0, **options: Any) -> Any:
-        if flags & socket.AI_NUMERICHOST:
-            return self._look_up(host, *arguments, flags=flags, **options)
+    def getaddrinfo(self, host: str, port: Any, **options: Any) -> Any:
+        if options.get("flags", 0) & socket.AI_NUMERICHOST:
+            return self._look_up(host, port, **options)
         self.asked.append(host)
         if host.endswith("hangs.test"):
             self.answer.wait(60)
             raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
-        return self._look_up("192.0.2.7", *arguments, flags=flags, **options)
+        return self._look_up("192.0.2.7", port, **options)
 
 
 @pytest.fixture
