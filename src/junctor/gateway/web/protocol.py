@@ -1,6 +1,7 @@
 """The HTTP protocol of both ports: uvicorn's, with budgets for heads, connections and silence, which uvicorn does not have."""
 
 import asyncio
+import heapq
 import logging
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 #: Looked up for each header.
 _HEADERS: Final = limits.HEADERS
+#: Of how many connections one is closed when there are too many: looking for them takes time by the number of all.
+_SHARE_THAT_LEAVES: Final = 64
 _MALFORMED: Final = "the request is not valid HTTP/1.1"
 
 
@@ -34,6 +37,30 @@ class PortState(ServerState):
         self.render = render
         self.seconds = 0
         self.turned_away = 0
+        self.gave_way = 0
+        #: Connections that give way and are not closed yet.
+        self.leaving = 0
+        self._number = 0
+
+    def next_number(self) -> int:
+        """Number the connections in their order."""
+        self._number += 1
+        return self._number
+
+    def has_room(self, newest: "BoundedProtocol") -> bool:
+        """Whether the port takes one more connection, after it has closed some of those that wait: those that do so for longest.
+
+        So nobody who only holds connections keeps out others, whose requests follow at once.
+        """
+        if len(self.connections) - self.leaving <= self.max_connections:
+            return True
+        waiting = [other for other in self.connections if isinstance(other, BoundedProtocol) and other.is_waiting and other is not newest]
+        longest = heapq.nsmallest(-(-self.max_connections // _SHARE_THAT_LEAVES), waiting, key=lambda other: other.waits_since)
+        for connection in longest:
+            connection.give_way()
+        self.leaving += len(longest)
+        self.gave_way += len(longest)
+        return bool(longest)
 
     def tick(self) -> None:
         """Close the connections that are late. Called about once a second."""
@@ -44,6 +71,9 @@ class PortState(ServerState):
         if self.turned_away:
             _log.warning("%d connections were refused: %d are open, the most that this port takes", self.turned_away, self.max_connections)
             self.turned_away = 0
+        if self.gave_way:
+            _log.warning("%d connections without a request gave way to others; the port takes %d", self.gave_way, self.max_connections)
+            self.gave_way = 0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -59,6 +89,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if not isinstance(server_state, PortState):
             raise TypeError("BoundedProtocol needs a PortState")
         self._port = server_state
+        self._number = 0
+        self._gives_way = False
         self._in_head = True
         #: Bytes since the parser last gave something: a whole head, a part of a body.
         self._unparsed = 0
@@ -69,12 +101,36 @@ class BoundedProtocol(HttpToolsProtocol):
         self._closing_since: int | None = None
         self._unsent = (0, 0)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no request is being answered: its head or the rest of its body may be on the way."""
+        is_idle = self.cycle is None or self.cycle.response_complete
+        return is_idle and not self._gives_way and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
+
+    @property
+    def waits_since(self) -> tuple[int, int]:
+        """Of two connections that wait, the one with the smaller value does so longer."""
+        return self._head_since, self._number
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
-        """Refuse the connection when there are too many."""
+        """Refuse the connection when there are too many and none of them gives way."""
+        self._number = self._port.next_number()
         super().connection_made(transport)
-        if len(self.connections) > self._port.max_connections:
+        if not self._port.has_room(self):
             self._port.turned_away += 1
             self._refuse(Overloaded("the gateway has too many connections"))
+
+    def give_way(self) -> None:
+        """Close the connection, which waits, in favour of others."""
+        self._is_deaf = self._gives_way = True
+        if self._unparsed:
+            self.transport.write(self._rendered(Overloaded("the gateway has too many connections")))
+        self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        self._port.leaving -= self._gives_way
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, in pieces that the budget of a head allows."""
