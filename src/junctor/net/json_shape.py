@@ -17,6 +17,8 @@ _OTHER: Final = bytes(set(range(256)) - set(_STRUCTURE))
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ALIKE: Final = bytes.maketrans(b"{}", b"[]")
 _STEP: Final = tuple(1 if byte == ord("[") else -1 for byte in range(256))
+#: Up to so many, those characters that stand in strings are counted too.
+_FEW: Final = 5_000
 #: Counted at once; small, so that a thread which counts lets others run in between.
 _SLICE: Final = 64 * 1024
 
@@ -33,8 +35,8 @@ class NestedTooDeeply(JSONShapeError):
     """The text nests lists and objects more deeply than the limit."""
 
 
-def check_shape(text: bytes, *, max_values: int, max_depth: int) -> None:
-    """Raise TooManyValues or NestedTooDeeply if parsing `text` could exceed a limit.
+def check_shape(text: bytes, *, max_values: int, max_depth: int) -> int:
+    """Return how many values a text has, or a few more. Raises TooManyValues or NestedTooDeeply if parsing it could exceed a limit.
 
     A name of a field counts as a value. Text that is not JSON passes or is refused; a parser stops at its first fault, and before that it
     makes no more values than the limit.
@@ -45,10 +47,11 @@ def check_shape(text: bytes, *, max_values: int, max_depth: int) -> None:
         max_depth: Lists and objects around a value.
     """
     # Each value but the first has a character of its own, and each level two.
-    may_be_many = len(text) > max_values
-    may_be_deep = text.count(b"[") + text.count(b"{") > max_depth
-    if not may_be_many and not may_be_deep:
-        return
+    opening = text.count(b"[") + text.count(b"{")
+    at_most = 1 + opening + text.count(b",") + text.count(b":")
+    may_be_deep = opening > max_depth
+    if at_most <= min(max_values, _FEW) and not may_be_deep:
+        return at_most
     values, brackets = 1, []
     for structure in _outside_strings(text):
         kept = structure.translate(None, _NOT_BRACKETS)
@@ -59,6 +62,7 @@ def check_shape(text: bytes, *, max_values: int, max_depth: int) -> None:
             raise TooManyValues(f"the JSON has more than {max_values} values")
     if may_be_deep and _is_deeper(b"".join(brackets), max_depth):
         raise NestedTooDeeply(f"the JSON is nested more than {max_depth} levels deep")
+    return values
 
 
 def _outside_strings(text: bytes) -> Iterator[bytes]:

@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import json
-import math
 from typing import Any, Final, NamedTuple
 
 _SEGMENTS: Final = 3
+#: Seconds since 1970 that no token names: JSON has integers that are too large for a float.
+_NO_TIME: Final = 1e308
 
 
 class Claims(NamedTuple):
@@ -26,7 +27,7 @@ def unverified_claims(token: str) -> Claims | None:
     if header is None or claims is None or not isinstance(header.get("alg"), str):
         return None
     audience, end = claims.get("aud"), claims.get("exp")
-    if isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end):
+    if isinstance(end, bool) or not isinstance(end, int | float) or not 0 < end < _NO_TIME:
         return None
     named = audience if isinstance(audience, list) else [audience]
     subject = json.dumps([claims.get("iss"), claims.get("sub")]).encode()

@@ -14,7 +14,7 @@ from junctor.gateway.catalog.items import ConnectorItem
 from junctor.gateway.catalog.registries import registry_item, registry_page
 from junctor.gateway.catalog.tools import BindServer, tool_list
 from junctor.gateway.serving.directory import Available, ConnectorDirectory, Unavailable, Unknown
-from junctor.gateway.web.bodies import BodyBudgetMiddleware
+from junctor.gateway.web.bodies import HoldingMiddleware
 from junctor.gateway.web.errors import BadRequest, NotFound, openai_body
 from junctor.gateway.web.json_response import JSONResponse
 from junctor.gateway.web.limits import BODY_BYTES
@@ -46,7 +46,7 @@ def public_app(
         Route("/v1/registries/{rest:path}", handlers.registry, methods=["GET"]),
         *more,
     ]
-    bounded = BodyBudgetMiddleware(Router(routes, redirect_slashes=False), _share_of)
+    bounded = HoldingMiddleware(Router(routes, redirect_slashes=False), _share_of)
     authenticated = AuthenticationMiddleware(bounded, callers or AllowAll())
     return ErrorMiddleware(authenticated, body_limit=body_limit, render=openai_body)
 

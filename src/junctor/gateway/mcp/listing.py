@@ -26,6 +26,8 @@ MAX_CACHED: Final = 64 * 1024 * 1024
 _PART: Final = 4
 #: Bytes that a parsed value takes, about.
 _VALUE_BYTES: Final = 128
+#: Bytes that a tool takes in a request, however small it is.
+_TOOL_BYTES: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class _Collector:
                 self._add(tool)
 
     def collected(self) -> CollectedTools:
-        listing = ToolListing(tuple(self._tools.values()), tuple(self._omitted.values()))
+        listing = ToolListing(tuple(self._tools.values()), tuple(self._omitted.values()), self._size // 2 + len(self._tools) * _TOOL_BYTES)
         return CollectedTools(listing, self._size, self._digest.digest())
 
     def _add(self, tool: types.Tool) -> None:

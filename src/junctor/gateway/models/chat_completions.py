@@ -10,10 +10,11 @@ from typing import Final
 import httpx
 
 from junctor.gateway.config import base_url
+from junctor.gateway.models.bounded_json import parse_bounded
 from junctor.gateway.models.chat_request import chat_body
 from junctor.gateway.models.chat_turn import ChatTurn
 from junctor.gateway.models.model_errors import stream_error
-from junctor.gateway.models.model_server import Key, ModelClients, ModelServer, Timeouts, no_key, parse_answer
+from junctor.gateway.models.model_server import Key, ModelClients, ModelServer, Timeouts, no_key
 from junctor.gateway.models.ports import ModelEvent, ModelRequest, RoundAccepted, UpstreamError
 from junctor.net.formats import OpenAIObjectView
 
@@ -120,7 +121,7 @@ def _encoded(request: ModelRequest) -> bytes:
 
 def _decoded(data: str) -> OpenAIObjectView:
     try:
-        chunk = parse_answer(data)
+        chunk = parse_bounded(data)
     except ValueError:
         chunk = None
     if not isinstance(chunk, dict):

@@ -5,10 +5,10 @@ Tool parameters are rewritten into a form that model servers accept: an object w
 differ, and ignores definitions in other places.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from junctor.gateway.models.bounded_json import parse_bounded
 from junctor.gateway.models.ports import ChatMessage, FunctionTool, ModelCall, ModelRequest
 from junctor.net.formats import JSONSchema, JSONSchemaView, OpenAIObject, OpenAIObjectView
 
@@ -93,8 +93,8 @@ def _call(call: ModelCall) -> OpenAIObject:
 def _object(arguments: str) -> str:
     """Return the arguments, or {} when they are not an object: templates parse them, and older servers fail on what they cannot parse."""
     try:
-        return arguments if isinstance(json.loads(arguments), dict) else "{}"
-    except (ValueError, RecursionError):
+        return arguments if isinstance(parse_bounded(arguments), dict) else "{}"
+    except ValueError:
         return "{}"
 
 

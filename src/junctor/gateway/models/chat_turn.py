@@ -1,7 +1,6 @@
 """Assembles the chunks of one streamed chat completion into model events."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,6 +9,8 @@ from junctor.gateway.models.ports import ModelCall, ModelEvent, ReasoningDelta, 
 from junctor.net.formats import OpenAIObject, OpenAIObjectView
 
 MAX_CALLS: Final = 256
+#: JSON has integers that are too large for a float.
+_NO_LOGPROB: Final = 1e308
 
 
 @dataclass(slots=True)
@@ -136,7 +137,7 @@ def _tokens(items: Any) -> Iterator[tuple[OpenAIObjectView, OpenAIObject]]:
             continue
         token, logprob, octets = item.get("token"), item.get("logprob"), item.get("bytes")
         # JSON has no infinity, but Python's parser accepts it.
-        if not isinstance(token, str) or not isinstance(logprob, int | float) or not math.isfinite(logprob):
+        if not isinstance(token, str) or not isinstance(logprob, int | float) or not abs(logprob) < _NO_LOGPROB:
             continue
         if not (isinstance(octets, list) and all(isinstance(octet, int) for octet in octets)):
             octets = list(token.encode(errors="replace"))

@@ -82,7 +82,7 @@ def stream_error(document: OpenAIObjectView, *, secrets: tuple[str, ...] = ()) -
     if error is None:
         return None
     code = error.get("code")
-    if isinstance(code, str) and code.isascii() and code.isdigit():
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) == 3:
         code = int(code)
     return _error(code if isinstance(code, int) and 400 <= code <= 599 else 500, error, secrets)
 

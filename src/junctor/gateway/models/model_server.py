@@ -1,7 +1,6 @@
 """One model server over HTTP: its URL, the gateway's credentials for it, and how long it may take to answer; and the clients for all."""
 
 import http.cookiejar
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -13,7 +12,7 @@ import httpx
 
 from junctor.gateway.models.model_errors import refusal
 from junctor.gateway.models.ports import UpstreamError
-from junctor.net import json_shape
+from junctor.gateway.web.bodies import Hold
 from junctor.net.files import FileStamp
 from junctor.net.lifo_pool import LifoPool
 from junctor.net.redaction import secret_words
@@ -24,9 +23,6 @@ _log = logging.getLogger(__name__)
 Key = Callable[[], str | None]
 
 _MAX_ERROR: Final = 64 * 1024
-#: Values of one event or list, and the depth of their nesting.
-_MAX_VALUES: Final = 100_000
-_MAX_DEPTH: Final = 200
 #: uvicorn, which vLLM runs on, closes idle connections after 5 s; a request sent at that very moment would fail.
 _KEEP_SECONDS: Final = 3.0
 _MOST_IDLE: Final = 100
@@ -171,17 +167,11 @@ class ModelServer:
         return sent
 
 
-def parse_answer(text: str | bytes) -> Any:
-    """Return the value of JSON that a model server sent. Raises ValueError, also for JSON that would take far more memory than its text."""
-    body = text.encode(errors="replace") if isinstance(text, str) else text
-    json_shape.check_shape(body, max_values=_MAX_VALUES, max_depth=_MAX_DEPTH)
-    return json.loads(body.decode())
-
-
-async def read_body(response: httpx.Response, limit: int) -> bytes | None:
-    """Return the whole body, or None when it has more than `limit` bytes."""
+async def read_body(response: httpx.Response, limit: int, hold: Hold = lambda _: None) -> bytes | None:
+    """Return the whole body, or None when it has more than `limit` bytes. hold: is told how much has come."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
+        hold(len(chunk))
         body += chunk
         if len(body) > limit:
             return None

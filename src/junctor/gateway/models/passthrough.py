@@ -18,10 +18,10 @@ from junctor.gateway.models.model_server import ModelServer
 from junctor.gateway.models.model_server import read_body as read_answer
 from junctor.gateway.models.ports import UpstreamError
 from junctor.gateway.models.router import UpstreamRouter
-from junctor.gateway.web.bodies import parse_json, read_body
+from junctor.gateway.web.bodies import Hold, parse_json, read_body
 from junctor.gateway.web.disconnect import cancel_and_wait, wait_for_disconnect
 from junctor.gateway.web.errors import ApiError, BadRequest, openai_body
-from junctor.gateway.web.json_response import JSONResponse
+from junctor.gateway.web.json_response import JSONResponse, send_body
 from junctor.gateway.web.limits import BODY_BYTES
 
 _log = logging.getLogger(__name__)
@@ -64,17 +64,18 @@ class _Handlers:
             raise BadRequest(_MODEL_TWICE, param="model", code="invalid_value")
         server = self._upstreams.find(model).server
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
-        return _ForwardingResponse(server, body, headers)
+        return _ForwardingResponse(server, body, headers, request.state.hold)
 
 
 class _ForwardingResponse(Response):
     """Sends the request to the model server and passes its answer on. A client that disconnects ends the request there too."""
 
-    def __init__(self, server: ModelServer, body: bytes, headers: Mapping[str, str]) -> None:
+    def __init__(self, server: ModelServer, body: bytes, headers: Mapping[str, str], hold: Hold) -> None:
         super().__init__()
         self._server = server
         self._request_body = body
         self._request_headers = headers
+        self._hold = hold
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         forwarding = asyncio.create_task(self._forward(send), name="chat completion")
@@ -93,14 +94,14 @@ class _ForwardingResponse(Response):
                 if answer.headers.get("content-type", "").startswith("text/event-stream"):
                     await _send_stream(answer, send)
                     return
-                body = await read_answer(answer, ANSWER_LIMIT)
+                body = await read_answer(answer, ANSWER_LIMIT, self._hold)
                 headers = _answer_headers(answer)
         except UpstreamError as error:
             raise ModelFailed(error) from error
         if body is None:
             raise ApiError("the model server's answer is larger than the gateway takes", status=502, code="server_error")
         await send(_start(answer.status_code, headers))
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await send_body(send, body)
 
 
 async def _send_stream(answer: httpx.Response, send: Send) -> None:

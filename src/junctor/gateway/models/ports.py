@@ -8,9 +8,13 @@ UpstreamError           the model server could not be used, or refused the reque
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from junctor.net.formats import JSONSchemaView, OpenAIObjectView
+
+#: Of a piece of text beside its characters, and of a token with its log probability.
+_PIECE_BYTES: Final = 32
+_TOKEN_BYTES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,23 @@ class TextDelta:
     text: str
     logprobs: Sequence[OpenAIObjectView] = ()
 
+    @property
+    def size(self) -> int:
+        """About the bytes that it takes."""
+        tokens = sum(1 + len(token["top_logprobs"]) for token in self.logprobs) if self.logprobs else 0
+        return _PIECE_BYTES + len(self.text) + tokens * _TOKEN_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
     """A piece of the model's reasoning."""
 
     text: str
+
+    @property
+    def size(self) -> int:
+        """About the bytes that it takes."""
+        return _PIECE_BYTES + len(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,11 @@ class RoundEnd:
     calls: Sequence[ModelCall] = ()
     usage: RoundUsage = RoundUsage()
     model: str = ""
+
+    @property
+    def size(self) -> int:
+        """About the bytes that the calls take."""
+        return sum(len(call.call_id) + len(call.name) + len(call.arguments) for call in self.calls)
 
 
 ModelEvent = RoundAccepted | TextDelta | ReasoningDelta | RoundEnd

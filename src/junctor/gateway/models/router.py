@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from junctor.gateway.config import UpstreamConfiguration
+from junctor.gateway.models.bounded_json import parse_bounded
 from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
 from junctor.gateway.models.model_errors import ModelNotFound
-from junctor.gateway.models.model_server import KeyFile, ModelClients, ModelServer, Timeouts, no_key, parse_answer, read_body
+from junctor.gateway.models.model_server import KeyFile, ModelClients, ModelServer, Timeouts, no_key, read_body
 from junctor.gateway.models.ports import UpstreamError
 from junctor.net.formats import OpenAIObject
 from junctor.net.globs import Globs
 
 _log = logging.getLogger(__name__)
 
-_MAX_LISTING: Final = 8 * 1024 * 1024
+_MAX_LISTING: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ async def _listing(server: ModelServer) -> list[OpenAIObject]:
     except TimeoutError:
         raise UpstreamError("the model server did not list its models in time", code="server_error") from None
     try:
-        data = parse_answer(body or b"")["data"]
+        data = parse_bounded(body or b"")["data"]
     except (ValueError, KeyError, TypeError):
         raise unusable from None
     if not isinstance(data, list):

@@ -4,9 +4,9 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from junctor.gateway.models.ports import ModelCall, RoundUsage
+from junctor.gateway.models.ports import ModelCall, RoundUsage, UpstreamError
 from junctor.gateway.responses import events
 from junctor.gateway.responses.events import Event, Item
 from junctor.gateway.tools.ports import ToolOutcome
@@ -14,6 +14,8 @@ from junctor.gateway.web.errors import ApiError
 from junctor.net.formats import OpenAIObject, OpenAIObjectView
 
 NewId = Callable[[str], str]
+#: Of one response; as many as a request takes back.
+_MOST_ITEMS: Final = 4096
 
 
 def new_id(prefix: str) -> str:
@@ -215,6 +217,8 @@ class ResponseAccumulator:
         return opened, self._number(events.added(item, index), part_added)
 
     def _place(self, item: Item) -> int:
+        if len(self._output) == _MOST_ITEMS:
+            raise UpstreamError(f"the model's answer has more than {_MOST_ITEMS} items", code="server_error")
         self._output.append(item)
         return len(self._output) - 1
 

@@ -1,9 +1,9 @@
 """Decides what happens with the calls of one round. Pure: nothing is executed here."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from junctor.gateway.models.bounded_json import parse_exactly
 from junctor.gateway.models.ports import FunctionTool, ModelCall
 from junctor.gateway.responses.choice import OfferedTools
 from junctor.gateway.tools.ports import ToolOutcome
@@ -73,8 +73,8 @@ def parse_arguments(arguments: str) -> MCPObject | ToolOutcome:
     Nothing is guessed: a tool must not run with arguments that the model did not mean.
     """
     try:
-        parsed = json.loads(arguments, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        parsed = parse_exactly(arguments)
+    except ValueError as error:
         return ToolOutcome.not_executed(f"the arguments are not valid JSON ({error}); call the tool again with a JSON object")
     if not isinstance(parsed, dict):
         return ToolOutcome.not_executed("the arguments are not a JSON object; call the tool again with one")
@@ -108,7 +108,3 @@ def _takes_nothing(tool: ServerTool | FunctionTool) -> bool:
 def _possible(offered: OfferedTools) -> str:
     names = sorted(offered.names)
     return f"possible: {', '.join(names[:20])}" if names else "answer without tools"
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

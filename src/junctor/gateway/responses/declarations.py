@@ -19,6 +19,10 @@ _OPENAI_CONNECTORS: Final = frozenset(
     for name in ("dropbox", "gmail", "googlecalendar", "googledrive", "microsoftteams", "outlookcalendar", "outlookemail", "sharepoint")
 )
 _MAX_HEADER_NAME: Final = 256
+#: A client keeps what it sends for minutes after the request.
+_MAX_AUTHORIZATION: Final = 16 * 1024
+_MAX_HEADERS: Final = 64
+_MAX_HEADERS_SIZE: Final = 32 * 1024
 
 Callers = list[Literal["direct", "programmatic"]]
 
@@ -176,7 +180,12 @@ def _check_headers(server: McpDeclaration, place: str) -> None:
         refuse("authorization must be a token: visible ASCII characters, without 'Bearer'", f"{place}.authorization")
     if (server.authorization or "").strip().lower().startswith("bearer "):
         refuse("authorization must be the token alone; 'Bearer' is put before it here", f"{place}.authorization")
+    if len(server.authorization or "") > _MAX_AUTHORIZATION:
+        refuse(f"authorization must have at most {_MAX_AUTHORIZATION} characters", f"{place}.authorization")
     names: set[str] = set()
+    size = sum(len(name) + len(value) for name, value in (server.headers or {}).items())
+    if size > _MAX_HEADERS_SIZE or len(server.headers or {}) > _MAX_HEADERS:
+        refuse(f"headers must be at most {_MAX_HEADERS}, with {_MAX_HEADERS_SIZE} characters in all", f"{place}.headers")
     for name, value in (server.headers or {}).items():
         if not is_header_name(name, longest=_MAX_HEADER_NAME) or not is_ascii_header_value(value) or name.lower() in names:
             refuse("headers must have distinct valid names, and values of visible ASCII characters", f"{place}.headers")

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from junctor.gateway.models.model_errors import ModelFailed
 from junctor.gateway.models.ports import (
     ChatMessage,
     ModelCall,
@@ -23,12 +22,13 @@ from junctor.gateway.responses.accumulator import ResponseAccumulator, new_id
 from junctor.gateway.responses.calls import Plan, PlannedCall, plan_calls
 from junctor.gateway.responses.choice import OfferedTools, check_names, offered_tools
 from junctor.gateway.responses.events import Event, listed_tool
-from junctor.gateway.responses.refusals import not_to_be_retried
+from junctor.gateway.responses.refusals import as_api_error, not_to_be_retried
 from junctor.gateway.responses.request import CreateRequest
 from junctor.gateway.responses.servers import DeclaredServer, list_servers
 from junctor.gateway.tools.ports import ToolOutcome
 from junctor.gateway.tools.registry import ToolRegistry
-from junctor.gateway.web.errors import ApiError, log_failure
+from junctor.gateway.web.bodies import Hold
+from junctor.gateway.web.errors import ApiError, forget_frames, log_failure
 from junctor.net.formats import OpenAIObject
 
 _log = logging.getLogger(__name__)
@@ -57,13 +57,14 @@ class LoopLimits:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One request with everything that its loop needs."""
+    """One request with everything that its loop needs. hold: counts what the request holds."""
 
     request: CreateRequest
     upstream: Upstream
     servers: Sequence[DeclaredServer]
     limits: LoopLimits = field(default_factory=LoopLimits)
     request_id: str = ""
+    hold: Hold = lambda _: None
 
 
 @dataclass(slots=True)
@@ -84,18 +85,19 @@ class _Round:
 class ToolLoop:
     """Turns one request into a response, once.
 
-    emit: takes the events of a stream, None for a response that is not streamed.
+    emit: takes the events of a stream, None for a response that is not streamed. has_room: the model waits while it is not set.
 
     has_begun: the stream has begun, so that an error has no status of its own any more. tools_ran: a tool may have had an effect, so that
     the request must not be repeated.
     """
 
-    def __init__(self, turn: Turn, accumulator: ResponseAccumulator, emit: Emit | None = None) -> None:
+    def __init__(self, turn: Turn, accumulator: ResponseAccumulator, emit: Emit | None, has_room: asyncio.Event) -> None:
         self.accumulator = accumulator
         self.has_begun = False
         self.tools_ran = False
         self._turn = turn
         self._send = emit
+        self._has_room = has_room
         self._tools = ToolRegistry({}, {})
         self._budget = turn.request.body.max_tool_calls
         self._call_ids: set[str] = set()
@@ -114,13 +116,14 @@ class ToolLoop:
         except Exception as error:
             if not self.has_begun and not self.tools_ran and not isinstance(error, UpstreamError):
                 raise
-            failure = _as_api_error(error, self._turn.request_id)
+            failure = as_api_error(error, self._turn.request_id)
             if self.tools_ran:
                 failure = not_to_be_retried(failure)
             if self._send is None or not self.has_begun:
                 raise failure from error
             log_failure(_log, self._turn.request_id, f"the stream of {self.accumulator.id}", failure)
             self._send(self.accumulator.fail(failure))
+            forget_frames(error)
         return self.accumulator.response()
 
     async def _run(self) -> None:
@@ -172,6 +175,8 @@ class ToolLoop:
                 if isinstance(event, RoundAccepted):
                     self._begin_within(self._turn.limits.accepted_seconds)
                     continue
+                await self._has_room.wait()
+                self._turn.hold(event.size)
                 self._begin()
                 if isinstance(event, RoundEnd):
                     generated.end, has_ended = event, True
@@ -247,7 +252,12 @@ class ToolLoop:
         # Waiting tasks get permits in the order in which they ask: the model's order.
         async with permits:
             self.tools_ran = True
-            return await self._tools.call(call.tool, call.arguments)
+            outcome = await self._tools.call(call.tool, call.arguments)
+        try:
+            self._turn.hold(outcome.size)
+            return outcome
+        except ApiError as error:
+            return ToolOutcome.without_result(f"The tool was called, but its result is left out: {error.message}.")
 
     def _tokens_left(self) -> int | None:
         limit = self._turn.request.body.max_output_tokens
@@ -279,14 +289,3 @@ class ToolLoop:
     def _emit(self, events: Sequence[Event]) -> None:
         if self._send and events:
             self._send(events)
-
-
-def _as_api_error(error: Exception, request_id: str) -> ApiError:
-    match error:
-        case ApiError():
-            return error
-        case UpstreamError():
-            return ModelFailed(error)
-        case _:
-            _log.error("request %s: a response failed", request_id, exc_info=error)
-            return ApiError("the gateway failed on this request; its log says more")

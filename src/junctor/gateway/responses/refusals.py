@@ -1,12 +1,17 @@
 """How the Responses API refuses requests: checks of the request's fields, and errors in OpenAI's words."""
 
+import logging
 from collections.abc import Mapping
 from typing import Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from junctor.gateway.models.model_errors import ModelFailed
+from junctor.gateway.models.ports import UpstreamError
 from junctor.gateway.web.errors import ApiError, BadRequest
+
+_log = logging.getLogger(__name__)
 
 #: Keeps OpenAI's clients, which repeat requests after 408, 409, 429 and 5xx, from running tools again.
 _NO_RETRY: Final[Mapping[str, str]] = {"x-should-retry": "false"}
@@ -53,6 +58,18 @@ def not_to_be_retried(error: ApiError) -> ApiError:
     """Return the error with a header that forbids repetition, instead of a Retry-After that asks for it."""
     headers = {name: value for name, value in error.headers.items() if name != "Retry-After"}
     return ApiError(error.message, param=error.param, code=error.code, status=error.status, headers={**headers, **_NO_RETRY})
+
+
+def as_api_error(error: Exception, request_id: str) -> ApiError:
+    """Return the answer to a request whose response failed; an error that nobody expected goes to the log."""
+    match error:
+        case ApiError():
+            return error
+        case UpstreamError():
+            return ModelFailed(error)
+        case _:
+            _log.error("request %s: a response failed", request_id, exc_info=error)
+            return ApiError("the gateway failed on this request; its log says more")
 
 
 def _refusal(error: ErrorDetails, place: str) -> BadRequest:

@@ -23,7 +23,7 @@ from junctor.gateway.responses.sender import KEEP_ALIVE_SECONDS, ResponseSender
 from junctor.gateway.responses.servers import ServerResolver
 from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.tools.ports import ToolServer
-from junctor.gateway.web.bodies import parse_json, read_body
+from junctor.gateway.web.bodies import Hold, parse_json, read_body
 from junctor.gateway.web.errors import NotFound
 
 #: Returns the upstream of a model. Raises ModelNotFound.
@@ -80,10 +80,11 @@ class _Handlers:
 
     async def create(self, request: Request) -> Response:
         """Create a response."""
-        create = create_request(await parse_json(await read_body(request)))
+        hold: Hold = request.state.hold
+        create = create_request(await parse_json(await read_body(request), hold))
         upstream = self._find_model(create.body.model)
         servers = await self._resolver.resolve(request.state.caller, create)
-        turn = Turn(create, upstream, servers, self._limits, request.state.request_id)
+        turn = Turn(create, upstream, servers, self._limits, request.state.request_id, hold)
         accumulator = ResponseAccumulator(create.echo())
         return ResponseSender(turn, accumulator, stream=create.body.stream is True, keep_alive=self._keep_alive)
 

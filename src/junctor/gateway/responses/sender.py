@@ -14,10 +14,12 @@ from junctor.gateway.responses.loop import ToolLoop, Turn
 from junctor.gateway.responses.refusals import not_to_be_retried
 from junctor.gateway.web.disconnect import cancel_and_wait, wait_for_disconnect
 from junctor.gateway.web.errors import GatewayStopping
-from junctor.gateway.web.json_response import JSONResponse
+from junctor.gateway.web.json_response import JSONResponse, send_body
 from junctor.net.formats import OpenAIObject
 
 KEEP_ALIVE_SECONDS: Final = 15.0
+#: Events that may wait for a client before the model has to.
+_MOST_WAITING: Final = 256
 
 _STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -25,6 +27,30 @@ _STREAM_HEADERS: Final = [
     # Keeps nginx and similar proxies from buffering events.
     (b"x-accel-buffering", b"no"),
 ]
+
+
+class _Waiting:
+    """Events that wait for the client. news: there are some, or something has ended. has_room: there are not too many."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.news = asyncio.Event()
+        self.has_room = asyncio.Event()
+        self.has_room.set()
+
+    def put(self, events: Sequence[Event]) -> None:
+        self.events += events
+        if len(self.events) >= _MOST_WAITING:
+            self.has_room.clear()
+        self.news.set()
+
+    def take(self) -> list[Event]:
+        events, self.events = self.events, []
+        return events
+
+    def were_sent(self) -> None:
+        if len(self.events) < _MOST_WAITING:
+            self.has_room.set()
 
 
 class ResponseSender(Response):
@@ -35,19 +61,21 @@ class ResponseSender(Response):
 
     def __init__(self, turn: Turn, accumulator: ResponseAccumulator, *, stream: bool, keep_alive: float = KEEP_ALIVE_SECONDS) -> None:
         super().__init__()
-        self._loop = ToolLoop(turn, accumulator, self._put if stream else None)
+        # An object of its own: if the loop knew its sender, the two would stay until the garbage collector comes to them.
+        self._waiting = _Waiting()
+        self._loop = ToolLoop(turn, accumulator, self._waiting.put if stream else None, self._waiting.has_room)
         self._stream = stream
         self._keep_alive = keep_alive
-        self._wake = asyncio.Event()
-        self._events: list[Event] = []
         self._has_started = False
+        #: Whether a part of a frame may have been sent.
+        self._is_torn = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the tool loop and send the response."""
         work = asyncio.create_task(self._loop.execute_with_mcp())
         disconnect = asyncio.create_task(wait_for_disconnect(receive))
         for task in (work, disconnect):
-            task.add_done_callback(lambda _: self._wake.set())
+            task.add_done_callback(lambda _: self._waiting.news.set())
         try:
             if self._stream:
                 await self._send_events(work, disconnect, send)
@@ -66,8 +94,8 @@ class ResponseSender(Response):
         while not work.done():
             if disconnect.done():
                 raise ClientDisconnect
-            await self._wake.wait()
-            self._wake.clear()
+            await self._waiting.news.wait()
+            self._waiting.news.clear()
         response = JSONResponse(work.result())
         self._has_started = True
         await response(scope, receive, send)
@@ -78,7 +106,7 @@ class ResponseSender(Response):
             has_ended = work.done()
             if disconnect.done():
                 raise ClientDisconnect
-            if self._events:
+            if self._waiting.events:
                 await self._send_pending(send)
             elif has_ended:
                 break
@@ -90,30 +118,32 @@ class ResponseSender(Response):
     async def _wait(self, send: Send) -> None:
         try:
             async with asyncio.timeout(self._keep_alive):
-                await self._wake.wait()
+                await self._waiting.news.wait()
         except TimeoutError:
             if self._has_started:
                 await send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
-        self._wake.clear()
+        self._waiting.news.clear()
 
     async def _send_pending(self, send: Send) -> None:
-        events, self._events = self._events, []
+        events = self._waiting.take()
         if not self._has_started:
             self._has_started = True
             await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
-        await send({"type": "http.response.body", "body": b"".join(map(encode, events)), "more_body": True})
+        self._is_torn = True
+        # Waits while the client does not read.
+        await send_body(send, b"".join(map(encode, events)), more_body=True)
+        self._is_torn = False
+        self._waiting.were_sent()
 
     async def _stop(self, send: Send) -> None:
         """End a stream properly when the gateway stops, and keep clients from repeating a request whose tools had an effect."""
+        if self._is_torn:
+            return
         if self._stream and self._has_started:
             accumulator = self._loop.accumulator
             if not accumulator.ended:
-                self._events += accumulator.fail(GatewayStopping())
+                self._waiting.put(accumulator.fail(GatewayStopping()))
             await self._send_pending(send)
             await send({"type": "http.response.body", "body": DONE, "more_body": False})
         elif self._loop.tools_ran and not self._has_started:
             raise not_to_be_retried(GatewayStopping())
-
-    def _put(self, events: Sequence[Event]) -> None:
-        self._events += events
-        self._wake.set()

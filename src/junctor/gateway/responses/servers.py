@@ -17,6 +17,8 @@ from junctor.gateway.tools.registry import ListedServer
 from junctor.gateway.tools.server_errors import ListingFailed, ListingRefused, RequestRefused
 
 _UNSUPPORTED: Final = "unsupported_parameter"
+#: Of `ToolListing.size`, in one request.
+_MOST_LISTED: Final = 16 * 1024 * 1024
 
 #: Binds a connector to the caller, its authorization (None: it brought none) and its headers. Raises RequestRefused, EntryUnusable.
 BindConnector = Callable[[Available, Caller, str | None, Mapping[str, str]], ToolServer]
@@ -35,11 +37,17 @@ class DeclaredServer:
 
 
 async def list_servers(servers: Sequence[DeclaredServer], deadline: float) -> list[ListedServer]:
-    """List all servers concurrently. deadline: seconds. Raises ListingRefused for the first failure and cancels the other listings."""
+    """List all servers concurrently. deadline: seconds.
+
+    Raises ListingRefused for the first failure and cancels the other listings, and BadRequest for too much in all.
+    """
     tasks = [asyncio.create_task(_listed(server, deadline)) for server in servers]
     try:
         for task in asyncio.as_completed(tasks):
             await task
+        if sum(task.result().size for task in tasks) > _MOST_LISTED:
+            # Each server may list as much as it does: a request can name the same one a hundred times.
+            refuse(f"the servers of this request list more than {_MOST_LISTED} bytes of tools together; name fewer of them", "tools")
         return [task.result() for task in tasks]
     finally:
         for pending in tasks:
@@ -55,7 +63,7 @@ async def _listed(declared: DeclaredServer, deadline: float) -> ListedServer:
         raise ListingRefused(declared.label, ListingFailed(f"It did not answer within {deadline:g} seconds.", 504)) from None
     except ListingFailed as failure:
         raise ListingRefused(declared.label, failure) from failure
-    return ListedServer(declared.label, declared.server, tools, declared.policy, declared.description)
+    return ListedServer(declared.label, declared.server, tools, declared.policy, declared.description, tools.size)
 
 
 @dataclass(frozen=True, slots=True)

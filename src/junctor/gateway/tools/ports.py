@@ -1,5 +1,6 @@
 """What the tool loop needs of an MCP server. `gateway.mcp` implements it with plain data, without the types of the MCP SDK."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self, overload
@@ -27,13 +28,14 @@ class OmittedTool:
 
 
 class ToolListing(Sequence[ToolSpec]):
-    """The tools of a server. omitted: those that are left out."""
+    """The tools of a server. omitted: those that are left out. size: bytes that the list takes each time it is written, about."""
 
-    __slots__ = ("_tools", "omitted")
+    __slots__ = ("_tools", "omitted", "size")
 
-    def __init__(self, tools: Sequence[ToolSpec] = (), omitted: Sequence[OmittedTool] = ()) -> None:
+    def __init__(self, tools: Sequence[ToolSpec] = (), omitted: Sequence[OmittedTool] = (), size: int = 0) -> None:
         self._tools = tools
         self.omitted = omitted
+        self.size = size
 
     @overload
     def __getitem__(self, index: int) -> ToolSpec: ...
@@ -86,7 +88,18 @@ class ToolOutcome:
     @classmethod
     def not_executed(cls, reason: str) -> Self:
         """Return the outcome of a call that is refused before it reaches a server; the model reads why."""
-        return cls(None, ToolFailure("execution", reason, content=({"type": "text", "text": reason},)), f"Error: {reason}")
+        return cls.without_result(f"Error: {reason}", reason)
+
+    @classmethod
+    def without_result(cls, for_model: str, reason: str = "") -> Self:
+        """Return the outcome of a call whose result is not there. reason: as the caller reads it, by default what the model reads."""
+        reason = reason or for_model
+        return cls(None, ToolFailure("execution", reason, content=({"type": "text", "text": reason},)), for_model)
+
+    @property
+    def size(self) -> int:
+        """About the bytes that the outcome takes, in the answer and in what the model gets, and twice that while these are written."""
+        return 2 * (sys.getsizeof(self.for_model) + sys.getsizeof(self.for_model if self.output is None else self.output))
 
 
 class ToolServer(Protocol):

@@ -46,13 +46,14 @@ class McpHandler:
 
 @dataclass(frozen=True, slots=True)
 class ListedServer:
-    """A server with its listed tools. description: the caller's, or the connector's; it reaches the model."""
+    """A server with its listed tools. description: the caller's, or the connector's; it reaches the model. size: as in `ToolListing`."""
 
     label: str
     server: ToolServer = field(repr=False)
     tools: Sequence[ToolSpec] = field(repr=False)
     policy: ToolPolicy = field(default_factory=ToolPolicy)
     description: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ ApiError                an error with its HTTP status and, for OpenAI's clients,
 +-- TooManyValues       413
 +-- UrlTooLong          414
 +-- NotJSON             415
-+-- TooManyBodies       429: bodies of the caller's requests are in progress
++-- TooManyBytes        429: the caller's requests in progress hold too much
 +-- HeadTooLarge        431
-+-- Overloaded          503: connections, or bodies of all requests, are in progress
++-- Overloaded          503: too many connections, or too much held for all requests
 +-- MapNotLoaded        503: the gateway has not loaded a connector map yet
 +-- GatewayStopping     503: the gateway stops before the answer is complete
 """
@@ -132,14 +132,17 @@ class NotJSON(ApiError):
         super().__init__("the body must be JSON; send it with Content-Type: application/json")
 
 
-class TooManyBodies(ApiError):
-    """The bodies of the caller's requests in progress would exceed the limit."""
+class TooManyBytes(ApiError):
+    """What the caller's requests in progress hold would exceed the limit."""
 
     status = 429
     code = "too_many_bytes_in_progress"
 
     def __init__(self, limit: int) -> None:
-        message = f"the bodies of your requests in progress would be larger than {limit} bytes; wait for an answer, or send fewer at once"
+        message = (
+            f"your requests in progress would hold more than {limit} bytes for their bodies, answers and results of tools; "
+            "wait for an answer, or send fewer at once"
+        )
         super().__init__(message, headers={"Retry-After": "1"})
 
 
@@ -180,6 +183,18 @@ class GatewayStopping(ApiError):
 
     def __init__(self) -> None:
         super().__init__("the gateway is stopping; try again", headers={"Connection": "close", "Retry-After": "1"})
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Cut an error, and those that led to it, off the functions that it came through, once it is answered.
+
+    The function that answers is one of them, and holds the error: such a circle stays until the garbage collector comes to it, and with it
+    the whole request, although nothing counts it any more.
+    """
+    # An error that was raised from itself is its own cause.
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def openai_body(error: ApiError) -> dict[str, object]:

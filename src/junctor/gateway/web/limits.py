@@ -24,9 +24,12 @@ LINGER_SECONDS: Final = 2
 
 #: Of a request's body on the public port.
 BODY_BYTES: Final = 10 * MIB
-#: Of the bodies of all requests that are not answered yet, and of those of one caller.
-BODIES_BYTES: Final = 64 * MIB
-CALLER_BODIES_BYTES: Final = 32 * MIB
+#: Of memory, about, that all requests hold which are not answered yet, and that those of one caller do.
+HELD_BYTES: Final = 192 * MIB
+CALLER_HELD_BYTES: Final = 96 * MIB
+#: What a byte of a body takes: in the body, in its values and in what the model server gets. A value, or a name of a field, takes more.
+BODY_COPIES: Final = 3
+VALUE_BYTES: Final = 64
 #: Values and names of fields in one body, and the depth of their nesting.
 JSON_VALUES: Final = 200_000
 JSON_DEPTH: Final = 200

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from junctor.gateway.web.errors import ApiError, BadRequest, BodyTooLarge, GatewayStopping, log_failure
+from junctor.gateway.web.errors import ApiError, BadRequest, BodyTooLarge, GatewayStopping, forget_frames, log_failure
 from junctor.gateway.web.json_response import JSONResponse
 
 _log = logging.getLogger(__name__)
@@ -77,11 +77,13 @@ class ErrorMiddleware:
             answer = error if isinstance(error, ApiError) else _from_starlette(error, scope)
             log_failure(_log, request_id, _name_of(scope), answer)
             await exchange.answer_early(scope, self._response(answer))
-        except Exception:
+            forget_frames(error)
+        except Exception as error:
             if exchange.started:
                 raise
             _log.exception("request %s: %s failed", request_id, _name_of(scope))
             await exchange.answer_early(scope, self._response(ApiError("the gateway failed on this request; its log says more")))
+            forget_frames(error)
 
     def _response(self, error: ApiError) -> Response:
         return JSONResponse(self._render(error), status_code=error.status, headers=error.headers)

@@ -19,7 +19,7 @@ USER = "system:serviceaccount:team-a:app"
 GROUPS = ["system:serviceaccounts", "system:serviceaccounts:team-a", "system:authenticated"]
 APP = Caller("ServiceAccount", "app", tuple(GROUPS), "team-a")
 START = 1000.0
-NO_ENDS: tuple[object, ...] = ("soon", None, True, float("inf"), float("nan"), -float("inf"), [], START, START - 1)
+NO_ENDS: tuple[object, ...] = ("soon", None, True, float("inf"), float("nan"), -float("inf"), [], 10**400, START, START - 1)
 NO_AUDIENCES: tuple[object, ...] = (None, [], "junctor2", ["https://kubernetes.default.svc"], [["junctor"]], {"junctor": 1})
 NOBODY: dict[str, Any] = {"user": {}, "error": "[invalid bearer token, token has expired]"}
 

@@ -166,6 +166,7 @@ def test_logprob_bytes_of_half_a_character_stay() -> None:
         {"content": ["a"]},
         {"content": [{"token": 1, "logprob": -1.0}]},
         {"content": [{"token": "a", "logprob": -math.inf}]},
+        {"content": [{"token": "a", "logprob": -(10**400)}]},
         {"content": [{"token": "a", "logprob": "-1"}]},
     ],
 )

@@ -84,6 +84,7 @@ def test_only_who_may_come_again_is_told_when(status: int, seconds: int | None) 
         (vllm("busy", "429"), 429, "rate_limit_exceeded"),
         (vllm("died", 500, "InternalServerError"), 502, "server_error"),
         (vllm("died", None), 502, "server_error"),
+        (vllm("died", "4" * 5000), 502, "server_error"),
         (vllm("key", 401), 502, "server_error"),
         ({"error": "died"}, 502, "server_error"),
         ({"object": "error", "message": "died", "code": 400}, 400, None),

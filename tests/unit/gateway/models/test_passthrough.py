@@ -15,6 +15,7 @@ from junctor.gateway.models.chat_completions import ChatCompletionsUpstream
 from junctor.gateway.models.model_server import ModelClients
 from junctor.gateway.models.passthrough import passthrough_routes
 from junctor.gateway.models.router import UpstreamRoute, UpstreamRouter
+from junctor.gateway.web.bodies import HoldingMiddleware
 from junctor.gateway.web.errors import openai_body
 from junctor.gateway.web.middleware import ErrorMiddleware
 from junctor.net.globs import Globs
@@ -42,7 +43,7 @@ def server() -> Iterator[ModelServer]:
 def app(url: str, client: ModelClients, key: str | None = "sk-gateway", *, body_limit: int = 1000) -> ASGIApp:
     upstream = ChatCompletionsUpstream(url, clients=client, key=lambda: key, headers={"x-tenant": "ours"})
     routes = passthrough_routes(UpstreamRouter([UpstreamRoute(Globs(["*"]), upstream)]), body_limit=body_limit)
-    return ErrorMiddleware(Router(routes, redirect_slashes=False), body_limit=10_000, render=openai_body)
+    return ErrorMiddleware(HoldingMiddleware(Router(routes, redirect_slashes=False), lambda _: None), body_limit=10_000, render=openai_body)
 
 
 def caller(app: ASGIApp) -> httpx.AsyncClient:

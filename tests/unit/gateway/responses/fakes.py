@@ -20,6 +20,7 @@ from junctor.gateway.serving.directory import Available, ConnectorDirectory
 from junctor.gateway.serving.served_map import ServedMap
 from junctor.gateway.tools.ports import ToolServer
 from junctor.gateway.tools.server_errors import RequestRefused
+from junctor.gateway.web.bodies import HoldingMiddleware
 from junctor.gateway.web.errors import openai_body
 from junctor.gateway.web.middleware import ErrorMiddleware
 from tests.unit.gateway.maps import content, registry, served_map
@@ -86,7 +87,8 @@ class Gateway:
         self._by_url = url_server
         self._refuses_urls = refuses_urls
         routes = Router(responses_routes(self._model, resolver, limits=limits, keep_alive=keep_alive))
-        self.app: ASGIApp = ErrorMiddleware(AuthenticationMiddleware(routes, AllowAll()), body_limit=1 << 20, render=openai_body)
+        held = HoldingMiddleware(routes, lambda _: None)
+        self.app: ASGIApp = ErrorMiddleware(AuthenticationMiddleware(held, AllowAll()), body_limit=1 << 20, render=openai_body)
         # The client's types ask for its own edition of httpx; both have the same interface.
         http_client: Any = httpx.AsyncClient(transport=httpx.ASGITransport(self.app))
         self.client = AsyncOpenAI(

@@ -21,7 +21,10 @@ def call(name: str, arguments: str = "{}", call_id: str = "1") -> ModelCall:
     return ModelCall(call_id, name, arguments)
 
 
-@pytest.mark.parametrize("arguments", ["", "{", "[]", "null", '"x"', "1", '{"a": NaN}', "[" * 100_000])
+DEEP = '{"a":' + "[" * 300 + "]" * 300 + "}"
+
+
+@pytest.mark.parametrize("arguments", ["", "{", "[]", "null", '"x"', "1", '{"a": NaN}', '{"a": 1e400}', "[" * 100_000, DEEP])
 def test_a_call_whose_arguments_are_no_object_is_never_executed(arguments: str) -> None:
     [planned] = plan_calls([call("mcp__git__write", arguments)], TOOLS, ALL, None).calls
     outcome = planned.failure
